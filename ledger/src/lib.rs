@@ -1,0 +1,7 @@
+//! The domain of Subak.
+//!
+//! `log` fixes what was said, `book` says what it means, `audit` replays both.
+//! Below the I/O line, `store` keeps the log.
+
+pub mod log;
+pub mod reject;

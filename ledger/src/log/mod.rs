@@ -1,0 +1,2 @@
+//! What was said: statements, entries, chain, tree, checkpoints. Knows nothing of the book.
+pub mod handle;
