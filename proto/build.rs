@@ -5,7 +5,7 @@ use prost::Message as _;
 use std::{env, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 1] = ["subak/v1/statement.proto"];
+    const FILES: [&str; 2] = ["subak/v1/statement.proto", "subak/v1/event.proto"];
     println!("cargo::rerun-if-changed=subak");
     let set = protox::compile(FILES, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
