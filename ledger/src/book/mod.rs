@@ -4,13 +4,24 @@
 //! `equation` (the rules a commons gives itself), `split` (an income over points,
 //! exactly), `accounts` (balanced postings), `state` (everything that is folded
 //! from the log), then one file of guards and effects for each group of events:
-//! `quorum`, `agents`, `work`, `lots`, `agreement`, `income`, `payout`, `revenue`;
+//! `agents`, `work`, `lots`, `agreement`, `income`, `payout`, `revenue`;
 //! `apply` runs them, `view` and `explain` read the result.
 //!
 //! Guarantees: a state is a pure function of the entries, in order; an event that a
 //! guard refuses changes nothing; every movement of money balances.
 //! Leaves out: signatures and proofs of order (`log`), storage (`store`).
 
+pub mod accounts;
+pub mod agents;
+pub mod agreement;
+pub mod apply;
 pub mod equation;
+pub mod event;
+mod income;
+mod lots;
+mod payout;
+mod revenue;
 pub mod split;
+pub mod state;
 pub mod types;
+mod work;

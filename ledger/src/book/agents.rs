@@ -1,0 +1,269 @@
+//! Agents, keys, roles, and claims to unclaimed agents.
+
+use super::{
+    event::{AgentAdd, Genesis},
+    state::{Agent, RESERVED, Root, State, Step},
+    types::*,
+};
+use crate::{
+    log::{Hash, key::PublicKey},
+    reject::{Code, Outcome, require},
+};
+use std::sync::Arc;
+
+/// Unadmitted agents, and likewise their pending claims, that a ledger bears.
+pub const MAX_UNADMITTED: u32 = 1_000;
+
+impl State {
+    /// Genesis: entry 0, alone.
+    pub(super) fn genesis(
+        &mut self,
+        step: &mut Step<'_>,
+        g: &Genesis,
+        author: (&Handle, Hash),
+    ) -> Outcome<AgentId> {
+        let bad = |holds: bool, what: &str| require(holds, Code::GenesisInvalid, || what.to_owned());
+        bad(g.kind != AgentKind::Person, "a person keeps no ledger")?;
+        bad((1..=99).contains(&g.stewards.len()), "1 to 99 stewards")?;
+        bad(
+            g.quorum >= 1 && g.quorum as usize <= g.stewards.len(),
+            "a quorum of 1 to the number of stewards",
+        )?;
+        bad(
+            g.roles.windows(2).all(|w| w[0] < w[1]) && !g.roles.contains(&Role::Steward),
+            "roles besides steward, ascending, each once",
+        )?;
+        bad(
+            g.stewards.iter().any(|(h, k)| h == author.0 && *k == author.1),
+            "authored by one of its stewards",
+        )?;
+        bad(
+            g.equation.is_some() == (g.kind == AgentKind::Commons),
+            "a commons, and only a commons, opens with a value equation",
+        )?;
+        PublicKey::admit(&g.operator)?;
+        bad(
+            g.operator != g.clerk && g.stewards.iter().all(|(_, k)| *k != g.operator),
+            "the operator's key is nobody else's",
+        )?;
+        let clerk = Handle::new(super::state::CLERK).expect("a constant handle is well-formed");
+        let clerk = self.introduce(step, clerk, AgentKind::Person, Some(g.clerk), true)?;
+        self.change_agent(clerk, |a| a.clerk = true);
+        let mut stewards = imbl::OrdSet::new();
+        for (handle, key) in &g.stewards {
+            let id = self.add_agent(step, &AgentAdd {
+                handle: handle.clone(),
+                kind: AgentKind::Person,
+                key: Some(*key),
+                name: None,
+                email: None,
+            })?;
+            self.change_agent(id, |a| {
+                a.roles.push(Role::Steward);
+                a.roles.extend(&g.roles);
+            });
+            stewards.insert(id);
+        }
+        for agent in &g.agents {
+            self.add_agent(step, agent)?;
+        }
+        let author = self.find(author.0)?;
+        self.approvals.insert(author);
+        self.root = Some(Arc::new(Root {
+            kind: g.kind,
+            name: g.name.clone(),
+            sandbox: g.sandbox,
+            quorum: g.quorum,
+            operator: g.operator,
+            digest: step.digest,
+            stewards,
+        }));
+        if let Some(equation) = &g.equation {
+            require(equation.version == 1, Code::EquationVersion, || {
+                format!("expected version 1, found {}", equation.version)
+            })?;
+            self.check_equation_agents(equation)?;
+            self.equations.push_back((step.at, equation.clone()));
+            self.put_in_force(equation.clone());
+        }
+        Ok(author)
+    }
+
+    fn introduce(
+        &mut self,
+        step: &Step<'_>,
+        handle: Handle,
+        kind: AgentKind,
+        key: Option<Hash>,
+        admitted: bool,
+    ) -> Outcome<AgentId> {
+        require(!self.handles.contains_key(&handle), Code::HandleTaken, || handle.to_string())?;
+        if let Some(key) = key {
+            self.check_new_key(key)?;
+        }
+        let id = AgentId(u32::try_from(self.agents.len()).expect("under 2^32 agents fit in memory"));
+        if let Some(key) = key {
+            self.keys.insert(key, id);
+        }
+        self.handles.insert(handle.clone(), id);
+        self.agents.push_back(Arc::new(Agent {
+            id,
+            handle,
+            kind,
+            admitted,
+            clerk: false,
+            keys: key.into_iter().collect(),
+            roles: Vec::new(),
+            name: None,
+            email: None,
+            alias: None,
+            pending: 0,
+            entry: step.entry,
+        }));
+        Ok(id)
+    }
+
+    fn check_new_key(&self, key: Hash) -> Outcome {
+        PublicKey::admit(&key)?;
+        let operator = self.root.as_ref().is_some_and(|r| r.operator == key);
+        require(!operator && !self.keys.contains_key(&key), Code::KeyTaken, || hex::encode(key))
+    }
+
+    /// AgentAdd.
+    pub(super) fn add_agent(&mut self, step: &mut Step<'_>, add: &AgentAdd) -> Outcome<AgentId> {
+        require(!RESERVED.contains(&add.handle.as_str()), Code::HandleTaken, || {
+            format!("{} is reserved", add.handle)
+        })?;
+        let id = self.introduce(step, add.handle.clone(), add.kind, add.key, true)?;
+        self.change_agent(id, |a| (a.name, a.email) = (add.name, add.email));
+        Ok(id)
+    }
+
+    /// AgentJoin: the author introduces themself.
+    pub(super) fn join(
+        &mut self,
+        step: &mut Step<'_>,
+        handle: &Handle,
+        key: Hash,
+        name: Option<Hash>,
+        email: Option<Hash>,
+    ) -> Outcome<AgentId> {
+        require(!RESERVED.contains(&handle.as_str()), Code::HandleTaken, || {
+            format!("{handle} is reserved")
+        })?;
+        require(self.unadmitted.0 < MAX_UNADMITTED, Code::TooManyUnadmitted, || {
+            format!("{MAX_UNADMITTED} newcomers wait already")
+        })?;
+        let id = self.introduce(step, handle.clone(), AgentKind::Person, Some(key), false)?;
+        self.change_agent(id, |a| (a.name, a.email) = (name, email));
+        self.unadmitted.0 += 1;
+        Ok(id)
+    }
+
+    /// AgentAdmit.
+    pub(super) fn admit(&mut self, agent: &Handle) -> Outcome {
+        let id = self.find(agent)?;
+        require(!self.agent(id).admitted, Code::AlreadyAdmitted, || agent.to_string())?;
+        self.unadmitted.0 -= 1;
+        self.unadmitted.1 -= self.agent(id).pending;
+        self.change_agent(id, |a| {
+            a.admitted = true;
+            a.pending = 0;
+        });
+        Ok(())
+    }
+
+    /// KeyAdd.
+    pub(super) fn add_key(&mut self, step: &Step<'_>, key: Hash, possession: &[u8; 64]) -> Outcome {
+        self.check_new_key(key)?;
+        let text = possession_text(&self.ledger.0, &self.agent(step.author).handle, &key);
+        let proven = PublicKey::admit(&key)?.verify(&text, possession);
+        require(proven, Code::BadPossession, || hex::encode(key))?;
+        self.keys.insert(key, step.author);
+        self.change_agent(step.author, |a| a.keys.push(key));
+        Ok(())
+    }
+
+    /// RoleGrant.
+    pub(super) fn grant(&mut self, agent: &Handle, role: Role) -> Outcome {
+        let id = self.find(agent)?;
+        let a = self.agent(id);
+        require(a.kind == AgentKind::Person && !a.clerk, Code::WrongAgentKind, || {
+            format!("{agent} is no person")
+        })?;
+        require(a.admitted, Code::NotAdmitted, || agent.to_string())?;
+        require(!a.keys.is_empty(), Code::WrongAgentKind, || format!("{agent} has no key"))?;
+        require(!a.roles.contains(&role), Code::RoleUnchanged, || format!("{agent} is {role}"))?;
+        self.change_agent(id, |a| {
+            a.roles.push(role);
+            a.roles.sort_unstable();
+        });
+        Ok(())
+    }
+
+    /// RoleRevoke.
+    pub(super) fn revoke(&mut self, agent: &Handle, role: Role) -> Outcome {
+        let id = self.find(agent)?;
+        let held = self.agent(id).roles.contains(&role);
+        require(held, Code::RoleUnchanged, || format!("{agent} is not {role}"))?;
+        let remain = self.with_role(Role::Steward).count();
+        require(
+            role != Role::Steward || remain > self.root().quorum as usize,
+            Code::LastStewards,
+            || format!("{remain} stewards for a quorum of {}", self.root().quorum),
+        )?;
+        self.change_agent(id, |a| a.roles.retain(|r| *r != role));
+        Ok(())
+    }
+
+    /// AgentClaim.
+    pub(super) fn claim(&mut self, step: &Step<'_>, unclaimed: &Handle) -> Outcome {
+        let id = self.find(unclaimed)?;
+        let a = self.agent(id);
+        let free = a.keys.is_empty() && a.alias.is_none() && a.kind == AgentKind::Person;
+        require(free, Code::NotUnclaimed, || unclaimed.to_string())?;
+        let fresh = !self.claims.contains_key(&(id, step.author));
+        require(fresh, Code::DuplicateClaim, || format!("{unclaimed} by the same person"))?;
+        self.claims.insert((id, step.author), Arc::default());
+        Ok(())
+    }
+
+    /// ClaimAttest: with enough of them the alias holds.
+    pub(super) fn attest(&mut self, step: &mut Step<'_>, unclaimed: &Handle, claimant: &Handle) -> Outcome {
+        let (id, person) = (self.find(unclaimed)?, self.find(claimant)?);
+        require(self.agent(id).alias.is_none(), Code::NotUnclaimed, || unclaimed.to_string())?;
+        let Some(votes) = self.claims.get(&(id, person)).cloned() else {
+            return Err(crate::reject::Reject::new(
+                Code::UnknownClaim,
+                format!("{claimant} does not claim {unclaimed}"),
+            ));
+        };
+        require(step.author != person, Code::OwnClaim, || claimant.to_string())?;
+        require(!votes.contains(&step.author), Code::AlreadyAttested, || unclaimed.to_string())?;
+        require(self.agent(person).admitted, Code::NotAdmitted, || claimant.to_string())?;
+        let mut votes = Arc::unwrap_or_clone(votes);
+        votes.push(step.author);
+        if votes.len() >= self.equation().validators as usize {
+            let rivals: Vec<_> =
+                self.claims.range((id, AgentId(0))..=(id, AgentId(u32::MAX))).map(|(k, _)| *k).collect();
+            for rival in rivals {
+                self.claims.remove(&rival);
+            }
+            self.change_agent(id, |a| a.alias = Some((person, step.at)));
+            self.drop_votes(id, person);
+        } else {
+            self.claims.insert((id, person), Arc::new(votes));
+        }
+        Ok(())
+    }
+}
+
+/// What the new key of a `KeyAdd` signs: see event.proto.
+pub fn possession_text(ledger: &Hash, handle: &Handle, key: &Hash) -> Vec<u8> {
+    let mut text = b"subak key possession v1".to_vec();
+    text.extend_from_slice(ledger);
+    text.push(u8::try_from(handle.as_str().len()).expect("a handle has at most 32 bytes"));
+    text.extend_from_slice(handle.as_str().as_bytes());
+    text.extend_from_slice(key);
+    text
+}

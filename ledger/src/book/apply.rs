@@ -1,0 +1,402 @@
+//! `apply`: one statement on a state, all of its events or none.
+//!
+//! Guarantees the order of judgement: time, ledger, author and key, replay, basis;
+//! then each event in turn, first whether its author may say it here, then its own
+//! guards, then its effects. Leaves out the signature, which a [`Statement`] has
+//! passed by its type.
+
+use super::{
+    accounts::Posting,
+    event::Event,
+    state::{Proposal, State, Step, Task},
+    types::*,
+};
+use crate::{
+    log::{Hash, LedgerId, entry::ledger_id_of_genesis, statement::Statement},
+    reject::{Code, Outcome, Reject, require},
+};
+use std::sync::Arc;
+
+/// What a statement did: the next state and how money moved.
+#[derive(Debug)]
+pub struct Delta {
+    /// The state after it.
+    pub next: State,
+    /// The movements, in order; each balanced.
+    pub postings: Vec<Posting>,
+}
+
+/// Which ledgers an event belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Where {
+    /// Kept by a commons.
+    Contribution,
+    /// Kept by who handles money.
+    Revenue,
+    /// Both.
+    Both,
+}
+
+/// Who may author an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Entry 0 only.
+    Genesis,
+    /// A newcomer, about themself.
+    Newcomer,
+    /// Every agent, the clerk included.
+    Anyone,
+    /// Every agent with a key but the clerk, admitted or not.
+    Member,
+    /// An agent with one of these roles.
+    Roles(&'static [Role]),
+    /// Nobody alone: the stewards' quorum, through a proposal.
+    Quorum,
+}
+
+/// The table of `proto/EVENTS.md`: where an event belongs and who may author it.
+pub fn rule(event: &Event) -> (Where, Who) {
+    use Role::*;
+    use Where::*;
+    use Who::*;
+    match event {
+        Event::Genesis(_) => (Both, Genesis),
+        Event::Approve { .. } | Event::Propose { .. } | Event::Withdraw { .. } => {
+            (Both, Roles(&[Steward]))
+        }
+        Event::AgentJoin { .. } => (Both, Newcomer),
+        Event::AgentAdd(_) | Event::AgentAdmit { .. } => (Both, Roles(&[Steward, Maintainer])),
+        Event::AgentClaim { .. } => (Contribution, Member),
+        Event::ClaimAttest { .. } => (Contribution, Roles(&[Maintainer])),
+        Event::KeyAdd { .. } => (Both, Member),
+        Event::RoleGrant { .. } | Event::RoleRevoke { .. } => (Both, Quorum),
+        Event::Contribute(_) | Event::Revise { .. } | Event::RejectContribution { .. } => {
+            (Contribution, Member)
+        }
+        Event::Validate { .. } => (Contribution, Roles(&[Maintainer])),
+        Event::EquationAdopt(_) | Event::HeldRelease { .. } => (Contribution, Quorum),
+        Event::HeldFallback { .. } => (Contribution, Anyone),
+        Event::AgreementOffer(_) | Event::AgreementEnd { .. } => (Both, Quorum),
+        Event::AgreementAccept { .. } => (Contribution, Quorum),
+        Event::AgreementStage { .. } | Event::AgreementActive { .. } => (Both, Anyone),
+        Event::IncomeTake { .. } => (Contribution, Anyone),
+        Event::WriteOff { .. } => (Contribution, Quorum),
+        Event::IncomeRecord { .. }
+        | Event::SettlementReceived(_)
+        | Event::PayoutPropose { .. }
+        | Event::PayoutPaid { .. }
+        | Event::PayoutFailed { .. }
+        | Event::PayoutReturned { .. } => (Contribution, Roles(&[Treasurer])),
+        Event::RevenueRecord(_)
+        | Event::InvoiceVoid { .. }
+        | Event::RevenueReverse(_)
+        | Event::SettlementSent(_) => (Revenue, Roles(&[Treasurer])),
+    }
+}
+
+/// Applies a statement recorded at `at`; on refusal nothing has changed.
+pub fn apply(state: &State, statement: &Statement, at: u64) -> Outcome<Delta> {
+    let mut next = state.clone();
+    let mut postings = Vec::new();
+    next.replay_statement(statement, at, &mut postings)?;
+    Ok(Delta { next, postings })
+}
+
+impl State {
+    /// As [`apply`], in place and faster, for whoever reads a log that was admitted.
+    ///
+    /// After an error the state is spent: it may hold half a statement.
+    pub fn replay_statement(
+        &mut self,
+        statement: &Statement,
+        at: u64,
+        journal: &mut Vec<Posting>,
+    ) -> Outcome {
+        let events: Vec<Event> =
+            statement.events.iter().map(|b| Event::decode(b)).collect::<Outcome<_>>()?;
+        if events.iter().any(|e| !e.dues().is_empty()) {
+            let most = crate::log::statement::MAX_EFFECT_ENVELOPE;
+            require(statement.envelope.len() <= most, Code::TooLarge, || {
+                format!("at most {most} bytes where shares fall due, found {}", statement.envelope.len())
+            })?;
+        }
+        let header = &statement.header;
+        if self.root.is_some() {
+            require(header.ledger == self.ledger, Code::WrongLedger, || {
+                format!("expected {}, found {}", self.ledger, header.ledger)
+            })?;
+        } else {
+            self.begin(statement, &events)?;
+        }
+        self.replay.admit(statement.body_digest, header.expires_at, at)?;
+        if let Some(basis) = &header.basis {
+            let known = usize::try_from(basis.size - 1).ok().and_then(|n| self.chain.get(n));
+            require(known == Some(&basis.chain), Code::BasisOffChain, || {
+                format!("basis of {} entries, this ledger has {}", basis.size, self.size)
+            })?;
+        }
+        self.time = at;
+        let mut step = Step {
+            at,
+            entry: self.size,
+            event: None,
+            author: AgentId(0),
+            expires_at: header.expires_at,
+            digest: statement.body_digest,
+            journal,
+        };
+        self.advance(&mut step);
+        let mut rest = events.as_slice();
+        if let [Event::Genesis(genesis)] = rest {
+            step.event = Some(0);
+            step.author = self.genesis(&mut step, genesis, (&header.author, statement.key))?;
+            rest = &[];
+        } else {
+            let mut first = 0;
+            if let [Event::AgentJoin { name, email }, others @ ..] = rest
+                && !self.handles.contains_key(&header.author)
+            {
+                self.require_open()?;
+                step.event = Some(0);
+                step.author = self.join(&mut step, &header.author, statement.key, *name, *email)?;
+                rest = others;
+                first = 1;
+            } else {
+                step.author = self.author(&header.author, &statement.key)?;
+            }
+            for (n, event) in (first..).zip(rest) {
+                step.event = Some(n);
+                self.run(&mut step, event)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the entry that a statement became: its place on the chain.
+    pub fn seal(&mut self, chain: Hash) {
+        self.chain.push_back(chain);
+        self.size += 1;
+    }
+
+    fn begin(&mut self, statement: &Statement, events: &[Event]) -> Outcome {
+        let alone = matches!(events, [Event::Genesis(_)]);
+        require(alone && self.size == 0, Code::GenesisMisplaced, || {
+            "expected a genesis alone at entry 0".into()
+        })?;
+        require(statement.header.ledger == LedgerId::default(), Code::WrongLedger, || {
+            "a genesis carries a ledger id of zeros".into()
+        })?;
+        self.ledger = ledger_id_of_genesis(statement.body());
+        Ok(())
+    }
+
+    fn author(&self, handle: &Handle, key: &Hash) -> Outcome<AgentId> {
+        let id = self.handles.get(handle).copied().ok_or_else(|| {
+            Reject::new(Code::UnknownAuthor, handle.to_string())
+        })?;
+        require(self.keys.get(key) == Some(&id), Code::KeyNotOfAuthor, || {
+            format!("{handle}, key {}", hex::encode(key))
+        })?;
+        Ok(id)
+    }
+
+    fn require_open(&self) -> Outcome {
+        require(self.is_open(), Code::NotOpen, || {
+            format!("{} of {} approvals", self.approvals.len(), self.root().quorum)
+        })
+    }
+
+    /// Whether the author may say this here; then says it.
+    fn run(&mut self, step: &mut Step<'_>, event: &Event) -> Outcome {
+        if !matches!(event, Event::Approve { entry: 0, .. }) {
+            self.require_open()?;
+        }
+        let (place, who) = rule(event);
+        self.require_place(place, event)?;
+        let author = self.agent(step.author);
+        match who {
+            Who::Genesis => {
+                return Err(Reject::new(Code::GenesisMisplaced, "this ledger has one".to_owned()));
+            }
+            Who::Newcomer => return Err(Reject::new(Code::HandleTaken, author.handle.to_string())),
+            Who::Quorum => {
+                return Err(Reject::new(Code::QuorumRequired, event.name().to_owned()));
+            }
+            Who::Anyone => {}
+            Who::Member | Who::Roles(_) if author.clerk => {
+                return Err(Reject::new(Code::ClerkMayNot, event.name().to_owned()));
+            }
+            Who::Member => {}
+            Who::Roles(roles) => {
+                let has = roles.iter().any(|r| author.roles.contains(r));
+                require(has, Code::RoleRequired, || {
+                    let names: Vec<_> = roles.iter().map(|r| r.word()).collect();
+                    format!("{} needs {}, {} is not", event.name(), names.join(" or "), author.handle)
+                })?;
+            }
+        }
+        self.effect(step, event)
+    }
+
+    fn require_place(&self, place: Where, event: &Event) -> Outcome {
+        let commons = self.root().kind == AgentKind::Commons;
+        let fits = match place {
+            Where::Both => true,
+            Where::Contribution => commons,
+            Where::Revenue => !commons,
+        };
+        require(fits, Code::WrongLedgerKind, || {
+            format!("{} in the ledger of a {}", event.name(), self.root().kind)
+        })
+    }
+
+    fn effect(&mut self, step: &mut Step<'_>, event: &Event) -> Outcome {
+        match event {
+            Event::Genesis(_) | Event::AgentJoin { .. } => {
+                unreachable!("`run` has refused it: it stands first in its statement or nowhere")
+            }
+            Event::Approve { entry, digest } => self.approve(step, *entry, digest),
+            Event::Propose { events } => self.propose(step, events),
+            Event::Withdraw { entry } => self.withdraw(step, *entry),
+            Event::AgentAdd(a) => self.add_agent(step, a).map(|_| ()),
+            Event::AgentAdmit { agent } => self.admit(agent),
+            Event::AgentClaim { unclaimed } => self.claim(step, unclaimed),
+            Event::ClaimAttest { unclaimed, claimant } => self.attest(step, unclaimed, claimant),
+            Event::KeyAdd { key, possession } => self.add_key(step, *key, possession),
+            Event::RoleGrant { agent, role } => self.grant(agent, *role),
+            Event::RoleRevoke { agent, role } => self.revoke(agent, *role),
+            Event::Contribute(c) => self.contribute(step, c),
+            Event::Validate { spans, remuneration, quantities } => {
+                self.validate(step, spans, *remuneration, quantities)
+            }
+            Event::Revise { contribution, parts } => self.revise(step, *contribution, parts),
+            Event::RejectContribution { contribution, reason } => {
+                self.reject(step, *contribution, *reason)
+            }
+            Event::EquationAdopt(e) => self.adopt(step, e),
+            Event::HeldRelease { incomes, bucket } => self.release_held(step, incomes, bucket),
+            Event::HeldFallback { income, bucket } => self.send_to_fallback(step, *income, bucket),
+            Event::AgreementOffer(terms) => self.offer(terms),
+            Event::AgreementAccept { terms, proof } => self.accept(terms, proof),
+            Event::AgreementStage { agreement, stage } => self.state_stage(agreement, *stage),
+            Event::AgreementActive { agreement, proof } => self.activate(agreement, proof),
+            Event::AgreementEnd { agreement } => self.end(step, agreement),
+            Event::IncomeTake { agreement, proof } => self.take_income(step, agreement, proof),
+            Event::IncomeRecord { payer, currency, minor, bank } => {
+                self.record_gift(step, payer, *currency, *minor, bank)
+            }
+            Event::SettlementReceived(s) => self.receive(step, s),
+            Event::WriteOff { incomes } => self.write_off(step, incomes),
+            Event::PayoutPropose { currency, lines, expires_at } => {
+                self.propose_payout(step, *currency, lines, *expires_at)
+            }
+            Event::PayoutPaid { run, agents, bank, fee, due } => {
+                self.pay(step, *run, agents, bank, fee.as_ref(), due)
+            }
+            Event::PayoutFailed { run, agents, reason } => self.fail(step, *run, agents, *reason),
+            Event::PayoutReturned { run, agent, reason, bank, due } => {
+                self.give_back(step, *run, agent, *reason, bank, due)
+            }
+            Event::RevenueRecord(r) => self.record_revenue(step, r),
+            Event::InvoiceVoid { series, number } => self.void(series, *number),
+            Event::RevenueReverse(r) => self.reverse_revenue(step, r),
+            Event::SettlementSent(s) => self.send(step, s),
+        }
+    }
+
+    /// What the time up to the entry brings about, in (date, entry) order.
+    fn advance(&mut self, step: &mut Step<'_>) {
+        self.replay.advance(step.at);
+        while let Some((key, task)) = self.agenda.get_min().cloned() {
+            if key.0 > step.at {
+                break;
+            }
+            self.agenda.remove(&key);
+            match task {
+                Task::Mature { contribution, part, generation } => {
+                    self.mature(contribution, part, generation);
+                }
+                Task::InForce(equation) => self.put_in_force(equation),
+                Task::Release { incomes, bucket } => self.run_release(step, &incomes, bucket),
+                Task::CloseProposal(entry) => {
+                    self.proposals.remove(&entry);
+                }
+                Task::ExpireRun(run) => self.expire_run(step, run),
+            }
+        }
+    }
+}
+
+// Quorum: proposals and approvals.
+impl State {
+    fn propose(&mut self, step: &mut Step<'_>, events: &[Event]) -> Outcome {
+        for event in events {
+            let (place, who) = rule(event);
+            require(who == Who::Quorum, Code::NotProposable, || event.name().to_owned())?;
+            self.require_place(place, event)?;
+        }
+        let fresh = !self.proposals.contains_key(&step.entry);
+        require(fresh, Code::NotProposable, || "a statement carries one proposal".into())?;
+        let proposal = Proposal {
+            by: step.author,
+            digest: step.digest,
+            events: Arc::new(events.to_vec()),
+            approvals: Vec::new(),
+            expires_at: step.expires_at,
+        };
+        self.proposals.insert(step.entry, Arc::new(proposal));
+        self.schedule(step.expires_at + 1, step.entry, Task::CloseProposal(step.entry));
+        self.count_approval(step, step.entry)
+    }
+
+    fn approve(&mut self, step: &mut Step<'_>, entry: u64, digest: &Hash) -> Outcome {
+        let (expected, approvers) = if entry == 0 {
+            let root = self.root();
+            let listed = root.stewards.contains(&step.author) && !self.is_open();
+            require(listed, Code::UnknownProposal, || "the genesis awaits its own stewards only".into())?;
+            (root.digest, self.approvals.iter().copied().collect())
+        } else {
+            let proposal = self.proposals.get(&entry).ok_or_else(|| {
+                Reject::new(Code::UnknownProposal, format!("entry {entry}"))
+            })?;
+            (proposal.digest, proposal.approvals.clone())
+        };
+        require(expected == *digest, Code::WrongDigest, || {
+            format!("expected {}, found {}", hex::encode(expected), hex::encode(digest))
+        })?;
+        require(!approvers.contains(&step.author), Code::AlreadyApproved, || format!("entry {entry}"))?;
+        if entry == 0 {
+            self.approvals.insert(step.author);
+            return Ok(());
+        }
+        self.count_approval(step, entry)
+    }
+
+    /// The approval that completes the quorum runs the events; if a guard refuses one,
+    /// that approval is refused, and the proposal stays open.
+    fn count_approval(&mut self, step: &mut Step<'_>, entry: u64) -> Outcome {
+        let mut proposal = self.proposals[&entry].as_ref().clone();
+        proposal.approvals.push(step.author);
+        // A steward who lost the role since no longer counts.
+        let count = proposal
+            .approvals
+            .iter()
+            .filter(|a| self.agent(**a).roles.contains(&Role::Steward))
+            .count();
+        if count < self.root().quorum as usize {
+            self.proposals.insert(entry, Arc::new(proposal));
+            return Ok(());
+        }
+        self.proposals.remove(&entry);
+        proposal.events.iter().try_for_each(|event| self.effect(step, event))
+    }
+
+    fn withdraw(&mut self, step: &Step<'_>, entry: u64) -> Outcome {
+        let proposal = self.proposals.get(&entry).ok_or_else(|| {
+            Reject::new(Code::UnknownProposal, format!("entry {entry}"))
+        })?;
+        require(proposal.by == step.author, Code::NotProposer, || format!("entry {entry}"))?;
+        self.proposals.remove(&entry);
+        Ok(())
+    }
+}

@@ -1,0 +1,481 @@
+//! Payouts: proposed and reserved, then paid, failed, returned or expired; and whose
+//! cash is whose.
+//!
+//! Guarantees that a line never takes more than is payable to its agent, nor more
+//! cash than the funds concerned hold with that treasurer, and that no fund pays
+//! for another.
+
+use super::{
+    accounts::{Account, Fund},
+    agreement::Origin,
+    equation::{BucketId, To},
+    event::{Due, Fee},
+    state::{Draw, Drawn, Fate, Line, Run, State, Step, Task},
+    types::*,
+};
+use crate::{
+    log::Hash,
+    reject::{Code, Outcome, Reject, require},
+};
+use std::sync::Arc;
+
+/// The longest that a run may stay undecided.
+const MAX_RUN_DAYS: u64 = 92;
+
+impl State {
+    /// Accrued to an agent in a currency, over all buckets.
+    pub fn accrued(&self, agent: AgentId, currency: Currency) -> Fixed {
+        self.buckets.values().map(|b| b.accrued(agent, currency)).sum()
+    }
+
+    /// Payable of it, less nothing: the settled part.
+    pub fn payable(&self, agent: AgentId, currency: Currency) -> Fixed {
+        self.buckets.values().map(|b| b.payable(agent, currency)).sum()
+    }
+
+    /// What was drawn or reserved.
+    pub fn drawn(&self, agent: AgentId, currency: Currency) -> Drawn {
+        self.drawn.get(&(agent, currency)).cloned().unwrap_or_default()
+    }
+
+    fn payable_by_fund(&self, agent: AgentId, currency: Currency) -> (Fixed, Fixed) {
+        let (mut own, mut common) = (0, 0);
+        for b in self.buckets.values() {
+            let payable = b.payable(agent, currency);
+            match b.def.to {
+                To::Agent(_) => own += payable,
+                To::Contributors(_) => common += payable,
+            }
+        }
+        (own, common)
+    }
+
+    /// What an agent could be paid now, of its own fund and of the contributors':
+    /// `payable - paid - reserved`, negative where more was paid than is payable.
+    pub fn available(&self, agent: AgentId, currency: Currency) -> (i128, i128) {
+        let (own, common) = self.payable_by_fund(agent, currency);
+        let d = self.drawn(agent, currency);
+        (
+            whole(own) - i128::from(d.paid_own) - i128::from(d.reserved_own),
+            whole(common) - i128::from(d.paid_common) - i128::from(d.reserved_common),
+        )
+    }
+
+    /// From where `minor` would be drawn; `None` if it is more than is available.
+    fn find_draw(&self, agent: AgentId, currency: Currency, minor: Minor) -> Option<Draw> {
+        let (own, common) = self.available(agent, currency);
+        if own + common < i128::from(minor) {
+            return None;
+        }
+        let own_take = u64::try_from(own.max(0)).unwrap_or(u64::MAX).min(minor);
+        let common_take = minor - own_take;
+        let mut draw = Draw { own: own_take, common: common_take, buckets: Vec::new() };
+        self.draw_buckets(agent, currency, true, own_take, &mut draw.buckets);
+        self.draw_buckets(agent, currency, false, common_take, &mut draw.buckets);
+        Some(draw)
+    }
+
+    /// Spreads a whole amount over the buckets of a fund, first come first drawn; what
+    /// is under a minor unit through rounding stays with the last of them.
+    fn draw_buckets(
+        &self,
+        agent: AgentId,
+        currency: Currency,
+        own: bool,
+        minor: Minor,
+        out: &mut Vec<(BucketId, Fixed)>,
+    ) {
+        let mut left = fixed(minor);
+        let drawn = self.drawn(agent, currency);
+        let mut last: Option<BucketId> = None;
+        for (id, b) in &self.buckets {
+            if left == 0 {
+                return;
+            }
+            let payable = b.payable(agent, currency);
+            if matches!(b.def.to, To::Agent(_)) != own || payable == 0 {
+                continue;
+            }
+            last = Some(*id);
+            let free = payable - drawn.buckets.get(id).copied().unwrap_or(0);
+            let take = free.clamp(0, left);
+            if take > 0 {
+                out.push((*id, take));
+                left -= take;
+            }
+        }
+        if left > 0 {
+            let id = last.expect("what is payable lies in some bucket");
+            match out.iter_mut().find(|(b, _)| *b == id) {
+                Some((_, amount)) => *amount += left,
+                None => out.push((id, left)),
+            }
+        }
+    }
+
+    fn change_drawn(&mut self, agent: AgentId, currency: Currency, change: impl FnOnce(&mut Drawn)) {
+        change(self.drawn.entry((agent, currency)).or_default());
+    }
+
+    fn bucket_lines(&self, draw: &Draw, sign: Fixed) -> Vec<(Account, Fixed)> {
+        let account = |id: &BucketId| self.bucket_account(&self.buckets[id].def);
+        draw.buckets.iter().map(|(id, amount)| (account(id), sign * amount)).collect()
+    }
+
+    fn cash_lines(treasurer: AgentId, agent: AgentId, draw: &Draw, sign: Fixed) -> [(Account, Fixed); 2] {
+        [
+            (Account::Cash(treasurer, Fund::Agent(agent)), sign * fixed(draw.own)),
+            (Account::Cash(treasurer, Fund::Contributors), sign * fixed(draw.common)),
+        ]
+    }
+
+    /// Cash of a fund with a treasurer that no run has earmarked.
+    pub fn free_cash(&self, treasurer: AgentId, fund: Fund, currency: Currency) -> i128 {
+        let cash = whole(self.accounts.balance(Account::Cash(treasurer, fund), currency));
+        cash - i128::from(self.earmarked.get(&(treasurer, fund, currency)).copied().unwrap_or(0))
+    }
+
+    /// All of a treasurer's cash that no run has earmarked.
+    pub fn free_cash_in_all(&self, treasurer: AgentId, currency: Currency) -> i128 {
+        let funds = self.accounts.iter().filter_map(|(a, c, _)| match a {
+            Account::Cash(t, fund) if t == treasurer && c == currency => Some(fund),
+            _ => None,
+        });
+        funds.map(|fund| self.free_cash(treasurer, fund, currency)).sum()
+    }
+
+    fn require_cash(&self, treasurer: AgentId, agent: AgentId, currency: Currency, draw: &Draw) -> Outcome {
+        let all = self.free_cash_in_all(treasurer, currency);
+        let funds = [(Fund::Agent(agent), draw.own), (Fund::Contributors, draw.common)];
+        for (fund, wanted) in funds {
+            let free = self.free_cash(treasurer, fund, currency).min(all);
+            require(wanted == 0 || i128::from(wanted) <= free, Code::NoCash, || {
+                format!("{}: needs {wanted}, free {free}", self.agent(agent).handle)
+            })?;
+        }
+        require(i128::from(draw.own) + i128::from(draw.common) <= all, Code::NoCash, || {
+            format!("{}: needs {}, free in all {all}", self.agent(agent).handle, draw.own + draw.common)
+        })
+    }
+
+    /// PayoutPropose.
+    pub(super) fn propose_payout(
+        &mut self,
+        step: &mut Step<'_>,
+        currency: Currency,
+        lines: &[(Handle, Minor)],
+        expires_at: u64,
+    ) -> Outcome {
+        let soon = step.at < expires_at && expires_at <= step.at + MAX_RUN_DAYS * DAY_MS;
+        require(soon, Code::LinesInvalid, || {
+            format!("expires within {MAX_RUN_DAYS} days of its entry, found {expires_at}")
+        })?;
+        require(!self.runs.contains_key(&step.entry), Code::LinesInvalid, || {
+            "one run in a statement".into()
+        })?;
+        let minimum = self.equation().minimum_payout.get(&currency).copied().unwrap_or(0);
+        let mut run = Vec::new();
+        for (handle, minor) in lines {
+            let agent = self.payee(step.at, handle)?;
+            require(*minor >= minimum, Code::BelowMinimum, || {
+                format!("{handle}: {minor} of at least {minimum}")
+            })?;
+            let Some(draw) = self.find_draw(agent, currency, *minor) else {
+                let (own, common) = self.available(agent, currency);
+                let free = (own + common).max(0);
+                return Err(Reject::new(Code::Unpayable, format!("{handle}: {minor} of {free} payable")));
+            };
+            self.require_cash(step.author, agent, currency, &draw)?;
+            self.earmark(step.author, agent, currency, &draw, true);
+            self.change_drawn(agent, currency, |d| {
+                d.reserved_own += draw.own;
+                d.reserved_common += draw.common;
+                for (id, amount) in &draw.buckets {
+                    *d.buckets.entry(*id).or_insert(0) += amount;
+                }
+            });
+            let mut posting = self.bucket_lines(&draw, 1);
+            posting.push((Account::Reserved(step.entry), -fixed(*minor)));
+            self.post(step, currency, &posting);
+            run.push(Line { agent, minor: *minor, draw, fate: Fate::Proposed });
+        }
+        self.runs.insert(step.entry, Arc::new(Run {
+            treasurer: step.author,
+            currency,
+            expires_at,
+            proposed_at: step.at,
+            lines: run,
+        }));
+        self.schedule(expires_at + 1, step.entry, Task::ExpireRun(step.entry));
+        Ok(())
+    }
+
+    fn payee(&self, at: u64, handle: &Handle) -> Outcome<AgentId> {
+        let id = self.find(handle)?;
+        let agent = self.agent(id);
+        require(agent.kind != AgentKind::Trust, Code::PrincipalStays, || handle.to_string())?;
+        if agent.kind == AgentKind::Person && agent.keys.is_empty() {
+            let Some((_, since)) = agent.alias else {
+                return Err(Reject::new(Code::PayeeUnclaimed, handle.to_string()));
+            };
+            let from = since + u64::from(self.equation().claim_delay_days) * DAY_MS;
+            require(at >= from, Code::ClaimTooFresh, || {
+                format!("{handle}: payable from day {} on", day_of(from))
+            })?;
+        }
+        require(agent.admitted, Code::NotAdmitted, || handle.to_string())?;
+        Ok(id)
+    }
+
+    fn earmark(&mut self, treasurer: AgentId, agent: AgentId, currency: Currency, draw: &Draw, more: bool) {
+        for (fund, minor) in [(Fund::Agent(agent), draw.own), (Fund::Contributors, draw.common)] {
+            let slot = self.earmarked.entry((treasurer, fund, currency)).or_insert(0);
+            if more { *slot += minor } else { *slot -= minor }
+        }
+    }
+
+    fn run_line(&self, step: &Step<'_>, run: u64, handle: &Handle) -> Outcome<(Arc<Run>, usize)> {
+        let unknown = || Reject::new(Code::UnknownPayout, format!("run {run}, line {handle}"));
+        let r = self.runs.get(&run).ok_or_else(unknown)?;
+        require(r.treasurer == step.author, Code::NotRunTreasurer, || {
+            format!("run {run} is {}'s", self.agent(r.treasurer).handle)
+        })?;
+        let n = r.lines.iter().position(|l| self.agent(l.agent).handle == *handle).ok_or_else(unknown)?;
+        Ok((r.clone(), n))
+    }
+
+    fn decide(&mut self, run: u64, n: usize, fate: Fate) {
+        let slot = self.runs.get_mut(&run).expect("the caller found it");
+        Arc::make_mut(slot).lines[n].fate = fate;
+    }
+
+    fn require_fate(line: &Line, fits: bool, run: u64) -> Outcome {
+        require(fits, Code::LineDecided, || format!("run {run}: the line is {:?}", line.fate))
+    }
+
+    /// PayoutPaid.
+    pub(super) fn pay(
+        &mut self,
+        step: &mut Step<'_>,
+        run: u64,
+        agents: &[Handle],
+        bank: &Reference,
+        fee: Option<&Fee>,
+        due: &[Due],
+    ) -> Outcome {
+        self.use_bank(bank)?;
+        let mut expected: Vec<Due> = Vec::new();
+        let mut currency = None;
+        for handle in agents {
+            let (r, n) = self.run_line(step, run, handle)?;
+            let line = &r.lines[n];
+            Self::require_fate(line, line.fate == Fate::Proposed, run)?;
+            currency = Some(r.currency);
+            self.earmark(r.treasurer, line.agent, r.currency, &line.draw, false);
+            self.change_drawn(line.agent, r.currency, |d| {
+                d.reserved_own -= line.draw.own;
+                d.reserved_common -= line.draw.common;
+                d.paid_own += line.draw.own;
+                d.paid_common += line.draw.common;
+            });
+            let mut posting = vec![(Account::Reserved(run), fixed(line.minor))];
+            posting.extend(Self::cash_lines(r.treasurer, line.agent, &line.draw, -1));
+            self.post(step, r.currency, &posting);
+            self.decide(run, n, Fate::Paid { bank: bank.clone(), at: step.at });
+            if let Some(digest) = self.upstream(handle, r.currency) {
+                let minor = line.minor;
+                let number = self.add_due(&digest, Origin::Payout(run), minor, minor, step.at, 0);
+                expected.push(Due { agreement: digest, number, amount: minor });
+                self.change_agreement(&digest, |a| {
+                    a.cash += u128::from(minor);
+                    a.settled += u128::from(minor);
+                });
+            }
+        }
+        require_dues(expected, due)?;
+        let currency = currency.expect("a payment names at least one line");
+        if let Some(fee) = fee {
+            let bearer = self.find(&fee.bearer)?;
+            self.charge(step, bearer, currency, fee.minor, true)?;
+        }
+        Ok(())
+    }
+
+    /// PayoutFailed: the line is released.
+    pub(super) fn fail(&mut self, step: &mut Step<'_>, run: u64, agents: &[Handle], reason: FailReason) -> Outcome {
+        for handle in agents {
+            let (r, n) = self.run_line(step, run, handle)?;
+            Self::require_fate(&r.lines[n], r.lines[n].fate == Fate::Proposed, run)?;
+            self.release(step, run, &r, n, Fate::Failed { reason });
+        }
+        Ok(())
+    }
+
+    /// What nobody decided in time is released.
+    pub(super) fn expire_run(&mut self, step: &mut Step<'_>, run: u64) {
+        let r = self.runs[&run].clone();
+        for (n, line) in r.lines.iter().enumerate() {
+            if line.fate == Fate::Proposed {
+                self.release(step, run, &r, n, Fate::Expired);
+            }
+        }
+    }
+
+    fn release(&mut self, step: &mut Step<'_>, run: u64, r: &Run, n: usize, fate: Fate) {
+        let line = &r.lines[n];
+        self.earmark(r.treasurer, line.agent, r.currency, &line.draw, false);
+        self.change_drawn(line.agent, r.currency, |d| {
+            d.reserved_own -= line.draw.own;
+            d.reserved_common -= line.draw.common;
+            for (id, amount) in &line.draw.buckets {
+                *d.buckets.entry(*id).or_insert(0) -= amount;
+            }
+        });
+        let mut posting = self.bucket_lines(&line.draw, -1);
+        posting.push((Account::Reserved(run), fixed(line.minor)));
+        self.post(step, r.currency, &posting);
+        self.decide(run, n, fate);
+    }
+
+    /// PayoutReturned: what was paid came back.
+    pub(super) fn give_back(
+        &mut self,
+        step: &mut Step<'_>,
+        run: u64,
+        handle: &Handle,
+        reason: FailReason,
+        bank: &Reference,
+        due: &[Due],
+    ) -> Outcome {
+        self.use_bank(bank)?;
+        let (r, n) = self.run_line(step, run, handle)?;
+        let line = &r.lines[n];
+        Self::require_fate(line, matches!(line.fate, Fate::Paid { .. }), run)?;
+        self.change_drawn(line.agent, r.currency, |d| {
+            d.paid_own -= line.draw.own;
+            d.paid_common -= line.draw.common;
+            for (id, amount) in &line.draw.buckets {
+                *d.buckets.entry(*id).or_insert(0) -= amount;
+            }
+        });
+        let mut posting = self.bucket_lines(&line.draw, -1);
+        posting.extend(Self::cash_lines(r.treasurer, line.agent, &line.draw, 1));
+        self.post(step, r.currency, &posting);
+        self.decide(run, n, Fate::Returned { reason, bank: bank.clone() });
+        let mut expected = Vec::new();
+        let under: Option<(Hash, u64)> = self.agreements.values().find_map(|a| {
+            let ours = a.terms.base == Base::Payout && a.terms.commons_handle == *handle;
+            let number = a.dues.origins.get(&Origin::Payout(run)).filter(|_| ours)?;
+            Some((a.terms.digest, *number))
+        });
+        if let Some((digest, number)) = under {
+            self.reverse_due(&digest, number, line.minor, line.minor);
+            let number = self.agreements[&digest].dues.last;
+            expected.push(Due { agreement: digest, number, amount: line.minor });
+            let minor = u128::from(line.minor);
+            self.change_agreement(&digest, |a| {
+                a.cash -= minor;
+                a.settled -= minor;
+            });
+        }
+        require_dues(expected, due)?;
+        self.rebalance(step, r.currency, Some(step.author));
+        Ok(())
+    }
+
+    /// A bank fee, borne by an agent out of what is payable to it. `out`: it leaves the
+    /// author's cash now; otherwise it was kept back from cash that came in.
+    pub(super) fn charge(
+        &mut self,
+        step: &mut Step<'_>,
+        bearer: AgentId,
+        currency: Currency,
+        minor: Minor,
+        out: bool,
+    ) -> Outcome {
+        let handle = self.agent(bearer).handle.clone();
+        let principal = self.agent(bearer).kind == AgentKind::Trust;
+        require(!principal, Code::PrincipalStays, || handle.to_string())?;
+        let Some(draw) = self.find_draw(bearer, currency, minor) else {
+            return Err(Reject::new(Code::FeeTooLarge, format!("{handle} has less than {minor} payable")));
+        };
+        if out {
+            self.require_cash(step.author, bearer, currency, &draw)?;
+        }
+        self.change_drawn(bearer, currency, |d| {
+            d.paid_own += draw.own;
+            d.paid_common += draw.common;
+            d.fees += minor;
+            for (id, amount) in &draw.buckets {
+                *d.buckets.entry(*id).or_insert(0) += amount;
+            }
+        });
+        let mut posting = self.bucket_lines(&draw, 1);
+        posting.push((Account::Fees, -fixed(minor)));
+        if out {
+            posting.push((Account::Fees, fixed(minor)));
+            posting.extend(Self::cash_lines(step.author, bearer, &draw, -1));
+        }
+        self.post(step, currency, &posting);
+        Ok(())
+    }
+
+    /// Moves cash between funds until each one-agent fund holds what is payable to its
+    /// agent and not paid yet; the contributors' fund holds the rest. `first` names the
+    /// treasurer whose cash has just come in.
+    pub(super) fn rebalance(&mut self, step: &mut Step<'_>, currency: Currency, first: Option<AgentId>) {
+        let mut owners: Vec<AgentId> = self
+            .buckets
+            .values()
+            .filter_map(|b| if let To::Agent(a) = b.def.to { Some(a) } else { None })
+            .collect();
+        owners.sort_unstable();
+        owners.dedup();
+        for owner in owners {
+            let paid = i128::from(self.drawn(owner, currency).paid_own);
+            let target = (whole(self.payable_by_fund(owner, currency).0) - paid).max(0);
+            let fund = Fund::Agent(owner);
+            let mut holders: Vec<AgentId> = first.into_iter().collect();
+            holders.extend(self.accounts.iter().filter_map(|(a, c, _)| match a {
+                Account::Cash(t, _) if c == currency => Some(t),
+                _ => None,
+            }));
+            let Some(&head) = holders.first() else { continue };
+            let held = |s: &Self, t: AgentId, f: Fund| {
+                whole(s.accounts.balance(Account::Cash(t, f), currency))
+            };
+            holders.sort_unstable();
+            holders.dedup();
+            holders.sort_by_key(|t| *t != head);
+            let has: i128 = holders.iter().map(|t| held(self, *t, fund)).sum();
+            let mut missing = target - has;
+            for (n, t) in holders.iter().enumerate() {
+                let source = if missing > 0 { Fund::Contributors } else { fund };
+                let there = held(self, *t, source).max(0);
+                let last = n + 1 == holders.len();
+                let moved = if missing > 0 {
+                    if last { missing } else { missing.min(there) }
+                } else {
+                    missing.max(-there)
+                };
+                missing -= moved;
+                self.post(step, currency, &[
+                    (Account::Cash(*t, fund), moved * Q),
+                    (Account::Cash(*t, Fund::Contributors), -moved * Q),
+                ]);
+            }
+        }
+    }
+}
+
+/// The stated dues are those that the rules give.
+pub(super) fn require_dues(mut expected: Vec<Due>, stated: &[Due]) -> Outcome {
+    expected.sort_by_key(|d| (d.agreement, d.number));
+    require(expected == stated, Code::DueMismatch, || {
+        let show = |dues: &[Due]| {
+            let one = |d: &Due| format!("{}… no. {} {}", &hex::encode(d.agreement)[..8], d.number, d.amount);
+            if dues.is_empty() { "none".to_owned() } else { dues.iter().map(one).collect::<Vec<_>>().join(", ") }
+        };
+        format!("expected {}; stated {}", show(&expected), show(stated))
+    })
+}

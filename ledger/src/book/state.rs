@@ -1,0 +1,519 @@
+//! Everything that is folded from a log, and nothing else.
+//!
+//! Owns the shape of the state and the few look-ups that all guards share. A clone
+//! is cheap (persistent maps): that is how a refused statement changes nothing, how
+//! a failed commit is undone, and how readers get a steady snapshot.
+//! Leaves out all rules.
+
+use super::{
+    accounts::{Account, Accounts, Fund, Posting},
+    agreement::Agreement,
+    equation::{BucketDef, BucketId, Equation},
+    event::{Event, InvoiceId},
+    split::{Bucket, Point},
+    types::*,
+};
+use crate::{
+    log::{Hash, LedgerId, replay::Replay},
+    reject::{Code, Outcome, Reject, require},
+};
+use imbl::{OrdMap, OrdSet, Vector};
+use std::sync::Arc;
+
+/// The handle of the clerk's agent.
+pub const CLERK: &str = "clerk";
+/// Handles that nobody may take.
+pub const RESERVED: [&str; 3] = [CLERK, "operator", "contributors"];
+
+/// A ledger, folded.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Its id; all zeros before the genesis.
+    pub ledger: LedgerId,
+    /// Entries so far.
+    pub size: u64,
+    /// Chain hash of each entry.
+    pub chain: Vector<Hash>,
+    /// `recorded_at` of the last entry.
+    pub time: u64,
+    /// Digests of bodies that have not expired.
+    pub replay: Replay,
+    /// What the genesis fixed.
+    pub root: Option<Arc<Root>>,
+    /// Stewards who approved the genesis; the ledger is open from the quorum on.
+    pub approvals: OrdSet<AgentId>,
+    /// Agents by number.
+    pub agents: Vector<Arc<Agent>>,
+    /// Agents by handle.
+    pub handles: OrdMap<Handle, AgentId>,
+    /// Agents by key.
+    pub keys: OrdMap<Hash, AgentId>,
+    /// Unadmitted agents, and the pending claims they have made.
+    pub unadmitted: (u32, u32),
+    /// Claims to unclaimed agents: (unclaimed, claimant) to maintainers who attested.
+    pub claims: OrdMap<(AgentId, AgentId), Arc<Vec<AgentId>>>,
+    /// Open proposals by entry.
+    pub proposals: OrdMap<u64, Arc<Proposal>>,
+    /// What time will bring: by (date, entry, number).
+    pub agenda: OrdMap<(u64, u64, u64), Task>,
+    /// Handed out so far, so that keys of the agenda are unique.
+    pub tasks: u64,
+
+    /// The equation in force.
+    pub equation: Option<Arc<Equation>>,
+    /// All that were adopted, with the time from which they are in force.
+    pub equations: Vector<(u64, Arc<Equation>)>,
+    /// Every bucket that an equation has ever named.
+    pub buckets: OrdMap<BucketId, Bucket>,
+
+    /// Contributions by place.
+    pub contributions: OrdMap<Ref, Arc<Contribution>>,
+    /// Claims that are not rejected.
+    pub claimed: OrdMap<(Reference, AgentId), Ref>,
+    /// References that a validated contribution has taken.
+    pub taken: OrdMap<Reference, Ref>,
+    /// Contributions of each agent.
+    pub work_of: OrdSet<(AgentId, Ref)>,
+    /// All points that were ever validated.
+    pub points_ever: u64,
+
+    /// Agreements by digest of their terms.
+    pub agreements: OrdMap<Hash, Arc<Agreement>>,
+    /// Incomes, numbered from 1.
+    pub incomes: Vector<Arc<Income>>,
+    /// Lots that are held: (income, bucket).
+    pub held: OrdSet<(u64, BucketId)>,
+    /// Income so far by currency, for the limit.
+    pub income_total: OrdMap<Currency, u128>,
+    /// What agents have drawn or reserved.
+    pub drawn: OrdMap<(AgentId, Currency), Drawn>,
+    /// Cash that payout runs have reserved.
+    pub earmarked: OrdMap<(AgentId, Fund, Currency), Minor>,
+    /// Payout runs by entry.
+    pub runs: OrdMap<u64, Arc<Run>>,
+    /// Bank references, each used once.
+    pub bank: OrdSet<Reference>,
+
+    /// Revenue by invoice.
+    pub revenues: OrdMap<InvoiceId, Arc<RevenueRow>>,
+    /// Void invoice numbers.
+    pub voids: OrdSet<(Handle, u64)>,
+    /// Gross revenue so far by currency, for the limit.
+    pub revenue_total: OrdMap<Currency, u128>,
+
+    /// Balances.
+    pub accounts: Accounts,
+}
+
+/// What a genesis fixed.
+#[derive(Debug, Clone)]
+pub struct Root {
+    /// What keeps this ledger.
+    pub kind: AgentKind,
+    /// Its name.
+    pub name: Handle,
+    /// Whether `recorded_at` may be chosen.
+    pub sandbox: bool,
+    /// m of the quorum.
+    pub quorum: u32,
+    /// Key that signs checkpoints.
+    pub operator: Hash,
+    /// Digest of the genesis body.
+    pub digest: Hash,
+    /// Stewards that the genesis names.
+    pub stewards: OrdSet<AgentId>,
+}
+
+/// Somebody, or something, with a handle.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    /// Its number.
+    pub id: AgentId,
+    /// Its handle.
+    pub handle: Handle,
+    /// What it is.
+    pub kind: AgentKind,
+    /// Whether a maintainer has admitted it (or somebody with a role introduced it).
+    pub admitted: bool,
+    /// The node's key: authors only what anyone may append.
+    pub clerk: bool,
+    /// Its keys.
+    pub keys: Vec<Hash>,
+    /// Its roles.
+    pub roles: Vec<Role>,
+    /// Commitments to its name and e-mail.
+    pub name: Option<Hash>,
+    /// Commitment to its e-mail.
+    pub email: Option<Hash>,
+    /// The person behind an unclaimed agent, and since when.
+    pub alias: Option<(AgentId, u64)>,
+    /// Pending claims it made while unadmitted.
+    pub pending: u32,
+    /// Entry that introduced it.
+    pub entry: u64,
+}
+
+/// Events before the stewards.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// Who proposed.
+    pub by: AgentId,
+    /// Digest of the body that carries it.
+    pub digest: Hash,
+    /// The events.
+    pub events: Arc<Vec<Event>>,
+    /// Who approved so far.
+    pub approvals: Vec<AgentId>,
+    /// Until when.
+    pub expires_at: u64,
+}
+
+/// Something that a date brings about.
+#[derive(Debug, Clone)]
+pub enum Task {
+    /// A part's points begin to count.
+    Mature {
+        /// Of this contribution
+        contribution: Ref,
+        /// this part,
+        part: usize,
+        /// unless its standing has changed since.
+        generation: u32,
+    },
+    /// An adopted equation comes into force.
+    InForce(Arc<Equation>),
+    /// Held lots are released to whoever has points now.
+    Release {
+        /// Numbers of the incomes.
+        incomes: Arc<Vec<u64>>,
+        /// The bucket.
+        bucket: BucketId,
+    },
+    /// A proposal closes.
+    CloseProposal(u64),
+    /// Undecided lines of a run are released.
+    ExpireRun(u64),
+}
+
+/// A piece of work, as claimed and as validated.
+#[derive(Debug, Clone)]
+pub struct Contribution {
+    /// What it is known by elsewhere.
+    pub reference: Reference,
+    /// Its kind.
+    pub kind: Handle,
+    /// Its stream.
+    pub stream: Stream,
+    /// Day of the work.
+    pub worked_on: u32,
+    /// Month of the work.
+    pub month: u32,
+    /// Points per unit when it was claimed.
+    pub rate: u64,
+    /// Who claimed it.
+    pub claimant: AgentId,
+    /// When.
+    pub claimed_at: u64,
+    /// Why it ended, if it did.
+    pub closed: Option<RejectReason>,
+    /// Whose work, in the order of the claim.
+    pub parts: Vec<WorkPart>,
+}
+
+/// One agent's part.
+#[derive(Debug, Clone)]
+pub struct WorkPart {
+    /// Whose.
+    pub agent: AgentId,
+    /// Thousandths, as claimed.
+    pub claimed: u64,
+    /// What is before the maintainers.
+    pub reading: Reading,
+    /// Who agrees with the reading.
+    pub votes: Vec<AgentId>,
+    /// What holds.
+    pub standing: Option<Standing>,
+    /// Counts changes of the standing.
+    pub generation: u32,
+}
+
+/// What somebody says a part is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Thousandths.
+    pub quantity: u64,
+    /// Paid or not; `None` before anybody has attested it.
+    pub remuneration: Option<Remuneration>,
+}
+
+/// A validated reading.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Thousandths.
+    pub quantity: u64,
+    /// Paid or not.
+    pub remuneration: Remuneration,
+    /// Who validated.
+    pub votes: Vec<AgentId>,
+    /// When it was validated.
+    pub since: u64,
+    /// Points that count.
+    pub counted: Points,
+    /// Points that will.
+    pub maturing: Points,
+}
+
+/// A commons' share of a revenue, or a gift.
+#[derive(Debug, Clone)]
+pub struct Income {
+    /// This ledger's number, from 1.
+    pub number: u64,
+    /// Where it was recorded.
+    pub place: Ref,
+    /// When.
+    pub recorded_at: u64,
+    /// Who owes it.
+    pub payer: AgentId,
+    /// Agreement and number there; none for a gift.
+    pub source: Option<(Hash, u64)>,
+    /// Currency.
+    pub currency: Currency,
+    /// Amount.
+    pub amount: Minor,
+    /// The equation that split it.
+    pub equation: Arc<Equation>,
+    /// Its parts, in the equation's order; empty if the amount is 0.
+    pub shares: Vec<Share>,
+    /// Taken back by the payer.
+    pub refunded: Minor,
+    /// Given up by the stewards.
+    pub written_off: Minor,
+    /// Paid.
+    pub settled: Minor,
+}
+
+impl Income {
+    /// What is still to come.
+    pub fn open(&self) -> Minor {
+        self.amount - self.refunded - self.written_off - self.settled
+    }
+}
+
+/// One bucket's part of an income.
+#[derive(Debug, Clone)]
+pub struct Share {
+    /// The bucket of the equation.
+    pub bucket: BucketId,
+    /// Its part.
+    pub part: Fixed,
+    /// Of that, reversed.
+    pub reversed: Fixed,
+    /// Where it lies.
+    pub lies: Lies,
+}
+
+/// Where a part of an income lies.
+#[derive(Debug, Clone)]
+pub enum Lies {
+    /// Spread over points, in this bucket (another one after a fallback).
+    Spread(BucketId, Point),
+    /// Held, because there were no points.
+    Held,
+}
+
+/// What an agent has drawn in a currency, whole minor units by fund.
+#[derive(Debug, Clone, Default)]
+pub struct Drawn {
+    /// Reserved by payout runs, of the agent's own fund.
+    pub reserved_own: Minor,
+    /// Reserved of the contributors' fund.
+    pub reserved_common: Minor,
+    /// Paid, of the agent's own fund, fees included.
+    pub paid_own: Minor,
+    /// Paid of the contributors' fund, fees included.
+    pub paid_common: Minor,
+    /// Of what is paid, bank fees.
+    pub fees: Minor,
+    /// Drawn or reserved by bucket, exact.
+    pub buckets: OrdMap<BucketId, Fixed>,
+}
+
+/// From which funds and buckets a whole amount is taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Draw {
+    /// Of the agent's own fund.
+    pub own: Minor,
+    /// Of the contributors' fund.
+    pub common: Minor,
+    /// Of these buckets; sums to the whole.
+    pub buckets: Vec<(BucketId, Fixed)>,
+}
+
+/// A payout run.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Who proposed it and holds the cash.
+    pub treasurer: AgentId,
+    /// Currency.
+    pub currency: Currency,
+    /// When undecided lines are released.
+    pub expires_at: u64,
+    /// When it was proposed.
+    pub proposed_at: u64,
+    /// Its lines, by agent's handle ascending.
+    pub lines: Vec<Line>,
+}
+
+/// One agent's line of a run.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Who.
+    pub agent: AgentId,
+    /// How much.
+    pub minor: Minor,
+    /// From where.
+    pub draw: Draw,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a payout line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Fate {
+    Proposed,
+    Paid { bank: Reference, at: u64 },
+    Failed { reason: FailReason },
+    Returned { reason: FailReason, bank: Reference },
+    Expired,
+}
+
+/// Recorded revenue.
+#[derive(Debug, Clone)]
+pub struct RevenueRow {
+    /// Where.
+    pub place: Ref,
+    /// When.
+    pub recorded_at: u64,
+    /// Product tag.
+    pub product: Option<Handle>,
+    /// Currency.
+    pub currency: Currency,
+    /// Without tax.
+    pub net: Minor,
+    /// Tax.
+    pub tax: Minor,
+    /// Taken back of `net`.
+    pub net_reversed: Minor,
+    /// Taken back of `tax`.
+    pub tax_reversed: Minor,
+    /// The agreements it fell under, with its number there.
+    pub under: Vec<(Hash, u64)>,
+}
+
+/// What a handler knows about the moment, and where its postings go.
+pub struct Step<'a> {
+    /// `recorded_at` of the entry.
+    pub at: u64,
+    /// The entry.
+    pub entry: u64,
+    /// The event in it; none while time brings something about.
+    pub event: Option<u32>,
+    /// The statement's author.
+    pub author: AgentId,
+    /// When the statement expires.
+    pub expires_at: u64,
+    /// Digest of the statement's body.
+    pub digest: Hash,
+    /// Postings so far.
+    pub journal: &'a mut Vec<Posting>,
+}
+
+impl Step<'_> {
+    /// The place of the event.
+    pub fn place(&self) -> Ref {
+        Ref { entry: self.entry, event: self.event.unwrap_or(0) }
+    }
+}
+
+impl State {
+    /// What the genesis fixed; there is one once anything is applied.
+    pub fn root(&self) -> &Root {
+        self.root.as_deref().expect("apply admits only a genesis before there is a root")
+    }
+
+    /// Whether enough stewards have approved the genesis.
+    pub fn is_open(&self) -> bool {
+        self.root.as_ref().is_some_and(|r| self.approvals.len() >= r.quorum as usize)
+    }
+
+    /// The agent with this number.
+    pub fn agent(&self, id: AgentId) -> &Agent {
+        self.agents.get(id.0 as usize).expect("agent numbers are handed out by this state")
+    }
+
+    /// The agent with this handle.
+    pub fn find(&self, handle: &Handle) -> Outcome<AgentId> {
+        self.handles
+            .get(handle)
+            .copied()
+            .ok_or_else(|| Reject::new(Code::UnknownAgent, format!("no agent {handle}")))
+    }
+
+    /// Changes an agent.
+    pub fn change_agent(&mut self, id: AgentId, change: impl FnOnce(&mut Agent)) {
+        let slot = self.agents.get_mut(id.0 as usize).expect("see State::agent");
+        change(Arc::make_mut(slot));
+    }
+
+    /// The person behind an agent: itself, or who has claimed it.
+    pub fn person(&self, id: AgentId) -> AgentId {
+        self.agent(id).alias.map_or(id, |(person, _)| person)
+    }
+
+    /// Agents with a role, in order.
+    pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Agent> {
+        self.agents.iter().map(AsRef::as_ref).filter(move |a| a.roles.contains(&role))
+    }
+
+    /// The equation in force; a contribution ledger has one from its genesis on.
+    pub fn equation(&self) -> &Arc<Equation> {
+        self.equation.as_ref().expect("the genesis of a commons carries an equation")
+    }
+
+    /// Puts something on the agenda.
+    pub fn schedule(&mut self, due: u64, entry: u64, task: Task) {
+        self.agenda.insert((due, entry, self.tasks), task);
+        self.tasks += 1;
+    }
+
+    /// Posts one balanced movement.
+    pub fn post(&mut self, step: &mut Step<'_>, currency: Currency, lines: &[(Account, Fixed)]) {
+        self.accounts.post(step.journal, step.event, currency, lines);
+    }
+
+    /// Takes a bank reference, once.
+    pub fn use_bank(&mut self, bank: &Reference) -> Outcome {
+        let fresh = self.bank.insert(bank.clone()).is_none();
+        require(fresh, Code::BankReferenceUsed, || bank.to_string())
+    }
+
+    /// The control account of a bucket's agents.
+    pub fn bucket_account(&self, def: &BucketDef) -> Account {
+        match def.to {
+            super::equation::To::Agent(a) if self.agent(a).kind == AgentKind::Trust => {
+                Account::Principal(def.id)
+            }
+            _ => Account::Bucket(def.id),
+        }
+    }
+
+    /// An income by number.
+    pub fn income(&self, number: u64) -> Outcome<&Arc<Income>> {
+        usize::try_from(number)
+            .ok()
+            .and_then(|n| n.checked_sub(1))
+            .and_then(|n| self.incomes.get(n))
+            .ok_or_else(|| Reject::new(Code::UnknownIncome, format!("income {number}")))
+    }
+}
