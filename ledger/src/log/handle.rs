@@ -13,7 +13,10 @@ impl Handle {
         let fits = (1..=32).contains(&text.len())
             && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         require(fits, Code::Malformed, || {
-            format!("a handle is 1 to 32 of a-z, 0-9 and -, found {:?}", text.chars().take(40).collect::<String>())
+            format!(
+                "a handle is 1 to 32 of a-z, 0-9 and -, found {:?}",
+                text.chars().take(40).collect::<String>()
+            )
         })?;
         Ok(Self(text.into()))
     }
