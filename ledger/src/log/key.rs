@@ -7,7 +7,7 @@
 //! caller's).
 
 use super::Hash;
-use crate::reject::{Code, Outcome, Reject, require};
+use crate::reject::{Code, Outcome, Reject};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use std::{collections::BTreeMap, fmt};
 
@@ -109,18 +109,6 @@ impl KeyCache {
         }
         Ok(&self.0[bytes])
     }
-}
-
-/// Refuses with `bad-signature` unless `key` signed `message`; `what` names it.
-pub(super) fn require_signed(
-    key: &PublicKey,
-    message: &[u8],
-    signature: &[u8; 64],
-    what: &str,
-) -> Outcome {
-    require(key.verify(message, signature), Code::BadSignature, || {
-        format!("{what}: expected a signature by {key:?}, found one that does not verify")
-    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! Ed25519 over the DSSE pre-authentication encoding of the body's bytes as sent.
 
 use super::canonical::{decode, hash32};
-use super::key::{KeyCache, SecretKey, require_signed};
+use super::key::{KeyCache, SecretKey};
 use super::{Handle, Hash, LedgerId, fixed};
 use crate::reject::{Code, Outcome, require};
 use prost::Message;
@@ -140,7 +140,10 @@ impl Unverified {
     /// verified on every core.
     pub fn verify(self, keys: &mut KeyCache) -> Outcome<Statement> {
         let (body, key, signature) = split(&self.envelope);
-        require_signed(keys.admit(key)?, &pae(body), signature, "statement")?;
+        let key = keys.admit(key)?;
+        require(key.verify(&pae(body), signature), Code::BadSignature, || {
+            format!("statement: the signature does not verify under {key:?}")
+        })?;
         Statement::read(self.envelope)
     }
 
@@ -170,8 +173,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// Decoding, form and limits, in this order: size of the parts last, as a body that
-    /// is not canonical has no parts to speak of.
+    /// Form first, limits after: a body that is not canonical has no fields to speak of.
     fn read(envelope: Vec<u8>) -> Outcome<Self> {
         let (body, _, _) = split(&envelope);
         let decoded: v1::StatementBody = decode(body, "statement")?;

@@ -139,12 +139,14 @@ pub struct Frontier {
 }
 
 impl Frontier {
-    /// The frontier of the tree of the first `size` leaves, from stored nodes.
+    /// The frontier of the tree of the first `size` leaves, from stored nodes:
+    /// `read(level, index)`. It is as good as they are; compare the root with a signed one.
     pub fn restore<E>(
         size: u64,
-        read: impl FnMut((u32, u64)) -> Result<Hash, E>,
+        mut read: impl FnMut(u32, u64) -> Result<Hash, E>,
     ) -> Result<Self, E> {
-        let subtrees = Range { lo: 0, hi: size }.nodes().map(read).collect::<Result<_, E>>()?;
+        let nodes = Range { lo: 0, hi: size }.nodes();
+        let subtrees = nodes.map(|(level, index)| read(level, index)).collect::<Result<_, E>>()?;
         Ok(Self { size, subtrees })
     }
 
@@ -231,16 +233,16 @@ impl Climb {
         let left = self.at & 1 == 1 || self.at == self.last;
         if left {
             // The last node without a right sibling is its own parent: skip those levels.
-            self.skip(self.at.trailing_zeros());
+            self.rise(self.at.trailing_zeros());
         }
-        self.skip(1);
+        self.rise(1);
         Some(left)
     }
 
-    /// Goes up `levels`; from index 0, `trailing_zeros` says 64, which is past the root.
-    fn skip(&mut self, levels: u32) {
-        self.at = self.at.checked_shr(levels).unwrap_or(0);
-        self.last = self.last.checked_shr(levels).unwrap_or(0);
+    /// Goes up `levels`, at most 63: the trailing zeros of a number that is not zero.
+    fn rise(&mut self, levels: u32) {
+        self.at >>= levels;
+        self.last >>= levels;
     }
 }
 
@@ -286,9 +288,8 @@ pub fn verify_consistency(
     }
     // Begin at the largest subtree that ends where the old tree ends. Where that is the
     // whole old tree, the proof leaves its hash out.
-    let level = old.trailing_zeros();
     let mut climb = Climb { at: old - 1, last: new - 1 };
-    climb.skip(level);
+    climb.rise(old.trailing_zeros());
     let (start, rest) = if old.is_power_of_two() {
         (old_root, proof)
     } else {

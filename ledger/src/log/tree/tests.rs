@@ -217,7 +217,7 @@ fn extreme_numbers_are_judged_at_once() {
             verify_consistency(a, b, &EMPTY_ROOT, &EMPTY_ROOT, &junk).expect_err("junk");
         }
     }
-    let Ok(huge) = Frontier::restore(u64::MAX, |_| Ok::<_, Infallible>(hash));
+    let Ok(huge) = Frontier::restore(u64::MAX, |_, _| Ok::<_, Infallible>(hash));
     assert_eq!(huge.size(), u64::MAX);
 }
 
@@ -228,7 +228,7 @@ fn a_frontier_restored_from_nodes_goes_on_as_before() {
     for leaf in leaves(300) {
         let size = walked.size();
         let Ok(restored) =
-            Frontier::restore(size, |(level, index)| Ok::<_, Infallible>(grown.read(level, index)));
+            Frontier::restore(size, |level, index| Ok::<_, Infallible>(grown.read(level, index)));
         assert_eq!(restored, walked, "size {size}");
         walked.push(leaf);
     }
