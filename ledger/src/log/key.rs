@@ -231,6 +231,20 @@ mod tests {
         assert!(!secret.public().verify(b"message", &signature));
     }
 
+    /// R = identity, S = k * a: made with the secret key, which a dishonest author has.
+    /// The plain equation accepts it; a verifier that multiplies by the cofactor accepts
+    /// seven more of its kind.
+    #[test]
+    fn a_signature_with_r_of_small_order_is_refused() {
+        use ed25519_dalek::Verifier;
+        let s = "95c0fdcc54fccad1f2b8bc9b96aa6837c82f86349e6576ad29ca3ece7b7ea905";
+        let signature: [u8; 64] = unhex(&format!("{}{s}", SMALL_ORDER[0]));
+        let key = SecretKey::from_seed(&[1; 32]).public();
+        let lenient = key.0.verify(b"message", &Signature::from_bytes(&signature));
+        assert!(lenient.is_ok(), "or else this shows nothing");
+        assert!(!key.verify(b"message", &signature));
+    }
+
     #[test]
     fn a_secret_is_not_printed() {
         let seed = [0xab; 32];
