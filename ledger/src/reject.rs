@@ -74,6 +74,10 @@ codes! {
     ExpiresTooLate "expires-too-late" "a statement may be valid for 30 days at most" "sign it again with an earlier expires_at"
     Replayed "replayed" "this very statement is in the ledger already" "nothing: it was recorded before; look for it with `subak log`"
     BasisOffChain "basis-off-chain" "the statement builds on a history that is not this ledger's" "read the ledger again; if it once showed that history, keep both as evidence"
+    BadLeaf "bad-leaf" "an entry's leaf is not in the published form" "fetch the entry again; a node that serves such a leaf is faulty"
+    BadProof "bad-proof" "the proof does not connect these hashes" "fetch the proof again; if it fails again, keep it with both checkpoints as evidence"
+    BadNote "bad-note" "the signed note or verifier key is not in the published form" "fetch it again from its source and change nothing in it"
+    BadCheckpoint "bad-checkpoint" "this is not a head of this ledger signed by this operator" "check the ledger id and the operator's key, then fetch the checkpoint again"
     // Who may say it.
     UnknownAuthor "unknown-author" "the author is not an agent of this ledger" "introduce yourself first (`subak contribute` does), or check --as and --ledger"
     KeyNotOfAuthor "key-not-of-author" "the key does not belong to the author" "sign with a key of that agent: `subak agent list` shows who has which"

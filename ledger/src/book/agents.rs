@@ -18,11 +18,12 @@ impl State {
     /// Genesis: entry 0, alone.
     pub(super) fn genesis(
         &mut self,
-        step: &mut Step<'_>,
+        step: &Step<'_>,
         g: &Genesis,
         author: (&Handle, Hash),
-    ) -> Outcome<AgentId> {
-        let bad = |holds: bool, what: &str| require(holds, Code::GenesisInvalid, || what.to_owned());
+    ) -> Outcome {
+        let bad =
+            |holds: bool, what: &str| require(holds, Code::GenesisInvalid, || what.to_owned());
         bad(g.kind != AgentKind::Person, "a person keeps no ledger")?;
         bad((1..=99).contains(&g.stewards.len()), "1 to 99 stewards")?;
         bad(
@@ -51,13 +52,16 @@ impl State {
         self.change_agent(clerk, |a| a.clerk = true);
         let mut stewards = imbl::OrdSet::new();
         for (handle, key) in &g.stewards {
-            let id = self.add_agent(step, &AgentAdd {
-                handle: handle.clone(),
-                kind: AgentKind::Person,
-                key: Some(*key),
-                name: None,
-                email: None,
-            })?;
+            let id = self.add_agent(
+                step,
+                &AgentAdd {
+                    handle: handle.clone(),
+                    kind: AgentKind::Person,
+                    key: Some(*key),
+                    name: None,
+                    email: None,
+                },
+            )?;
             self.change_agent(id, |a| {
                 a.roles.push(Role::Steward);
                 a.roles.extend(&g.roles);
@@ -86,7 +90,7 @@ impl State {
             self.equations.push_back((step.at, equation.clone()));
             self.put_in_force(equation.clone());
         }
-        Ok(author)
+        Ok(())
     }
 
     fn introduce(
@@ -101,7 +105,8 @@ impl State {
         if let Some(key) = key {
             self.check_new_key(key)?;
         }
-        let id = AgentId(u32::try_from(self.agents.len()).expect("under 2^32 agents fit in memory"));
+        let id =
+            AgentId(u32::try_from(self.agents.len()).expect("under 2^32 agents fit in memory"));
         if let Some(key) = key {
             self.keys.insert(key, id);
         }
@@ -130,7 +135,7 @@ impl State {
     }
 
     /// AgentAdd.
-    pub(super) fn add_agent(&mut self, step: &mut Step<'_>, add: &AgentAdd) -> Outcome<AgentId> {
+    pub(super) fn add_agent(&mut self, step: &Step<'_>, add: &AgentAdd) -> Outcome<AgentId> {
         require(!RESERVED.contains(&add.handle.as_str()), Code::HandleTaken, || {
             format!("{} is reserved", add.handle)
         })?;
@@ -142,7 +147,7 @@ impl State {
     /// AgentJoin: the author introduces themself.
     pub(super) fn join(
         &mut self,
-        step: &mut Step<'_>,
+        step: &Step<'_>,
         handle: &Handle,
         key: Hash,
         name: Option<Hash>,
@@ -229,7 +234,12 @@ impl State {
     }
 
     /// ClaimAttest: with enough of them the alias holds.
-    pub(super) fn attest(&mut self, step: &mut Step<'_>, unclaimed: &Handle, claimant: &Handle) -> Outcome {
+    pub(super) fn attest(
+        &mut self,
+        step: &Step<'_>,
+        unclaimed: &Handle,
+        claimant: &Handle,
+    ) -> Outcome {
         let (id, person) = (self.find(unclaimed)?, self.find(claimant)?);
         require(self.agent(id).alias.is_none(), Code::NotUnclaimed, || unclaimed.to_string())?;
         let Some(votes) = self.claims.get(&(id, person)).cloned() else {
@@ -244,8 +254,11 @@ impl State {
         let mut votes = Arc::unwrap_or_clone(votes);
         votes.push(step.author);
         if votes.len() >= self.equation().validators as usize {
-            let rivals: Vec<_> =
-                self.claims.range((id, AgentId(0))..=(id, AgentId(u32::MAX))).map(|(k, _)| *k).collect();
+            let rivals: Vec<_> = self
+                .claims
+                .range((id, AgentId(0))..=(id, AgentId(u32::MAX)))
+                .map(|(k, _)| *k)
+                .collect();
             for rival in rivals {
                 self.claims.remove(&rival);
             }

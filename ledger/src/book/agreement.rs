@@ -91,16 +91,19 @@ impl Dues {
         self.bases += u128::from(base);
         self.dues += u128::from(due);
         self.origins.insert(origin.clone(), self.last);
-        self.items.insert(self.last, Item {
-            origin,
-            base,
-            due,
-            base_reversed: 0,
-            due_reversed: 0,
-            sent: 0,
-            income,
-            recorded_at: at,
-        });
+        self.items.insert(
+            self.last,
+            Item {
+                origin,
+                base,
+                due,
+                base_reversed: 0,
+                due_reversed: 0,
+                sent: 0,
+                income,
+                recorded_at: at,
+            },
+        );
         self.last
     }
 
@@ -174,7 +177,6 @@ impl Agreement {
 pub(super) struct Proven {
     pub(super) statement: Statement,
     pub(super) digest: Hash,
-    pub(super) recorded_at: u64,
 }
 
 /// Checks that `proof` shows an entry of `ledger` under its operator's checkpoint.
@@ -201,15 +203,15 @@ pub(super) fn check_proof(proof: &Proof, ledger: Hash, operator: Hash) -> Outcom
     let statement = Unverified::parse(&proof.envelope)
         .and_then(|u| u.verify(&mut crate::log::key::KeyCache::default()))
         .map_err(|r| bad(&format!("statement: {}", r.detail)))?;
-    Ok(Proven { statement, digest, recorded_at: leaf.recorded_at })
+    Ok(Proven { statement, digest })
 }
 
 impl State {
     /// An agreement by digest.
     pub fn agreement(&self, digest: &Hash) -> Outcome<&Arc<Agreement>> {
-        self.agreements.get(digest).ok_or_else(|| {
-            Reject::new(Code::UnknownAgreement, hex::encode(digest))
-        })
+        self.agreements
+            .get(digest)
+            .ok_or_else(|| Reject::new(Code::UnknownAgreement, hex::encode(digest)))
     }
 
     pub(super) fn change_agreement(&mut self, digest: &Hash, change: impl FnOnce(&mut Agreement)) {
@@ -231,13 +233,18 @@ impl State {
         fits((1..=1_000_000).contains(&t.share), "a share of 1 to 1000000 ppm")?;
         fits(t.notice_days <= 3_660 && t.due_days <= 3_660, "at most 3660 days")?;
         let upstream = t.base == Base::Payout;
-        fits(!upstream || (t.share == 1_000_000 && t.product.is_none()), "a payout is passed on whole")?;
+        fits(
+            !upstream || (t.share == 1_000_000 && t.product.is_none()),
+            "a payout is passed on whole",
+        )?;
         if payer {
             let commons = self.root().kind == AgentKind::Commons;
             fits(commons == upstream, "a commons pays on payouts, others on revenue")?;
         }
         let agent = self.agent(self.find(other)?);
-        let expected = if payer || upstream { agent.kind == AgentKind::Commons } else {
+        let expected = if payer || upstream {
+            agent.kind == AgentKind::Commons
+        } else {
             !matches!(agent.kind, AgentKind::Person | AgentKind::Commons)
         };
         require(expected, Code::WrongAgentKind, || format!("{other} is a {}", agent.kind))?;
@@ -296,7 +303,9 @@ impl State {
     pub(super) fn end(&mut self, step: &Step<'_>, digest: &Hash) -> Outcome {
         let agreement = self.agreement(digest)?;
         let running = agreement.progress == Progress::Active && agreement.ends_at.is_none();
-        require(running, Code::AgreementStageWrong, || "expected an active one, in the payer's ledger".into())?;
+        require(running, Code::AgreementStageWrong, || {
+            "expected an active one, in the payer's ledger".into()
+        })?;
         let ends_at = step.at + u64::from(agreement.terms.notice_days) * DAY_MS;
         self.change_agreement(digest, |a| a.ends_at = Some(ends_at));
         Ok(())
@@ -358,7 +367,7 @@ pub fn base_of(terms: &Terms, net: Minor, tax: Minor) -> Minor {
 }
 
 fn require_stage(proven: &Proven, digest: &Hash, stage: Stage) -> Outcome {
-    for bytes in &proven.statement.events {
+    for bytes in proven.statement.events() {
         if let Event::AgreementStage { agreement, stage: s } = Event::decode(bytes)?
             && agreement == *digest
             && s == stage
@@ -366,5 +375,8 @@ fn require_stage(proven: &Proven, digest: &Hash, stage: Stage) -> Outcome {
             return Ok(());
         }
     }
-    Err(Reject::new(Code::ProofIrrelevant, format!("it does not state that the agreement is {stage}")))
+    Err(Reject::new(
+        Code::ProofIrrelevant,
+        format!("it does not state that the agreement is {stage}"),
+    ))
 }

@@ -113,14 +113,17 @@ impl State {
         journal: &mut Vec<Posting>,
     ) -> Outcome {
         let events: Vec<Event> =
-            statement.events.iter().map(|b| Event::decode(b)).collect::<Outcome<_>>()?;
+            statement.events().iter().map(|b| Event::decode(b)).collect::<Outcome<_>>()?;
         if events.iter().any(|e| !e.dues().is_empty()) {
             let most = crate::log::statement::MAX_EFFECT_ENVELOPE;
-            require(statement.envelope.len() <= most, Code::TooLarge, || {
-                format!("at most {most} bytes where shares fall due, found {}", statement.envelope.len())
+            require(statement.envelope().len() <= most, Code::TooLarge, || {
+                format!(
+                    "at most {most} bytes where shares fall due, found {}",
+                    statement.envelope().len()
+                )
             })?;
         }
-        let header = &statement.header;
+        let header = statement.header();
         if self.root.is_some() {
             require(header.ledger == self.ledger, Code::WrongLedger, || {
                 format!("expected {}, found {}", self.ledger, header.ledger)
@@ -128,7 +131,7 @@ impl State {
         } else {
             self.begin(statement, &events)?;
         }
-        self.replay.admit(statement.body_digest, header.expires_at, at)?;
+        self.replay.admit(statement.body_digest(), header.expires_at, at)?;
         if let Some(basis) = &header.basis {
             let known = usize::try_from(basis.size - 1).ok().and_then(|n| self.chain.get(n));
             require(known == Some(&basis.chain), Code::BasisOffChain, || {
@@ -142,34 +145,32 @@ impl State {
             event: None,
             author: AgentId(0),
             expires_at: header.expires_at,
-            digest: statement.body_digest,
+            digest: statement.body_digest(),
             journal,
         };
         self.advance(&mut step);
-        let mut rest = events.as_slice();
-        if let [Event::Genesis(genesis)] = rest {
+        if self.root.is_none() {
+            let [Event::Genesis(genesis)] = events.as_slice() else {
+                unreachable!("`begin` has refused everything else")
+            };
             step.event = Some(0);
-            step.author = self.genesis(&mut step, genesis, (&header.author, statement.key))?;
-            rest = &[];
-        } else {
-            let mut first = 0;
-            if let [Event::AgentJoin { name, email }, others @ ..] = rest
-                && !self.handles.contains_key(&header.author)
-            {
-                self.require_open()?;
-                step.event = Some(0);
-                step.author = self.join(&mut step, &header.author, statement.key, *name, *email)?;
-                rest = others;
-                first = 1;
-            } else {
-                step.author = self.author(&header.author, &statement.key)?;
-            }
-            for (n, event) in (first..).zip(rest) {
-                step.event = Some(n);
-                self.run(&mut step, event)?;
-            }
+            return self.genesis(&mut step, genesis, (&header.author, statement.key()));
         }
-        Ok(())
+        let mut numbered = (0..).zip(&events).peekable();
+        if let Some((0, Event::AgentJoin { name, email })) = numbered.peek()
+            && !self.handles.contains_key(&header.author)
+        {
+            self.require_open()?;
+            step.event = Some(0);
+            step.author = self.join(&step, &header.author, statement.key(), *name, *email)?;
+            numbered.next();
+        } else {
+            step.author = self.author(&header.author, &statement.key())?;
+        }
+        numbered.try_for_each(|(n, event)| {
+            step.event = Some(n);
+            self.run(&mut step, event)
+        })
     }
 
     /// Notes the entry that a statement became: its place on the chain.
@@ -183,7 +184,7 @@ impl State {
         require(alone && self.size == 0, Code::GenesisMisplaced, || {
             "expected a genesis alone at entry 0".into()
         })?;
-        require(statement.header.ledger == LedgerId::default(), Code::WrongLedger, || {
+        require(statement.header().ledger == LedgerId::ZERO, Code::WrongLedger, || {
             "a genesis carries a ledger id of zeros".into()
         })?;
         self.ledger = ledger_id_of_genesis(statement.body());
@@ -191,9 +192,11 @@ impl State {
     }
 
     fn author(&self, handle: &Handle, key: &Hash) -> Outcome<AgentId> {
-        let id = self.handles.get(handle).copied().ok_or_else(|| {
-            Reject::new(Code::UnknownAuthor, handle.to_string())
-        })?;
+        let id = self
+            .handles
+            .get(handle)
+            .copied()
+            .ok_or_else(|| Reject::new(Code::UnknownAuthor, handle.to_string()))?;
         require(self.keys.get(key) == Some(&id), Code::KeyNotOfAuthor, || {
             format!("{handle}, key {}", hex::encode(key))
         })?;
@@ -231,7 +234,12 @@ impl State {
                 let has = roles.iter().any(|r| author.roles.contains(r));
                 require(has, Code::RoleRequired, || {
                     let names: Vec<_> = roles.iter().map(|r| r.word()).collect();
-                    format!("{} needs {}, {} is not", event.name(), names.join(" or "), author.handle)
+                    format!(
+                        "{} needs {}, {} is not",
+                        event.name(),
+                        names.join(" or "),
+                        author.handle
+                    )
                 })?;
             }
         }
@@ -353,18 +361,23 @@ impl State {
         let (expected, approvers) = if entry == 0 {
             let root = self.root();
             let listed = root.stewards.contains(&step.author) && !self.is_open();
-            require(listed, Code::UnknownProposal, || "the genesis awaits its own stewards only".into())?;
+            require(listed, Code::UnknownProposal, || {
+                "the genesis awaits its own stewards only".into()
+            })?;
             (root.digest, self.approvals.iter().copied().collect())
         } else {
-            let proposal = self.proposals.get(&entry).ok_or_else(|| {
-                Reject::new(Code::UnknownProposal, format!("entry {entry}"))
-            })?;
+            let proposal = self
+                .proposals
+                .get(&entry)
+                .ok_or_else(|| Reject::new(Code::UnknownProposal, format!("entry {entry}")))?;
             (proposal.digest, proposal.approvals.clone())
         };
         require(expected == *digest, Code::WrongDigest, || {
             format!("expected {}, found {}", hex::encode(expected), hex::encode(digest))
         })?;
-        require(!approvers.contains(&step.author), Code::AlreadyApproved, || format!("entry {entry}"))?;
+        require(!approvers.contains(&step.author), Code::AlreadyApproved, || {
+            format!("entry {entry}")
+        })?;
         if entry == 0 {
             self.approvals.insert(step.author);
             return Ok(());
@@ -392,9 +405,10 @@ impl State {
     }
 
     fn withdraw(&mut self, step: &Step<'_>, entry: u64) -> Outcome {
-        let proposal = self.proposals.get(&entry).ok_or_else(|| {
-            Reject::new(Code::UnknownProposal, format!("entry {entry}"))
-        })?;
+        let proposal = self
+            .proposals
+            .get(&entry)
+            .ok_or_else(|| Reject::new(Code::UnknownProposal, format!("entry {entry}")))?;
         require(proposal.by == step.author, Code::NotProposer, || format!("entry {entry}"))?;
         self.proposals.remove(&entry);
         Ok(())

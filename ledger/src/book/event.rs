@@ -287,7 +287,9 @@ impl Event {
                 agreement: hash(&a.agreement, "agreement")?,
                 proof: proof(a.proof)?,
             },
-            K::AgreementEnd(a) => Self::AgreementEnd { agreement: hash(&a.agreement, "agreement")? },
+            K::AgreementEnd(a) => {
+                Self::AgreementEnd { agreement: hash(&a.agreement, "agreement")? }
+            }
             K::IncomeTake(i) => Self::IncomeTake {
                 agreement: hash(&i.agreement, "agreement")?,
                 proof: proof(i.proof)?,
@@ -347,7 +349,11 @@ impl Event {
                 maybe(&r.note, "note")?;
                 Self::RevenueRecord(Revenue {
                     invoice: invoice(r.invoice)?,
-                    product: if r.product.is_empty() { None } else { Some(Handle::new(&r.product)?) },
+                    product: if r.product.is_empty() {
+                        None
+                    } else {
+                        Some(Handle::new(&r.product)?)
+                    },
                     currency: Currency::new(&r.currency)?,
                     net: amount(r.net, "net")?,
                     tax: if r.tax == 0 { 0 } else { amount(r.tax, "tax")? },
@@ -355,7 +361,8 @@ impl Event {
                 })
             }
             K::InvoiceVoid(v) => {
-                let id = invoice(Some(v1::Invoice { series: v.series, number: v.number, line: 0 }))?;
+                let id =
+                    invoice(Some(v1::Invoice { series: v.series, number: v.number, line: 0 }))?;
                 Self::InvoiceVoid { series: id.series, number: id.number }
             }
             K::RevenueReverse(r) => {
@@ -561,7 +568,11 @@ fn dues(due: &[v1::Due]) -> Outcome<Vec<Due>> {
     let due: Vec<Due> = due
         .iter()
         .map(|d| {
-            Ok(Due { agreement: hash(&d.agreement, "agreement")?, number: d.number, amount: d.amount })
+            Ok(Due {
+                agreement: hash(&d.agreement, "agreement")?,
+                number: d.number,
+                amount: d.amount,
+            })
         })
         .collect::<Outcome<_>>()?;
     ascending(&due.iter().map(|d| (d.agreement, d.number)).collect::<Vec<_>>(), "dues")?;

@@ -22,16 +22,23 @@ use std::sync::Arc;
 
 impl State {
     /// IncomeTake: every number that the proven entry holds for the agreement.
-    pub(super) fn take_income(&mut self, step: &mut Step<'_>, digest: &Hash, proof: &Proof) -> Outcome {
+    pub(super) fn take_income(
+        &mut self,
+        step: &mut Step<'_>,
+        digest: &Hash,
+        proof: &Proof,
+    ) -> Outcome {
         let agreement = self.agreement(digest)?.clone();
         let accepted = agreement.progress == super::agreement::Progress::Accepted;
-        require(accepted, Code::AgreementStageWrong, || "income is taken in the commons' ledger".into())?;
+        require(accepted, Code::AgreementStageWrong, || {
+            "income is taken in the commons' ledger".into()
+        })?;
         require(agreement.frozen.is_none(), Code::AgreementFrozen, || hex::encode(digest))?;
         let terms = agreement.terms.clone();
         let proven = check_proof(proof, terms.payer, terms.payer_operator)?;
         let mut taken = 0;
         let mut seen = agreement.dues.last;
-        for bytes in &proven.statement.events {
+        for bytes in proven.statement.events() {
             let event = Event::decode(bytes)?;
             for due in event.dues().iter().filter(|d| d.agreement == *digest) {
                 if taken == 0 && due.number <= seen {
@@ -63,9 +70,16 @@ impl State {
         Ok(())
     }
 
-    fn take_effect(&mut self, step: &mut Step<'_>, terms: &Arc<Terms>, event: &Event, due: Due) -> Outcome {
+    fn take_effect(
+        &mut self,
+        step: &mut Step<'_>,
+        terms: &Arc<Terms>,
+        event: &Event,
+        due: Due,
+    ) -> Outcome {
         let wrong = |expected: Option<Minor>| {
-            let detail = format!("number {}: expected {expected:?}, stated {}", due.number, due.amount);
+            let detail =
+                format!("number {}: expected {expected:?}, stated {}", due.number, due.amount);
             Reject::new(Code::DueMismatch, detail)
         };
         let irrelevant = || Reject::new(Code::ProofIrrelevant, format!("number {}", due.number));
@@ -81,7 +95,13 @@ impl State {
                 if expected != due.amount {
                     return Err(wrong(Some(expected)));
                 }
-                self.new_due_income(step, terms, Origin::Invoice(r.invoice.clone()), base, due.amount)
+                self.new_due_income(
+                    step,
+                    terms,
+                    Origin::Invoice(r.invoice.clone()),
+                    base,
+                    due.amount,
+                )
             }
             Event::RevenueReverse(r) => {
                 let base = base_of(terms, r.net, r.tax);
@@ -242,7 +262,8 @@ impl State {
         let last = income.shares.len().saturating_sub(1);
         let mut lines = vec![(Account::Receivable(income.payer), -change * Q)];
         for (n, share) in income.shares.iter_mut().enumerate() {
-            let part = if n == last { rest } else { split::scale(share.part, reversed, income.amount) };
+            let part =
+                if n == last { rest } else { split::scale(share.part, reversed, income.amount) };
             rest -= part;
             let more = part - share.reversed;
             share.reversed = part;
@@ -267,8 +288,16 @@ impl State {
             let settled = u128::from(income.settled);
             self.change_agreement(&digest, |a| {
                 a.settled = a.settled + settled - u128::from(before.settled);
-                if open > 0 { a.open.insert(number) } else { a.open.remove(&number) };
-                if off > 0 { a.written_off.insert(number) } else { a.written_off.remove(&number) };
+                if open > 0 {
+                    a.open.insert(number)
+                } else {
+                    a.open.remove(&number)
+                };
+                if off > 0 {
+                    a.written_off.insert(number)
+                } else {
+                    a.written_off.remove(&number)
+                };
             });
         }
         let currency = income.currency;
@@ -276,23 +305,38 @@ impl State {
         self.rebalance(step, currency, None);
     }
 
-    fn receive_cash(&mut self, step: &mut Step<'_>, payer: AgentId, currency: Currency, minor: Minor, fee: Minor) {
+    fn receive_cash(
+        &mut self,
+        step: &mut Step<'_>,
+        payer: AgentId,
+        currency: Currency,
+        minor: Minor,
+        fee: Minor,
+    ) {
         let cash = Account::Cash(step.author, super::accounts::Fund::Contributors);
-        self.post(step, currency, &[
-            (cash, fixed(minor) - fixed(fee)),
-            (Account::Fees, fixed(fee)),
-            (Account::Receivable(payer), -fixed(minor)),
-        ]);
+        self.post(
+            step,
+            currency,
+            &[
+                (cash, fixed(minor) - fixed(fee)),
+                (Account::Fees, fixed(fee)),
+                (Account::Receivable(payer), -fixed(minor)),
+            ],
+        );
     }
 
     /// SettlementReceived.
     pub(super) fn receive(&mut self, step: &mut Step<'_>, s: &Settlement) -> Outcome {
         let agreement = self.agreement(&s.agreement)?.clone();
         let accepted = agreement.progress == super::agreement::Progress::Accepted;
-        require(accepted, Code::AgreementStageWrong, || "cash arrives in the commons' ledger".into())?;
+        require(accepted, Code::AgreementStageWrong, || {
+            "cash arrives in the commons' ledger".into()
+        })?;
         let currency = agreement.terms.currency;
         let cash = agreement.cash + u128::from(s.minor);
-        require(cash <= u128::from(MAX_MONEY), Code::LimitExceeded, || "cash of an agreement".into())?;
+        require(cash <= u128::from(MAX_MONEY), Code::LimitExceeded, || {
+            "cash of an agreement".into()
+        })?;
         self.use_bank(&s.bank)?;
         let payer = self.find(&agreement.terms.payer_handle)?;
         let fee = s.fee.as_ref().map_or(0, |f| f.minor);
@@ -301,10 +345,11 @@ impl State {
         // A fee that the payer bears is not settled: it stays receivable.
         let bearer = s.fee.as_ref().map(|f| self.find(&f.bearer)).transpose()?;
         let settles = if bearer == Some(payer) {
-            self.post(step, currency, &[
-                (Account::Receivable(payer), fixed(fee)),
-                (Account::Fees, -fixed(fee)),
-            ]);
+            self.post(
+                step,
+                currency,
+                &[(Account::Receivable(payer), fixed(fee)), (Account::Fees, -fixed(fee))],
+            );
             s.minor - fee
         } else {
             s.minor
@@ -346,7 +391,9 @@ impl State {
         loop {
             let a = &self.agreements[digest];
             let credit = a.credit();
-            let Some(number) = a.open.get_min().or_else(|| a.written_off.get_min()).copied() else { break };
+            let Some(number) = a.open.get_min().or_else(|| a.written_off.get_min()).copied() else {
+                break;
+            };
             if credit == 0 {
                 break;
             }
@@ -368,7 +415,13 @@ impl State {
         Ok(())
     }
 
-    fn charge_fee(&mut self, step: &mut Step<'_>, bearer: AgentId, currency: Currency, fee: &Fee) -> Outcome {
+    fn charge_fee(
+        &mut self,
+        step: &mut Step<'_>,
+        bearer: AgentId,
+        currency: Currency,
+        fee: &Fee,
+    ) -> Outcome {
         self.rebalance(step, currency, Some(step.author));
         self.charge(step, bearer, currency, fee.minor, false)
     }

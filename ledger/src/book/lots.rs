@@ -55,8 +55,9 @@ impl State {
     }
 
     fn ensure_bucket(&mut self, spec: &EquationBucket) -> BucketId {
-        let def: BucketDef =
-            spec.resolve(|h| self.find(h)).expect("an adopted equation names agents of this ledger");
+        let def: BucketDef = spec
+            .resolve(|h| self.find(h))
+            .expect("an adopted equation names agents of this ledger");
         let id = def.id;
         if self.buckets.contains_key(&id) {
             return id;
@@ -78,7 +79,12 @@ impl State {
     }
 
     /// HeldRelease: after notice, to whoever then has points.
-    pub(super) fn release_held(&mut self, step: &mut Step<'_>, incomes: &[u64], bucket: &Handle) -> Outcome {
+    pub(super) fn release_held(
+        &mut self,
+        step: &mut Step<'_>,
+        incomes: &[u64],
+        bucket: &Handle,
+    ) -> Outcome {
         let mut ids = Vec::new();
         for number in incomes {
             ids.push(self.lot(*number, bucket)?);
@@ -107,7 +113,12 @@ impl State {
     }
 
     /// HeldFallback: after its date anyone sends a lot to the fallback.
-    pub(super) fn send_to_fallback(&mut self, step: &mut Step<'_>, number: u64, bucket: &Handle) -> Outcome {
+    pub(super) fn send_to_fallback(
+        &mut self,
+        step: &mut Step<'_>,
+        number: u64,
+        bucket: &Handle,
+    ) -> Outcome {
         let id = self.lot(number, bucket)?;
         let income = self.income(number)?.clone();
         let fallback = income.equation.fallback.clone().ok_or_else(|| {
@@ -149,7 +160,8 @@ impl State {
             .expect("a held lot is a share of its income");
         let bucket = self.buckets.get_mut(&target).expect("the caller found or made it");
         let def = bucket.def.clone();
-        let (mut point, mut moved) = bucket.spread(income.currency, month, share.part, income.amount);
+        let (mut point, mut moved) =
+            bucket.spread(income.currency, month, share.part, income.amount);
         let reversed = income.refunded + income.written_off;
         let back = bucket.reverse_to(income.currency, &mut point, reversed, share.reversed);
         bucket.settle_to(income.currency, &mut point, income.settled);
@@ -159,11 +171,15 @@ impl State {
         share.lies = Lies::Spread(target, point);
         self.held.remove(&(number, from));
         let control = self.bucket_account(&def);
-        self.post(step, income.currency, &[
-            (Account::Held(from), held),
-            (control, -moved.accrued),
-            (Account::Carry(target), -moved.carry),
-        ]);
+        self.post(
+            step,
+            income.currency,
+            &[
+                (Account::Held(from), held),
+                (control, -moved.accrued),
+                (Account::Carry(target), -moved.carry),
+            ],
+        );
         let currency = income.currency;
         self.incomes.set(number_index(number), Arc::new(income));
         self.rebalance(step, currency, None);

@@ -113,7 +113,12 @@ impl State {
         }
     }
 
-    fn change_drawn(&mut self, agent: AgentId, currency: Currency, change: impl FnOnce(&mut Drawn)) {
+    fn change_drawn(
+        &mut self,
+        agent: AgentId,
+        currency: Currency,
+        change: impl FnOnce(&mut Drawn),
+    ) {
         change(self.drawn.entry((agent, currency)).or_default());
     }
 
@@ -122,7 +127,12 @@ impl State {
         draw.buckets.iter().map(|(id, amount)| (account(id), sign * amount)).collect()
     }
 
-    fn cash_lines(treasurer: AgentId, agent: AgentId, draw: &Draw, sign: Fixed) -> [(Account, Fixed); 2] {
+    fn cash_lines(
+        treasurer: AgentId,
+        agent: AgentId,
+        draw: &Draw,
+        sign: Fixed,
+    ) -> [(Account, Fixed); 2] {
         [
             (Account::Cash(treasurer, Fund::Agent(agent)), sign * fixed(draw.own)),
             (Account::Cash(treasurer, Fund::Contributors), sign * fixed(draw.common)),
@@ -144,7 +154,13 @@ impl State {
         funds.map(|fund| self.free_cash(treasurer, fund, currency)).sum()
     }
 
-    fn require_cash(&self, treasurer: AgentId, agent: AgentId, currency: Currency, draw: &Draw) -> Outcome {
+    fn require_cash(
+        &self,
+        treasurer: AgentId,
+        agent: AgentId,
+        currency: Currency,
+        draw: &Draw,
+    ) -> Outcome {
         let all = self.free_cash_in_all(treasurer, currency);
         let funds = [(Fund::Agent(agent), draw.own), (Fund::Contributors, draw.common)];
         for (fund, wanted) in funds {
@@ -154,7 +170,11 @@ impl State {
             })?;
         }
         require(i128::from(draw.own) + i128::from(draw.common) <= all, Code::NoCash, || {
-            format!("{}: needs {}, free in all {all}", self.agent(agent).handle, draw.own + draw.common)
+            format!(
+                "{}: needs {}, free in all {all}",
+                self.agent(agent).handle,
+                draw.own + draw.common
+            )
         })
     }
 
@@ -183,7 +203,10 @@ impl State {
             let Some(draw) = self.find_draw(agent, currency, *minor) else {
                 let (own, common) = self.available(agent, currency);
                 let free = (own + common).max(0);
-                return Err(Reject::new(Code::Unpayable, format!("{handle}: {minor} of {free} payable")));
+                return Err(Reject::new(
+                    Code::Unpayable,
+                    format!("{handle}: {minor} of {free} payable"),
+                ));
             };
             self.require_cash(step.author, agent, currency, &draw)?;
             self.earmark(step.author, agent, currency, &draw, true);
@@ -199,13 +222,16 @@ impl State {
             self.post(step, currency, &posting);
             run.push(Line { agent, minor: *minor, draw, fate: Fate::Proposed });
         }
-        self.runs.insert(step.entry, Arc::new(Run {
-            treasurer: step.author,
-            currency,
-            expires_at,
-            proposed_at: step.at,
-            lines: run,
-        }));
+        self.runs.insert(
+            step.entry,
+            Arc::new(Run {
+                treasurer: step.author,
+                currency,
+                expires_at,
+                proposed_at: step.at,
+                lines: run,
+            }),
+        );
         self.schedule(expires_at + 1, step.entry, Task::ExpireRun(step.entry));
         Ok(())
     }
@@ -227,7 +253,14 @@ impl State {
         Ok(id)
     }
 
-    fn earmark(&mut self, treasurer: AgentId, agent: AgentId, currency: Currency, draw: &Draw, more: bool) {
+    fn earmark(
+        &mut self,
+        treasurer: AgentId,
+        agent: AgentId,
+        currency: Currency,
+        draw: &Draw,
+        more: bool,
+    ) {
         for (fund, minor) in [(Fund::Agent(agent), draw.own), (Fund::Contributors, draw.common)] {
             let slot = self.earmarked.entry((treasurer, fund, currency)).or_insert(0);
             if more { *slot += minor } else { *slot -= minor }
@@ -240,7 +273,11 @@ impl State {
         require(r.treasurer == step.author, Code::NotRunTreasurer, || {
             format!("run {run} is {}'s", self.agent(r.treasurer).handle)
         })?;
-        let n = r.lines.iter().position(|l| self.agent(l.agent).handle == *handle).ok_or_else(unknown)?;
+        let n = r
+            .lines
+            .iter()
+            .position(|l| self.agent(l.agent).handle == *handle)
+            .ok_or_else(unknown)?;
         Ok((r.clone(), n))
     }
 
@@ -302,7 +339,13 @@ impl State {
     }
 
     /// PayoutFailed: the line is released.
-    pub(super) fn fail(&mut self, step: &mut Step<'_>, run: u64, agents: &[Handle], reason: FailReason) -> Outcome {
+    pub(super) fn fail(
+        &mut self,
+        step: &mut Step<'_>,
+        run: u64,
+        agents: &[Handle],
+        reason: FailReason,
+    ) -> Outcome {
         for handle in agents {
             let (r, n) = self.run_line(step, run, handle)?;
             Self::require_fate(&r.lines[n], r.lines[n].fate == Fate::Proposed, run)?;
@@ -397,7 +440,10 @@ impl State {
         let principal = self.agent(bearer).kind == AgentKind::Trust;
         require(!principal, Code::PrincipalStays, || handle.to_string())?;
         let Some(draw) = self.find_draw(bearer, currency, minor) else {
-            return Err(Reject::new(Code::FeeTooLarge, format!("{handle} has less than {minor} payable")));
+            return Err(Reject::new(
+                Code::FeeTooLarge,
+                format!("{handle} has less than {minor} payable"),
+            ));
         };
         if out {
             self.require_cash(step.author, bearer, currency, &draw)?;
@@ -423,7 +469,12 @@ impl State {
     /// Moves cash between funds until each one-agent fund holds what is payable to its
     /// agent and not paid yet; the contributors' fund holds the rest. `first` names the
     /// treasurer whose cash has just come in.
-    pub(super) fn rebalance(&mut self, step: &mut Step<'_>, currency: Currency, first: Option<AgentId>) {
+    pub(super) fn rebalance(
+        &mut self,
+        step: &mut Step<'_>,
+        currency: Currency,
+        first: Option<AgentId>,
+    ) {
         let mut owners: Vec<AgentId> = self
             .buckets
             .values()
@@ -459,10 +510,14 @@ impl State {
                     missing.max(-there)
                 };
                 missing -= moved;
-                self.post(step, currency, &[
-                    (Account::Cash(*t, fund), moved * Q),
-                    (Account::Cash(*t, Fund::Contributors), -moved * Q),
-                ]);
+                self.post(
+                    step,
+                    currency,
+                    &[
+                        (Account::Cash(*t, fund), moved * Q),
+                        (Account::Cash(*t, Fund::Contributors), -moved * Q),
+                    ],
+                );
             }
         }
     }
@@ -473,8 +528,14 @@ pub(super) fn require_dues(mut expected: Vec<Due>, stated: &[Due]) -> Outcome {
     expected.sort_by_key(|d| (d.agreement, d.number));
     require(expected == stated, Code::DueMismatch, || {
         let show = |dues: &[Due]| {
-            let one = |d: &Due| format!("{}… no. {} {}", &hex::encode(d.agreement)[..8], d.number, d.amount);
-            if dues.is_empty() { "none".to_owned() } else { dues.iter().map(one).collect::<Vec<_>>().join(", ") }
+            let one = |d: &Due| {
+                format!("{}… no. {} {}", &hex::encode(d.agreement)[..8], d.number, d.amount)
+            };
+            if dues.is_empty() {
+                "none".to_owned()
+            } else {
+                dues.iter().map(one).collect::<Vec<_>>().join(", ")
+            }
         };
         format!("expected {}; stated {}", show(&expected), show(stated))
     })

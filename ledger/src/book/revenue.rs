@@ -45,17 +45,20 @@ impl State {
         for (digest, _) in &under {
             self.net_credit(step, digest, r.currency);
         }
-        self.revenues.insert(id.clone(), Arc::new(RevenueRow {
-            place: step.place(),
-            recorded_at: step.at,
-            product: r.product.clone(),
-            currency: r.currency,
-            net: r.net,
-            tax: r.tax,
-            net_reversed: 0,
-            tax_reversed: 0,
-            under,
-        }));
+        self.revenues.insert(
+            id.clone(),
+            Arc::new(RevenueRow {
+                place: step.place(),
+                recorded_at: step.at,
+                product: r.product.clone(),
+                currency: r.currency,
+                net: r.net,
+                tax: r.tax,
+                net_reversed: 0,
+                tax_reversed: 0,
+                under,
+            }),
+        );
         Ok(())
     }
 
@@ -122,7 +125,9 @@ impl State {
     pub(super) fn send(&mut self, step: &mut Step<'_>, s: &Sending) -> Outcome {
         let agreement = self.agreement(&s.agreement)?.clone();
         let pays = agreement.progress == Progress::Active && agreement.terms.base != Base::Payout;
-        require(pays, Code::AgreementStageWrong, || "cash is sent under an active agreement".into())?;
+        require(pays, Code::AgreementStageWrong, || {
+            "cash is sent under an active agreement".into()
+        })?;
         self.use_bank(&s.bank)?;
         let items: u128 = s.items.iter().map(|i| u128::from(i.1)).sum();
         require(items <= u128::from(s.minor), Code::SendsTooMuch, || {
@@ -133,18 +138,24 @@ impl State {
                 Reject::new(Code::UnknownIncome, format!("number {number} of this agreement"))
             })?;
             let open = (item.due - item.due_reversed).saturating_sub(item.sent);
-            require(*minor <= open, Code::SendsTooMuch, || format!("number {number}: {minor} of {open}"))?;
+            require(*minor <= open, Code::SendsTooMuch, || {
+                format!("number {number}: {minor} of {open}")
+            })?;
             self.send_item(&s.agreement, *number, *minor);
         }
         self.change_agreement(&s.agreement, |a| a.cash += u128::from(s.minor));
         let left = self.net_items(&s.agreement);
         require(left == 0, Code::SendsTooMuch, || format!("{left} more than is due"))?;
         let currency = agreement.terms.currency;
-        self.post(step, currency, &[
-            (Account::Sent(s.agreement), fixed(s.minor)),
-            (Account::Fees, fixed(s.fee)),
-            (Account::Till, -fixed(s.minor) - fixed(s.fee)),
-        ]);
+        self.post(
+            step,
+            currency,
+            &[
+                (Account::Sent(s.agreement), fixed(s.minor)),
+                (Account::Fees, fixed(s.fee)),
+                (Account::Till, -fixed(s.minor) - fixed(s.fee)),
+            ],
+        );
         Ok(())
     }
 
@@ -166,7 +177,11 @@ impl State {
             let excess = item.sent.saturating_sub(due);
             item.sent -= excess;
             a.settled -= u128::from(excess);
-            if item.sent < due { a.open.insert(number) } else { a.open.remove(&number) };
+            if item.sent < due {
+                a.open.insert(number)
+            } else {
+                a.open.remove(&number)
+            };
         });
     }
 
@@ -189,9 +204,10 @@ impl State {
         let credit = self.net_items(digest);
         let booked = self.accounts.balance(Account::Credit(*digest), currency);
         let change = fixed(credit) - booked;
-        self.post(step, currency, &[
-            (Account::Credit(*digest), change),
-            (Account::Sent(*digest), -change),
-        ]);
+        self.post(
+            step,
+            currency,
+            &[(Account::Credit(*digest), change), (Account::Sent(*digest), -change)],
+        );
     }
 }

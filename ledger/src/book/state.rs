@@ -14,7 +14,7 @@ use super::{
     types::*,
 };
 use crate::{
-    log::{Hash, LedgerId, replay::Replay},
+    log::{Hash, LedgerId, ReplayWindow},
     reject::{Code, Outcome, Reject, require},
 };
 use imbl::{OrdMap, OrdSet, Vector};
@@ -37,7 +37,7 @@ pub struct State {
     /// `recorded_at` of the last entry.
     pub time: u64,
     /// Digests of bodies that have not expired.
-    pub replay: Replay,
+    pub replay: ReplayWindow,
     /// What the genesis fixed.
     pub root: Option<Arc<Root>>,
     /// Stewards who approved the genesis; the ledger is open from the quorum on.

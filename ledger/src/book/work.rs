@@ -18,9 +18,9 @@ use crate::reject::{Code, Outcome, Reject, require};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Thousandths that one part may have: 10^9 units.
-pub const MAX_QUANTITY: u64 = 1_000_000_000_000;
+const MAX_QUANTITY: u64 = 1_000_000_000_000;
 /// Contributions that one Validate may cover.
-pub const MAX_SPAN: usize = 100_000;
+const MAX_SPAN: usize = 100_000;
 
 /// What a vote did.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,9 +34,12 @@ enum Vote {
 impl State {
     /// Contribute.
     pub(super) fn contribute(&mut self, step: &mut Step<'_>, c: &Contribute) -> Outcome {
-        let rate = self.equation().rates.get(&c.kind).copied().ok_or_else(|| {
-            Reject::new(Code::UnknownKind, format!("kind {}", c.kind))
-        })?;
+        let rate = self
+            .equation()
+            .rates
+            .get(&c.kind)
+            .copied()
+            .ok_or_else(|| Reject::new(Code::UnknownKind, format!("kind {}", c.kind)))?;
         require(c.worked_on <= day_of(step.at), Code::FutureWork, || {
             format!("worked on day {}, recorded on day {}", c.worked_on, day_of(step.at))
         })?;
@@ -46,7 +49,9 @@ impl State {
         require(own || author.roles.contains(&Role::Maintainer), Code::NotOwnClaim, || {
             format!("{} is not among its parts", author.handle)
         })?;
-        require(!self.taken.contains_key(&c.reference), Code::ReferenceTaken, || c.reference.to_string())?;
+        require(!self.taken.contains_key(&c.reference), Code::ReferenceTaken, || {
+            c.reference.to_string()
+        })?;
         for (id, _) in &parts {
             let double = self.claimed.contains_key(&(c.reference.clone(), *id));
             require(!double, Code::DuplicateClaim, || {
@@ -74,18 +79,21 @@ impl State {
             standing: None,
             generation: 0,
         });
-        self.contributions.insert(place, Arc::new(Contribution {
-            reference: c.reference.clone(),
-            kind: c.kind.clone(),
-            stream: c.stream,
-            worked_on: c.worked_on,
-            month: month_of_day(c.worked_on),
-            rate,
-            claimant: step.author,
-            claimed_at: step.at,
-            closed: None,
-            parts: parts.collect(),
-        }));
+        self.contributions.insert(
+            place,
+            Arc::new(Contribution {
+                reference: c.reference.clone(),
+                kind: c.kind.clone(),
+                stream: c.stream,
+                worked_on: c.worked_on,
+                month: month_of_day(c.worked_on),
+                rate,
+                claimant: step.author,
+                claimed_at: step.at,
+                closed: None,
+                parts: parts.collect(),
+            }),
+        );
         Ok(())
     }
 
@@ -134,7 +142,9 @@ impl State {
         for (first, last) in spans {
             let room = MAX_SPAN + 1 - places.len();
             places.extend(self.contributions.range(*first..=*last).map(|(p, _)| *p).take(room));
-            require(places.len() <= MAX_SPAN, Code::SpanTooLarge, || format!("more than {MAX_SPAN}"))?;
+            require(places.len() <= MAX_SPAN, Code::SpanTooLarge, || {
+                format!("more than {MAX_SPAN}")
+            })?;
         }
         let mut counted = 0;
         for place in places {
@@ -168,7 +178,9 @@ impl State {
         let c = self.contribution(place)?.clone();
         require(c.closed.is_none(), Code::ContributionClosed, || format!("contribution {place}"))?;
         let rival = self.taken.get(&c.reference).filter(|other| **other != place);
-        require(rival.is_none(), Code::ReferenceTaken, || format!("{} by {:?}", c.reference, rival))?;
+        require(rival.is_none(), Code::ReferenceTaken, || {
+            format!("{} by {:?}", c.reference, rival)
+        })?;
         let changed = if quantities.is_empty() { Vec::new() } else { self.find_parts(quantities)? };
         for (id, _) in &changed {
             require(c.parts.iter().any(|p| p.agent == *id), Code::PartsInvalid, || {
@@ -195,7 +207,13 @@ impl State {
     }
 
     /// One maintainer's vote for a reading of one part.
-    fn vote(&mut self, step: &mut Step<'_>, place: Ref, n: usize, reading: Reading) -> Outcome<Vote> {
+    fn vote(
+        &mut self,
+        step: &mut Step<'_>,
+        place: Ref,
+        n: usize,
+        reading: Reading,
+    ) -> Outcome<Vote> {
         let voter = step.author;
         let needed = self.equation().validators as usize;
         let slot = self.contributions.get(&place).expect("the caller found it");
@@ -300,7 +318,8 @@ impl State {
     pub(super) fn mature(&mut self, place: Ref, n: usize, generation: u32) {
         let c = self.contributions[&place].clone();
         let part = &c.parts[n];
-        let Some(standing) = part.standing.as_ref().filter(|_| part.generation == generation) else {
+        let Some(standing) = part.standing.as_ref().filter(|_| part.generation == generation)
+        else {
             return; // another reading stands since: it has its own date
         };
         self.count(&c, part.agent, standing.remuneration, standing.maturing);
@@ -345,7 +364,12 @@ impl State {
     }
 
     /// Revise: by the claimant, while nothing is validated.
-    pub(super) fn revise(&mut self, step: &Step<'_>, place: Ref, parts: &[(Handle, u64)]) -> Outcome {
+    pub(super) fn revise(
+        &mut self,
+        step: &Step<'_>,
+        place: Ref,
+        parts: &[(Handle, u64)],
+    ) -> Outcome {
         let c = self.contribution(place)?.clone();
         require(c.closed.is_none(), Code::ContributionClosed, || format!("contribution {place}"))?;
         require(c.claimant == step.author, Code::NotOwnClaim, || format!("contribution {place}"))?;
@@ -368,7 +392,12 @@ impl State {
     }
 
     /// RejectContribution.
-    pub(super) fn reject(&mut self, step: &mut Step<'_>, place: Ref, reason: RejectReason) -> Outcome {
+    pub(super) fn reject(
+        &mut self,
+        step: &mut Step<'_>,
+        place: Ref,
+        reason: RejectReason,
+    ) -> Outcome {
         let c = self.contribution(place)?.clone();
         require(c.closed.is_none(), Code::ContributionClosed, || format!("contribution {place}"))?;
         let maintainer = self.agent(step.author).roles.contains(&Role::Maintainer);
@@ -386,13 +415,15 @@ impl State {
         let mut counted = false;
         for (n, part) in c.parts.iter().enumerate() {
             let paid = part.standing.as_ref().map(|s| s.remuneration).or(part.reading.remuneration);
-            let reading = Reading { quantity: 0, remuneration: paid.or(Some(Remuneration::Unknown)) };
+            let reading =
+                Reading { quantity: 0, remuneration: paid.or(Some(Remuneration::Unknown)) };
             counted |= matches!(self.vote(step, place, n, reading)?, Vote::Counted | Vote::Stands);
         }
         require(counted, Code::AlreadyValidated, || format!("contribution {place}"))?;
-        let ended = self.contributions[&place].parts.iter().all(|p| {
-            p.standing.as_ref().is_none_or(|s| s.quantity == 0)
-        });
+        let ended = self.contributions[&place]
+            .parts
+            .iter()
+            .all(|p| p.standing.as_ref().is_none_or(|s| s.quantity == 0));
         if ended {
             self.close(place, reason);
         }
@@ -427,9 +458,10 @@ impl State {
                 if !voted {
                     continue;
                 }
-                let falls = part.standing.as_ref().filter(|s| {
-                    s.votes.contains(&person) && s.votes.len() <= needed
-                });
+                let falls = part
+                    .standing
+                    .as_ref()
+                    .filter(|s| s.votes.contains(&person) && s.votes.len() <= needed);
                 if let Some(s) = falls {
                     self.discount(&c, agent, s.remuneration, s.counted);
                     let reading =

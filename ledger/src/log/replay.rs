@@ -1,0 +1,126 @@
+//! The replay window: a body is taken once, and only while it is valid.
+//!
+//! Owns the rules on `expires_at` and on repeated bodies. Guarantees that memory is
+//! bounded by what was admitted in the last 30 days: a digest is forgotten only when
+//! its statement could no longer be admitted anyway. Leaves out the clock and the order
+//! of `recorded_at`: both come with the entry.
+
+use super::{Hash, statement::MAX_LIFETIME_MS};
+use crate::reject::{Code, Outcome, require};
+use imbl::OrdSet;
+
+/// The digests of admitted bodies that have not expired. Times are milliseconds since
+/// 1970-01-01T00:00:00Z. A clone costs nothing and shares what it can.
+#[derive(Debug, Clone, Default)]
+pub struct ReplayWindow {
+    /// The latest time seen.
+    now: u64,
+    /// By expiry, soonest first. `expires_at` is part of the body, so it belongs to the
+    /// digest and one ordered set serves both questions.
+    taken: OrdSet<(u64, Hash)>,
+}
+
+impl ReplayWindow {
+    /// The guards alone: whether [`Self::admit`] would admit, and if not, why.
+    pub fn check(&self, digest: &Hash, expires_at: u64, recorded_at: u64) -> Outcome {
+        // If time went back, what was forgotten could come again: the later time judges.
+        let now = recorded_at.max(self.now);
+        require(now <= expires_at, Code::Expired, || {
+            format!("expires_at {expires_at}: expected at least {now}, the time of recording")
+        })?;
+        let latest = recorded_at.saturating_add(MAX_LIFETIME_MS);
+        require(expires_at <= latest, Code::ExpiresTooLate, || {
+            format!("expires_at {expires_at}: expected at most {latest}")
+        })?;
+        require(!self.taken.contains(&(expires_at, *digest)), Code::Replayed, || {
+            format!("body {}", hex::encode(digest))
+        })
+    }
+
+    /// Takes the body with this digest, which says `expires_at`, at `recorded_at`; or
+    /// refuses it as `expired`, `expires-too-late` or `replayed` and remembers nothing.
+    pub fn admit(&mut self, digest: Hash, expires_at: u64, recorded_at: u64) -> Outcome {
+        self.check(&digest, expires_at, recorded_at)?;
+        self.taken.insert((expires_at, digest));
+        Ok(())
+    }
+
+    /// Forgets what has expired before `now`. Time that goes back changes nothing.
+    pub fn advance(&mut self, now: u64) {
+        self.now = now.max(self.now);
+        // A body is still valid in the millisecond in which it expires.
+        while self.taken.get_min().is_some_and(|(expires_at, _)| *expires_at < self.now) {
+            self.taken.remove_min();
+        }
+    }
+
+    /// How many digests are remembered.
+    pub fn len(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    fn verdict(window: &ReplayWindow, expires_at: u64, recorded_at: u64) -> Result<(), Code> {
+        window.check(&[1; 32], expires_at, recorded_at).map_err(|r| r.code)
+    }
+
+    #[test]
+    fn a_statement_is_valid_to_the_millisecond() {
+        let window = ReplayWindow::default();
+        assert_eq!(verdict(&window, NOW - 1, NOW), Err(Code::Expired));
+        assert_eq!(verdict(&window, NOW, NOW), Ok(()));
+        assert_eq!(verdict(&window, NOW + MAX_LIFETIME_MS, NOW), Ok(()));
+        assert_eq!(verdict(&window, NOW + MAX_LIFETIME_MS + 1, NOW), Err(Code::ExpiresTooLate));
+        assert_eq!(verdict(&window, u64::MAX, u64::MAX), Ok(()));
+    }
+
+    #[test]
+    fn a_body_is_taken_once_and_forgotten_when_it_can_do_no_harm() {
+        let mut window = ReplayWindow::default();
+        let before = window.clone();
+        window.admit([1; 32], NOW + 10, NOW).expect("new");
+        assert_eq!(verdict(&window, NOW + 10, NOW), Err(Code::Replayed));
+        assert_eq!(verdict(&before, NOW + 10, NOW), Ok(()), "the clone is untouched");
+        window.advance(NOW + 10);
+        assert_eq!(verdict(&window, NOW + 10, NOW + 10), Err(Code::Replayed));
+        window.advance(NOW + 11);
+        assert!(window.is_empty());
+        assert_eq!(verdict(&window, NOW + 10, NOW + 11), Err(Code::Expired));
+        // Even for a caller whose time goes back.
+        assert_eq!(verdict(&window, NOW + 10, NOW), Err(Code::Expired));
+    }
+
+    proptest! {
+        /// Against a model that never forgets: on no history does forgetting show.
+        #[test]
+        fn forgetting_never_shows(
+            steps in prop::collection::vec((0u64..40, 0u8..12), 1..200)
+        ) {
+            let (mut window, mut all, mut now) = (ReplayWindow::default(), Vec::new(), NOW);
+            for (wait, body) in steps {
+                now += wait;
+                window.advance(now);
+                // The expiry belongs to the body: a few of them, spread over the run.
+                let expires_at = NOW + u64::from(body) * 150;
+                let expected = now <= expires_at && !all.contains(&body);
+                prop_assert_eq!(window.admit([body; 32], expires_at, now).is_ok(), expected);
+                if expected {
+                    all.push(body);
+                }
+            }
+            prop_assert!(window.len() <= all.len());
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! A ledger in memory for tests: keys, a clock, statements, entries, proofs.
+//!
+//! Everything goes through the real code: statements are signed, opened, applied and
+//! sealed, and proofs are those of the tree.
+#![allow(dead_code, clippy::unwrap_used)] // each test binary uses a part of it
+
+use prost::Message as _;
+use std::collections::BTreeMap;
+use subak_ledger::{
+    book::{
+        accounts::Posting,
+        apply::apply,
+        state::State,
+        types::{AgentId, Currency, DAY_MS, Handle},
+    },
+    log::{
+        Checkpoint, Draft, Frontier, Hash, Header, KeyCache, Leaf, LedgerId, SecretKey, Unverified,
+        tree,
+    },
+    reject::{Code, Reject},
+};
+use subak_proto::v1::{self, event::Kind};
+
+pub const START: u64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z
+pub const EUR: &str = "EUR";
+
+/// One ledger, its keys and its clock.
+pub struct World {
+    pub state: State,
+    pub now: u64,
+    pub keys: BTreeMap<String, [u8; 32]>,
+    pub operator: SecretKey,
+    pub entries: Vec<(Vec<u8>, Vec<u8>)>, // leaf, envelope
+    pub frontier: Frontier,
+    nodes: BTreeMap<(u32, u64), Hash>,
+    nonce: u64,
+    /// Postings of the last statement.
+    pub postings: Vec<Posting>,
+}
+
+pub fn handle(text: &str) -> Handle {
+    Handle::new(text).unwrap()
+}
+
+pub fn currency(text: &str) -> Currency {
+    Currency::new(text).unwrap()
+}
+
+/// A key from a name, the same in every run.
+pub fn key(name: &str) -> SecretKey {
+    SecretKey::from_seed(&blake3::derive_key("subak test key", name.as_bytes()))
+}
+
+pub fn encode(kind: Kind) -> Vec<u8> {
+    v1::Event { kind: Some(kind) }.encode_to_vec()
+}
+
+/// An equation: (bucket, ppm, agent or none for all contributors, weights).
+pub fn equation(version: u32, buckets: &[(&str, u32, Option<&str>, &[u32])]) -> v1::Equation {
+    v1::Equation {
+        name: "test".into(),
+        version,
+        rate: vec![
+            v1::Rate { kind: "commit".into(), points: 1 },
+            v1::Rate { kind: "hours".into(), points: 2 },
+        ],
+        bucket: buckets
+            .iter()
+            .map(|(name, share, agent, weight)| v1::Bucket {
+                name: (*name).into(),
+                share: *share,
+                to: Some(match agent {
+                    Some(a) => v1::bucket::To::Agent((*a).into()),
+                    None => v1::bucket::To::Contributors(v1::Contributors {
+                        weight: weight.to_vec(),
+                        ..Default::default()
+                    }),
+                }),
+            })
+            .collect(),
+        validators: 1,
+        maturity_days: 0,
+        notice_days: 0,
+        claim_delay_days: 0,
+        held_days: 30,
+        ..Default::default()
+    }
+}
+
+/// A genesis: sam is steward, maintainer and treasurer, mia a second steward.
+pub fn genesis(
+    kind: v1::AgentKind,
+    name: &str,
+    quorum: u32,
+    equation: Option<v1::Equation>,
+) -> v1::Genesis {
+    let commons = kind == v1::AgentKind::Commons;
+    let mut role = vec![v1::Role::Treasurer as i32];
+    if commons {
+        role.insert(0, v1::Role::Maintainer as i32);
+    }
+    let agent = |h: &str, k: v1::AgentKind| v1::AgentAdd {
+        handle: h.into(),
+        kind: k as i32,
+        ..Default::default()
+    };
+    v1::Genesis {
+        random: blake3::hash(name.as_bytes()).as_bytes().to_vec(),
+        kind: kind as i32,
+        name: name.into(),
+        sandbox: true,
+        steward: ["sam", "mia"]
+            .iter()
+            .map(|s| v1::NamedKey { agent: (*s).into(), key: key(s).public().bytes().to_vec() })
+            .collect(),
+        steward_role: role,
+        quorum,
+        clerk_key: key(&format!("clerk of {name}")).public().bytes().to_vec(),
+        operator_key: key(&format!("operator of {name}")).public().bytes().to_vec(),
+        agent: vec![
+            agent("association", v1::AgentKind::Association),
+            agent("trust", v1::AgentKind::Trust),
+            agent("upstream", v1::AgentKind::Commons),
+            agent("our-commons", v1::AgentKind::Commons),
+            agent("phyle-a", v1::AgentKind::Phyle),
+            agent("phyle-b", v1::AgentKind::Phyle),
+        ],
+        equation,
+    }
+}
+
+impl World {
+    /// An empty ledger whose first statement is `genesis`, signed by sam.
+    pub fn open(genesis: v1::Genesis) -> Self {
+        let name = genesis.name.clone();
+        let mut world = World {
+            state: State::default(),
+            now: START,
+            keys: BTreeMap::new(),
+            operator: key(&format!("operator of {name}")),
+            entries: Vec::new(),
+            frontier: Frontier::default(),
+            nodes: BTreeMap::new(),
+            nonce: 0,
+            postings: Vec::new(),
+        };
+        world.keys.insert("clerk".into(), key(&format!("clerk of {name}")).seed());
+        world.say("sam", vec![Kind::Genesis(genesis)]).unwrap();
+        world
+    }
+
+    /// A commons with quorum 1.
+    pub fn commons(equation: v1::Equation) -> Self {
+        Self::open(genesis(v1::AgentKind::Commons, "our-commons", 1, Some(equation)))
+    }
+
+    /// A phyle with quorum 1.
+    pub fn phyle(name: &str) -> Self {
+        Self::open(genesis(v1::AgentKind::Phyle, name, 1, None))
+    }
+
+    pub fn days(&mut self, days: u64) {
+        self.now += days * DAY_MS;
+    }
+
+    pub fn today(&self) -> u32 {
+        u32::try_from(self.now / DAY_MS).unwrap()
+    }
+
+    pub fn secret(&self, author: &str) -> SecretKey {
+        self.keys.get(author).map_or_else(|| key(author), SecretKey::from_seed)
+    }
+
+    pub fn header(&mut self, author: &str) -> Header {
+        self.nonce += 1;
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&self.nonce.to_be_bytes());
+        Header {
+            ledger: if self.state.size == 0 { LedgerId::ZERO } else { self.state.ledger },
+            author: handle(author),
+            nonce,
+            created_at: self.now,
+            expires_at: self.now + DAY_MS,
+            basis: None,
+        }
+    }
+
+    /// Signs, opens, applies and seals one statement.
+    pub fn say(&mut self, author: &str, events: Vec<Kind>) -> Result<u64, Reject> {
+        let header = self.header(author);
+        let draft = Draft { header, events: events.into_iter().map(encode).collect() };
+        let envelope = draft.sign(&self.secret(author));
+        self.append(envelope)
+    }
+
+    /// Appends an envelope as it is.
+    pub fn append(&mut self, envelope: Vec<u8>) -> Result<u64, Reject> {
+        let statement = Unverified::parse(&envelope)?.verify(&mut KeyCache::default())?;
+        let delta = apply(&self.state, &statement, self.now)?;
+        let seq = self.state.size;
+        let leaf = Leaf {
+            ledger: delta.next.ledger,
+            seq,
+            previous: self.state.chain.last().copied().unwrap_or([0; 32]),
+            recorded_at: self.now,
+            envelope: statement.envelope_digest(),
+        };
+        self.state = delta.next;
+        self.postings = delta.postings;
+        self.state.seal(leaf.chain_hash());
+        let bytes = leaf.to_bytes().to_vec();
+        for (level, index, hash) in self.frontier.push(tree::leaf_hash(&bytes)) {
+            self.nodes.insert((level, index), hash);
+        }
+        self.entries.push((bytes, envelope));
+        Ok(seq)
+    }
+
+    /// Says it and expects this refusal, with nothing changed.
+    pub fn refused(&mut self, author: &str, events: Vec<Kind>, code: Code) -> Reject {
+        let (size, money) = (self.state.size, self.state.accounts.iter().collect::<Vec<_>>());
+        let reject = self.say(author, events).expect_err(&format!("expected {}", code.name()));
+        assert_eq!(reject.code, code, "{reject}");
+        assert_eq!(self.state.size, size);
+        assert_eq!(self.state.accounts.iter().collect::<Vec<_>>(), money);
+        reject
+    }
+
+    /// Puts an event through the quorum of one.
+    pub fn decree(&mut self, event: Kind) -> Result<u64, Reject> {
+        let event = vec![encode(event)];
+        self.say("sam", vec![Kind::Propose(v1::Propose { event })])
+    }
+
+    pub fn checkpoint(&self) -> String {
+        let (size, root) = (self.frontier.size(), self.frontier.root());
+        Checkpoint { ledger: self.state.ledger, size, root }.sign(&self.operator)
+    }
+
+    /// A proof of one entry under the newest checkpoint.
+    pub fn prove(&self, seq: u64) -> v1::Proof {
+        let read = |level: u32, index: u64| Ok::<_, ()>(self.nodes[&(level, index)]);
+        let path = tree::prove_inclusion(seq, self.frontier.size(), read).unwrap();
+        let (leaf, envelope) = self.entries[usize::try_from(seq).unwrap()].clone();
+        v1::Proof {
+            envelope,
+            leaf,
+            path: path.iter().map(|h| h.to_vec()).collect(),
+            checkpoint: self.checkpoint(),
+        }
+    }
+
+    pub fn id(&self, agent: &str) -> AgentId {
+        self.state.find(&handle(agent)).unwrap()
+    }
+
+    /// Accrued, in whole minor units.
+    pub fn accrued(&self, agent: &str) -> i128 {
+        subak_ledger::book::types::whole(self.state.accrued(self.id(agent), currency(EUR)))
+    }
+
+    /// Payable, in whole minor units, before what was drawn.
+    pub fn payable(&self, agent: &str) -> i128 {
+        subak_ledger::book::types::whole(self.state.payable(self.id(agent), currency(EUR)))
+    }
+
+    /// A person with a key, admitted.
+    pub fn add_person(&mut self, name: &str) {
+        let add = v1::AgentAdd {
+            handle: name.into(),
+            kind: v1::AgentKind::Person as i32,
+            key: key(name).public().bytes().to_vec(),
+            ..Default::default()
+        };
+        self.say("sam", vec![Kind::AgentAdd(add)]).unwrap();
+    }
+
+    /// A claim by sam for one agent, one part; returns its place.
+    pub fn contribute(&mut self, agent: &str, kind: &str, quantity: u64) -> v1::Ref {
+        let c = v1::Contribute {
+            reference: format!("test:{}", self.nonce),
+            kind: kind.into(),
+            stream: v1::Stream::Livelihood as i32,
+            worked_on: self.today(),
+            part: vec![v1::Part { agent: agent.into(), quantity }],
+            evidence: vec![],
+        };
+        v1::Ref { entry: self.say("sam", vec![Kind::Contribute(c)]).unwrap(), event: 0 }
+    }
+
+    /// A validation of one contribution, as unpaid work.
+    pub fn validate(&mut self, by: &str, place: v1::Ref) -> Result<u64, Reject> {
+        let span = vec![v1::Span { first: Some(place), last: Some(place) }];
+        let remuneration = v1::Remuneration::Unpaid as i32;
+        self.say(by, vec![Kind::Validate(v1::Validate { span, remuneration, quantity: vec![] })])
+    }
+
+    /// Terms between a phyle (payer) and this commons.
+    pub fn terms(&self, payer: &World, payer_handle: &str, share: u32) -> v1::Terms {
+        v1::Terms {
+            payer: payer.state.ledger.0.to_vec(),
+            payer_operator: payer.operator.public().bytes().to_vec(),
+            commons: self.state.ledger.0.to_vec(),
+            commons_operator: self.operator.public().bytes().to_vec(),
+            payer_handle: payer_handle.into(),
+            commons_handle: "our-commons".into(),
+            share,
+            base: v1::Base::Net as i32,
+            currency: EUR.into(),
+            due_days: 30,
+            notice_days: 30,
+            product: String::new(),
+            random: vec![7; 16],
+        }
+    }
+}
+
+/// The whole handshake; returns the agreement's digest.
+pub fn agree(payer: &mut World, commons: &mut World, terms: v1::Terms) -> Hash {
+    let digest = subak_ledger::book::event::terms_digest(&terms).unwrap();
+    let stage = |stage: v1::Stage| {
+        Kind::AgreementStage(v1::AgreementStage { agreement: digest.to_vec(), stage: stage as i32 })
+    };
+    payer.decree(Kind::AgreementOffer(v1::AgreementOffer { terms: Some(terms.clone()) })).unwrap();
+    let offered = payer.say("clerk", vec![stage(v1::Stage::Offered)]).unwrap();
+    let proof = Some(payer.prove(offered));
+    let accept = v1::AgreementAccept { terms: Some(terms), proof };
+    commons.decree(Kind::AgreementAccept(accept)).unwrap();
+    let accepted = commons.say("clerk", vec![stage(v1::Stage::Accepted)]).unwrap();
+    let proof = Some(commons.prove(accepted));
+    let active = v1::AgreementActive { agreement: digest.to_vec(), proof };
+    payer.say("clerk", vec![Kind::AgreementActive(active)]).unwrap();
+    digest
+}
+
+impl World {
+    /// Records an invoice of `net` minor units in a phyle's ledger; returns its entry.
+    pub fn earn(&mut self, number: u64, net: u64) -> u64 {
+        let due = self.state.dues_of_revenue(None, currency(EUR), (net, 0), self.now);
+        let record = v1::RevenueRecord {
+            invoice: Some(v1::Invoice { series: "inv".into(), number, line: 0 }),
+            currency: EUR.into(),
+            net,
+            due,
+            ..Default::default()
+        };
+        self.say("sam", vec![Kind::RevenueRecord(record)]).unwrap()
+    }
+
+    /// Takes back `net` of an invoice.
+    pub fn refund(&mut self, number: u64, net: u64) -> u64 {
+        let id = subak_ledger::book::event::InvoiceId { series: handle("inv"), number, line: 0 };
+        let due = self.state.dues_of_reversal(&id, net, 0);
+        let reverse = v1::RevenueReverse {
+            invoice: Some(v1::Invoice { series: "inv".into(), number, line: 0 }),
+            net,
+            cause: v1::Cause::Refund as i32,
+            due,
+            ..Default::default()
+        };
+        self.say("sam", vec![Kind::RevenueReverse(reverse)]).unwrap()
+    }
+
+    /// Takes an entry of a payer as income.
+    pub fn take(&mut self, payer: &World, entry: u64, agreement: Hash) -> Result<u64, Reject> {
+        let proof = Some(payer.prove(entry));
+        self.say(
+            "clerk",
+            vec![Kind::IncomeTake(v1::IncomeTake { agreement: agreement.to_vec(), proof })],
+        )
+    }
+
+    /// Cash under an agreement, with a bank reference of its own.
+    pub fn settle(&mut self, agreement: Hash, minor: u64) -> Result<u64, Reject> {
+        let bank = format!("bank:{}", self.nonce);
+        let agreement = agreement.to_vec();
+        let s = v1::SettlementReceived { agreement, minor, bank, ..Default::default() };
+        self.say("sam", vec![Kind::SettlementReceived(s)])
+    }
+
+    /// A gift: income that is cash at once.
+    pub fn gift(&mut self, minor: u64) -> u64 {
+        let amount = Some(v1::Amount { currency: EUR.into(), minor });
+        let bank = format!("bank:{}", self.nonce);
+        let income = v1::IncomeRecord { payer: "phyle-a".into(), amount, bank, note: vec![] };
+        self.say("sam", vec![Kind::IncomeRecord(income)]).unwrap()
+    }
+
+    /// Proposes one run; returns its entry.
+    pub fn propose(&mut self, lines: &[(&str, u64)]) -> Result<u64, Reject> {
+        let line = lines
+            .iter()
+            .map(|(agent, minor)| v1::PayoutLine { agent: (*agent).into(), minor: *minor })
+            .collect();
+        let expires_at = self.now + 30 * DAY_MS;
+        let p = v1::PayoutPropose { currency: EUR.into(), line, expires_at };
+        self.say("sam", vec![Kind::PayoutPropose(p)])
+    }
+
+    /// Marks lines of a run as paid.
+    pub fn paid(&mut self, run: u64, agents: &[&str]) -> Result<u64, Reject> {
+        let handles: Vec<Handle> = agents.iter().map(|a| handle(a)).collect();
+        let due = self.state.dues_of_payment(run, &handles);
+        let bank = format!("bank:{}", self.nonce);
+        let agent = agents.iter().map(ToString::to_string).collect();
+        self.say("sam", vec![Kind::PayoutPaid(v1::PayoutPaid { run, agent, bank, fee: None, due })])
+    }
+}
