@@ -6,3 +6,4 @@
 pub mod book;
 pub mod log;
 pub mod reject;
+pub mod store;
