@@ -5,7 +5,8 @@ use prost::Message as _;
 use std::{env, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 2] = ["subak/v1/statement.proto", "subak/v1/event.proto"];
+    const FILES: [&str; 3] =
+        ["subak/v1/statement.proto", "subak/v1/event.proto", "subak/v1/service.proto"];
     println!("cargo::rerun-if-changed=subak");
     let set = protox::compile(FILES, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);

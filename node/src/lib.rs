@@ -1,1 +1,138 @@
-//! placeholder
+//! The node of Subak.
+//!
+//! [`Ledgers`] is what every command and every service is written against. It has two
+//! forms: `runtime::Node`, in this process, on a store; and `client::Remote`, the same
+//! over gRPC. There is one code path, with or without a server.
+//!
+//! Leaves out all rules (`subak-ledger`) and everything a person sees (`subak-cli`).
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use subak_ledger::{
+    book::{state::State, types::AgentKind},
+    log::{Hash, LedgerId},
+    store::Disclosure,
+};
+
+/// What a node says of a ledger that it keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerInfo {
+    /// Its id.
+    pub id: LedgerId,
+    /// The name in its genesis.
+    pub name: String,
+    /// What keeps it.
+    pub kind: AgentKind,
+    /// Entries.
+    pub size: u64,
+    /// Whether `recorded_at` may be chosen.
+    pub sandbox: bool,
+    /// Key that signs its checkpoints.
+    pub operator: Hash,
+    /// Chain hash of the last entry.
+    pub chain: Hash,
+    /// `recorded_at` of the last entry, milliseconds.
+    pub recorded_at: u64,
+}
+
+/// A statement to append.
+#[derive(Debug, Clone, Default)]
+pub struct Append {
+    /// Body, key, signature.
+    pub envelope: Vec<u8>,
+    /// Texts behind its commitments; the node checks that they fit.
+    pub disclosures: Vec<Disclosure>,
+    /// Sandbox ledgers: `recorded_at`, not before the last entry's, not after now.
+    pub at: Option<u64>,
+}
+
+/// The answer to an append: an entry, proven under a signed checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// The entry's number, from 0.
+    pub entry: u64,
+    /// The leaf's bytes.
+    pub leaf: Vec<u8>,
+    /// RFC 6962 inclusion proof.
+    pub path: Vec<Hash>,
+    /// Signed note.
+    pub checkpoint: String,
+}
+
+/// An entry as it is stored or sent: nothing in it is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawEntry {
+    /// Number, from 0.
+    pub seq: u64,
+    /// Leaf bytes.
+    pub leaf: Vec<u8>,
+    /// Envelope bytes.
+    pub envelope: Vec<u8>,
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// The statement was refused: bad input, by a named rule.
+    #[error("{message} ({code})")]
+    Refused {
+        /// Stable code.
+        code: String,
+        /// Meaning, where, expected, found.
+        message: String,
+        /// What can be done.
+        next: String,
+    },
+    /// No such ledger, entry or key here.
+    #[error("{0}")]
+    NotFound(String),
+    /// The data is not what it should be: damage or a lie.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The world failed: disk, lock, network, shutdown. Worth a retry.
+    #[error("{message}")]
+    World {
+        /// What failed and where.
+        message: String,
+        /// What can be done.
+        next: String,
+    },
+}
+
+/// Reading and appending, wherever the ledgers are.
+#[async_trait]
+pub trait Ledgers: Send + Sync {
+    /// The ledgers there.
+    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError>;
+
+    /// Makes operator and clerk keys for a new ledger; returns their public halves.
+    async fn prepare(&self) -> Result<(Hash, Hash), NodeError>;
+
+    /// Appends one statement; returns after the durable commit.
+    async fn append(&self, append: Append) -> Result<Appended, NodeError>;
+
+    /// Up to `limit` entries from `from` on, in order; fewer where a bounded message is
+    /// full, none at the end.
+    async fn entries(&self, ledger: LedgerId, from: u64, limit: u64) -> Result<Vec<RawEntry>, NodeError>;
+
+    /// Returns once the ledger has more than `size` entries.
+    async fn wait_beyond(&self, ledger: LedgerId, size: u64) -> Result<(), NodeError>;
+
+    /// The newest signed checkpoint.
+    async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError>;
+
+    /// RFC 6962 inclusion proof of `entry` in the first `size` entries.
+    async fn inclusion(&self, ledger: LedgerId, entry: u64, size: u64) -> Result<Vec<Hash>, NodeError>;
+
+    /// RFC 6962 consistency proof between two sizes.
+    async fn consistency(&self, ledger: LedgerId, old: u64, new: u64) -> Result<Vec<Hash>, NodeError>;
+
+    /// The texts behind commitments.
+    async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError>;
+
+    /// The ledger folded. In this process: the node's own state. From afar: every entry
+    /// fetched, verified against the signed checkpoint, and folded here.
+    async fn book(&self, ledger: LedgerId) -> Result<Arc<State>, NodeError>;
+}

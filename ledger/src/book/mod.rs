@@ -17,6 +17,7 @@ pub mod agreement;
 pub mod apply;
 pub mod equation;
 pub mod event;
+pub mod explain;
 mod foresee;
 mod income;
 mod lots;

@@ -150,6 +150,18 @@ pub struct Point {
     settled: Fixed,
 }
 
+impl Point {
+    /// Per point, accrued after reversals.
+    pub fn standing(&self) -> Fixed {
+        self.each - self.lost
+    }
+
+    /// Per point, settled.
+    pub fn settled(&self) -> Fixed {
+        self.settled
+    }
+}
+
 /// How a bucket's agents came off in one step: for the postings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Moved {
