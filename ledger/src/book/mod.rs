@@ -11,6 +11,10 @@
 //! guard refuses changes nothing; every movement of money balances.
 //! Leaves out: signatures and proofs of order (`log`), storage (`store`).
 
+pub mod decimal;
 pub mod equation;
+pub mod equation_toml;
+pub mod horizon;
 pub mod split;
+pub mod templates;
 pub mod types;

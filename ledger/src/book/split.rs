@@ -79,12 +79,14 @@ impl PrefixSums {
             return 0;
         }
         let (mut i, mut touched) = (at, 0);
-        while i <= CAPACITY {
+        loop {
             *self.nodes.entry(i).or_insert(0) += delta;
             touched += 1;
+            if i == CAPACITY {
+                return touched; // the root: one step further no longer fits a u32
+            }
             i += i & i.wrapping_neg();
         }
-        touched
     }
 
     /// The sum of positions 1 to `to`.
@@ -155,6 +157,10 @@ pub struct Moved {
     pub accrued: Fixed,
     /// Change of the carry.
     pub carry: Fixed,
+    /// How many entries of its tables the step visited: at most 32 nodes of the tree,
+    /// and for a new income one for each month in which counted work was done. Never
+    /// one for each agent: a test holds the split to it.
+    pub visited: u32,
 }
 
 /// One run of points of an agent: month of work, and the incomes it counts for.
@@ -287,8 +293,10 @@ impl Bucket {
         let pot = self.pots.entry(currency).or_default();
         let carry = (part + pot.carry).rem_euclid(weight);
         let each = (part + pot.carry).div_euclid(weight);
-        let moved = Moved { accrued: each * weight, carry: carry - pot.carry };
-        pot.accrued.add(number, each);
+        let touched = pot.accrued.add(number, each);
+        let months = u32::try_from(self.cohorts.len()).expect("a day is a u32, months are fewer");
+        let moved =
+            Moved { accrued: each * weight, carry: carry - pot.carry, visited: months + touched };
         pot.carry = carry;
         pot.taken += part;
         pot.accrued_by_all += moved.accrued;
@@ -313,9 +321,9 @@ impl Bucket {
         point.lost = lost;
         point.reversed = reversed_part;
         let pot = self.pots.get_mut(&currency).expect("a point lies in a pot of its currency");
-        let moved =
-            Moved { accrued: -more_lost * point.weight, carry: more_lost * point.weight - more };
-        pot.accrued.add(point.number, -more_lost);
+        let visited = pot.accrued.add(point.number, -more_lost);
+        let returned = more_lost * point.weight;
+        let moved = Moved { accrued: -returned, carry: returned - more, visited };
         pot.carry += moved.carry;
         pot.taken -= more;
         pot.accrued_by_all += moved.accrued;
