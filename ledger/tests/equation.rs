@@ -1,6 +1,8 @@
 //! What a steward meets when writing a value equation: the TOML, its faults with their
 //! lines, the templates, and worked examples that must come out.
 
+#![allow(clippy::unwrap_used)]
+
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use subak_ledger::{
@@ -234,9 +236,10 @@ fn a_document_that_is_no_toml_names_its_line() {
 
 #[test]
 fn a_limit_without_a_line_is_still_told() {
-    let rates: String = (0..101).map(|n| format!("k{n} = 1\n")).collect();
+    let rates: Vec<String> = (0..101).map(|n| format!("k{n} = 1")).collect();
     let fault =
-        parse(&FULL.replace("[rates]\n", &format!("[rates]\n{rates}")), &exponent).unwrap_err();
+        parse(&FULL.replace("[rates]\n", &format!("[rates]\n{}\n", rates.join("\n"))), &exponent)
+            .unwrap_err();
     assert_eq!(fault.found, "1 to 100 rates, found 103");
 }
 
@@ -386,11 +389,11 @@ fn weights() -> impl Strategy<Value = Vec<u32>> {
     ]
 }
 
-fn bucket(kinds: Vec<String>) -> impl Strategy<Value = v1::bucket::To> {
+fn bucket(kinds: &[String]) -> impl Strategy<Value = v1::bucket::To> + use<> {
     prop_oneof![
         handle().prop_map(v1::bucket::To::Agent),
         (
-            prop::sample::subsequence(kinds.clone(), 0..=kinds.len()),
+            prop::sample::subsequence(kinds.to_vec(), 0..=kinds.len()),
             prop::sample::subsequence(Stream::ALL.to_vec(), 0..=3),
             any::<bool>(),
             weights()
@@ -434,7 +437,7 @@ prop_compose! {
         (rates in prop::collection::btree_map(handle(), 1..=MAX_RATE, 1..6))
         (
             to in prop::collection::btree_map(
-                handle(), bucket(rates.keys().cloned().collect()), 1..6),
+                handle(), bucket(&rates.keys().cloned().collect::<Vec<_>>()), 1..6),
             cuts in prop::collection::btree_set(1_u32..1_000_000, 5),
             examples in prop::collection::vec(
                 (amounts(), prop::collection::vec(work(rates.keys().cloned().collect()), 0..5)), 0..3),

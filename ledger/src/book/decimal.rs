@@ -33,10 +33,10 @@ pub fn show(value: u64, places: u8) -> String {
 /// 1250 with 2 places is `12.5`: as [`show`], without zeros at the end.
 pub fn show_short(value: u64, places: u8) -> String {
     let long = show(value, places);
-    match long.contains('.') {
-        true => long.trim_end_matches('0').trim_end_matches('.').to_string(),
-        false => long,
+    if places == 0 {
+        return long;
     }
+    long.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
 #[cfg(test)]

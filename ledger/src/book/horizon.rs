@@ -18,7 +18,6 @@
 //! hours at 2 points) has then room for 109,000 incomes; with weights up to 65,535 it
 //! would be 107, with a lifetime's single weight of 1 it is 7 million.
 
-use super::equation::MAX_TABLE;
 use std::fmt;
 
 /// The weight of new work under a half-life.
@@ -27,8 +26,8 @@ pub const FULL: u32 = 64;
 /// Half-lives of new work until it weighs 1: `log2(2 * FULL)`.
 const HALVINGS: u32 = 7;
 
-/// The longest half-life in months whose table fits [`MAX_TABLE`]: 85.
-pub const MAX_HALF_LIFE: u32 = (MAX_TABLE as u32 - 2) / HALVINGS;
+/// The longest half-life in months whose table fits [`super::equation::MAX_TABLE`].
+pub const MAX_HALF_LIFE: u32 = 85;
 
 /// A table of weights that has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,8 +105,8 @@ fn ceil_log2_of_power(base: u32, exponent: u32) -> u32 {
         let mut carry = 0;
         for limb in &mut limbs {
             let product = u64::from(*limb) * u64::from(base) + carry;
-            *limb = (product & u64::from(u32::MAX)) as u32;
             carry = product >> 32;
+            *limb = u32::try_from(product - (carry << 32)).expect("a lower half is 32 bits");
         }
         if carry > 0 {
             limbs.push(u32::try_from(carry).expect("a product's upper half is 32 bits"));
@@ -121,6 +120,7 @@ fn ceil_log2_of_power(base: u32, exponent: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::book::equation::MAX_TABLE;
 
     #[test]
     fn half_of_a_weight_is_left_after_a_half_life() {
@@ -133,6 +133,7 @@ mod tests {
             assert!(table.windows(2).all(|w| w[0] >= w[1]), "half-life {h} never rises");
             assert!(table.len() <= MAX_TABLE);
         }
+        assert!(half_life(MAX_HALF_LIFE + 1).len() > MAX_TABLE, "the limit is the table's");
     }
 
     #[test]

@@ -84,12 +84,11 @@ fn print_contributors(out: &mut String, c: &v1::Contributors) {
     if c.unpaid_only {
         line(out, format_args!("unpaid_only = true"));
     }
-    match Horizon::of(&c.weight) {
-        Some(horizon) => line(out, format_args!("horizon = \"{horizon}\"")),
-        None => {
-            let weights: Vec<String> = c.weight.iter().map(ToString::to_string).collect();
-            line(out, format_args!("weights = [{}]", weights.join(", ")));
-        }
+    if let Some(horizon) = Horizon::of(&c.weight) {
+        line(out, format_args!("horizon = \"{horizon}\""));
+    } else {
+        let weights: Vec<String> = c.weight.iter().map(ToString::to_string).collect();
+        line(out, format_args!("weights = [{}]", weights.join(", ")));
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Value<'t> {
     text: &'t str,
     pub(super) line: usize,
     pub(super) path: String,
-    value: DeValue<'t>,
+    is: DeValue<'t>,
 }
 
 /// A table whose keys are taken out one by one.
@@ -82,7 +82,7 @@ impl<'t> Table<'t> {
                     format!("{path}.{}", key.get_ref())
                 };
                 let line = line_at(text, value.span().start);
-                let value = Value { text, line, path, value: value.into_inner() };
+                let value = Value { text, line, path, is: value.into_inner() };
                 (key.get_ref().to_string(), (line_at(text, key.span().start), value))
             })
             .collect();
@@ -164,7 +164,7 @@ impl<'t> Value<'t> {
     }
 
     fn show(&self) -> String {
-        match &self.value {
+        match &self.is {
             DeValue::String(s) => format!("{:?}", clip(s)),
             DeValue::Integer(i) => clip(&i.to_string()),
             DeValue::Float(x) => format!("the number {} with a point", clip(&x.to_string())),
@@ -177,7 +177,7 @@ impl<'t> Value<'t> {
 
     /// The text of a string.
     pub(super) fn text(&self, expected: &str) -> Read<&str> {
-        self.value.as_str().ok_or_else(|| self.fault(expected, "write it in quotation marks"))
+        self.is.as_str().ok_or_else(|| self.fault(expected, "write it in quotation marks"))
     }
 
     /// What `read` makes of a string.
@@ -207,7 +207,7 @@ impl<'t> Value<'t> {
     /// A whole number within a range.
     pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Read<u64> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        let number = self.value.as_integer().and_then(|i| {
+        let number = self.is.as_integer().and_then(|i| {
             let plain = i.radix() == 10;
             i.as_str().parse().ok().filter(|n| plain && range.contains(n))
         });
@@ -222,14 +222,14 @@ impl<'t> Value<'t> {
 
     /// `true` or `false`.
     pub(super) fn boolean(&self) -> Read<bool> {
-        self.value.as_bool().ok_or_else(|| self.fault("true or false", "write one of the two"))
+        self.is.as_bool().ok_or_else(|| self.fault("true or false", "write one of the two"))
     }
 
     /// The items of a list.
     pub(super) fn list(self, expected: &str, next: &str) -> Read<Vec<Value<'t>>> {
         let fault = self.fault(expected, next);
-        let Self { text, path, value, .. } = self;
-        let DeValue::Array(items) = value else { return Err(fault) };
+        let Self { text, path, is, .. } = self;
+        let DeValue::Array(items) = is else { return Err(fault) };
         Ok(items
             .into_iter()
             .enumerate()
@@ -237,7 +237,7 @@ impl<'t> Value<'t> {
                 text,
                 line: line_at(text, item.span().start),
                 path: format!("{path}[{}]", n + 1),
-                value: item.into_inner(),
+                is: item.into_inner(),
             })
             .collect())
     }
@@ -245,8 +245,8 @@ impl<'t> Value<'t> {
     /// The table that the value is.
     pub(super) fn table(self, next: &str) -> Read<Table<'t>> {
         let fault = self.fault("a table", next);
-        let Self { text, line, path, value } = self;
-        let DeValue::Table(table) = value else { return Err(fault) };
+        let Self { text, line, path, is } = self;
+        let DeValue::Table(table) = is else { return Err(fault) };
         Ok(Table::new(text, line, path, table))
     }
 }
