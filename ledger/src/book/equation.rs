@@ -20,6 +20,21 @@ use subak_proto::v1;
 /// Identity of a bucket: BLAKE3 over its name and `to`.
 pub type BucketId = crate::log::Hash;
 
+/// Most maintainers that a validation may need.
+pub const MAX_VALIDATORS: u32 = 9;
+/// Longest delay or notice, in days: ten years.
+pub const MAX_DAYS: u32 = 3_660;
+/// Most points per unit of a kind.
+pub const MAX_RATE: u64 = 1_000_000;
+/// Most entries of a table of weights: fifty years of months.
+pub const MAX_TABLE: usize = 600;
+/// All weights are below this.
+pub const WEIGHT_END: u32 = 65_536;
+/// Most thousandths of a unit in one piece of an example's work.
+pub const MAX_EXAMPLE_QUANTITY: u64 = 1_000_000_000;
+/// The month of an example's income: ages of work are below it, so they have room.
+pub const EXAMPLE_MONTH: u32 = 1_000;
+
 /// A checked equation. Agents are still handles: an equation is checked against
 /// the agents of a ledger when it is adopted there.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +107,16 @@ impl Filter {
     }
 }
 
+/// One piece of an example's work, checked.
+struct Work {
+    agent: Handle,
+    kind: Handle,
+    stream: Stream,
+    remuneration: Remuneration,
+    points: Points,
+    age_months: u32,
+}
+
 /// A bucket of a ledger: its definition with the agent resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketDef {
@@ -152,10 +177,10 @@ impl Filter {
         ascending(&kinds, "kinds of a bucket")?;
         ascending(&streams, "streams of a bucket")?;
         let w = &wire.weight;
-        invalid((1..=600).contains(&w.len()), || {
-            format!("bucket {name}: a table of 1 to 600 weights by month, found {}", w.len())
+        invalid((1..=MAX_TABLE).contains(&w.len()), || {
+            format!("bucket {name}: 1 to {MAX_TABLE} weights by month, found {}", w.len())
         })?;
-        invalid(w.iter().any(|x| *x > 0) && w.iter().all(|x| *x < 65_536), || {
+        invalid(w.iter().any(|x| *x > 0) && w.iter().all(|x| *x < WEIGHT_END), || {
             format!("bucket {name}: weights from 0 to 65535, at least one above 0")
         })?;
         Ok(Self {
@@ -199,9 +224,9 @@ impl Equation {
             format!("1 to 100 rates, found {}", rate_kinds.len())
         })?;
         for rate in &wire.rate {
-            invalid((1..=1_000_000).contains(&rate.points), || {
+            invalid((1..=MAX_RATE).contains(&rate.points), || {
                 format!(
-                    "rate of {}: 1 to 1000000 points per unit, found {}",
+                    "rate of {}: 1 to {MAX_RATE} points per unit, found {}",
                     rate.kind, rate.points
                 )
             })?;
@@ -229,8 +254,8 @@ impl Equation {
                 })?;
             }
         }
-        invalid((1..=9).contains(&wire.validators), || {
-            format!("validators: expected 1 to 9, found {}", wire.validators)
+        invalid((1..=MAX_VALIDATORS).contains(&wire.validators), || {
+            format!("validators: expected 1 to {MAX_VALIDATORS}, found {}", wire.validators)
         })?;
         for (days, field) in [
             (wire.maturity_days, "maturity_days"),
@@ -238,7 +263,9 @@ impl Equation {
             (wire.claim_delay_days, "claim_delay_days"),
             (wire.held_days, "held_days"),
         ] {
-            invalid(days <= 3_660, || format!("{field}: expected 0 to 3660, found {days}"))?;
+            invalid(days <= MAX_DAYS, || {
+                format!("{field}: expected 0 to {MAX_DAYS}, found {days}")
+            })?;
         }
         let fallback =
             if wire.fallback.is_empty() { None } else { Some(Handle::new(&wire.fallback)?) };
@@ -274,23 +301,25 @@ impl Equation {
 
     /// What the example's work and income give, by agent: computed as real income is.
     pub fn work_out(&self, example: &v1::Example) -> Outcome<BTreeMap<Handle, i128>> {
-        // Ages need room before the month of the example's income.
-        const MONTH: u32 = 1_000;
         let income = example.income.as_ref().ok_or_else(|| {
             Reject::new(Code::Malformed, "example: expected an income, found none")
         })?;
         let currency = Currency::new(&income.currency)?;
         let minor = amount(income.minor, "example: income")?;
+        let work: Vec<Work> =
+            example.work.iter().map(|w| self.read_work(w)).collect::<Outcome<_>>()?;
+        let points = work.iter().try_fold(0_u64, |sum, w| sum.checked_add(w.points));
+        invalid(points.is_some_and(|p| p <= split::MAX_POINTS), || {
+            format!("example: more than {} thousandths of a point in all", split::MAX_POINTS)
+        })?;
         let mut ids: BTreeMap<Handle, AgentId> = BTreeMap::new();
-        let handles = example.work.iter().map(|w| w.agent.clone()).chain(
-            self.buckets.iter().filter_map(|b| match &b.to {
-                Whose::Agent(h) => Some(h.to_string()),
-                Whose::Contributors(_) => None,
-            }),
-        );
-        for handle in handles {
+        let owners = self.buckets.iter().filter_map(|b| match &b.to {
+            Whose::Agent(h) => Some(h),
+            Whose::Contributors(_) => None,
+        });
+        for handle in work.iter().map(|w| &w.agent).chain(owners) {
             let n = u32::try_from(ids.len()).expect("an event is limited in size");
-            ids.entry(Handle::new(&handle)?).or_insert(AgentId(n));
+            ids.entry(handle.clone()).or_insert(AgentId(n));
         }
         let id =
             |h: &Handle| Ok(*ids.get(h).expect("every agent of buckets and work was numbered"));
@@ -298,12 +327,16 @@ impl Equation {
         for (spec, part) in self.buckets.iter().zip(split::parts(minor, &self.shares())) {
             let mut bucket = Bucket::new(Arc::new(spec.resolve(id)?));
             if let Whose::Contributors(filter) = &spec.to {
-                self.count_example(&mut bucket, filter, example, MONTH, &ids)?;
-                if bucket.weight(MONTH) == 0 {
+                for w in &work {
+                    if filter.matches(&w.kind, w.stream, w.remuneration) {
+                        bucket.count(ids[&w.agent], EXAMPLE_MONTH - w.age_months, w.points);
+                    }
+                }
+                if bucket.weight(EXAMPLE_MONTH) == 0 {
                     continue; // held: accrues to nobody
                 }
             }
-            bucket.spread(currency, MONTH, part, minor);
+            bucket.spread(currency, EXAMPLE_MONTH, part, minor);
             for (handle, id) in &ids {
                 *amounts.entry(handle.clone()).or_insert(0) += bucket.accrued(*id, currency);
             }
@@ -311,32 +344,28 @@ impl Equation {
         Ok(amounts.into_iter().map(|(h, v)| (h, whole(v))).filter(|(_, v)| *v != 0).collect())
     }
 
-    fn count_example(
-        &self,
-        bucket: &mut Bucket,
-        filter: &Filter,
-        example: &v1::Example,
-        month: u32,
-        ids: &BTreeMap<Handle, AgentId>,
-    ) -> Outcome {
-        for work in &example.work {
-            let (kind, handle) = (Handle::new(&work.kind)?, Handle::new(&work.agent)?);
-            let rate = self.rates.get(&kind).copied().ok_or_else(|| {
-                Reject::new(Code::EquationInvalid, format!("example: kind {kind} has no rate"))
-            })?;
-            invalid(
-                (1..=1_000_000_000).contains(&work.quantity) && work.age_months < month,
-                || "example: quantities from 0.001 to 1000000 and ages under 1000 months".into(),
-            )?;
-            if filter.matches(
-                &kind,
-                Stream::from_wire(work.stream)?,
-                Remuneration::from_wire(work.remuneration)?,
-            ) {
-                bucket.count(ids[&handle], month - work.age_months, work.quantity * rate);
-            }
-        }
-        Ok(())
+    fn read_work(&self, wire: &v1::ExampleWork) -> Outcome<Work> {
+        let kind = Handle::new(&wire.kind)?;
+        let rate = self.rates.get(&kind).copied().ok_or_else(|| {
+            Reject::new(Code::EquationInvalid, format!("example: kind {kind} has no rate"))
+        })?;
+        invalid((1..=MAX_EXAMPLE_QUANTITY).contains(&wire.quantity), || {
+            format!(
+                "example: quantities from 0.001 to 1000000, found {} thousandths",
+                wire.quantity
+            )
+        })?;
+        invalid(wire.age_months < EXAMPLE_MONTH, || {
+            format!("example: ages under {EXAMPLE_MONTH} months, found {}", wire.age_months)
+        })?;
+        Ok(Work {
+            agent: Handle::new(&wire.agent)?,
+            kind,
+            stream: Stream::from_wire(wire.stream)?,
+            remuneration: Remuneration::from_wire(wire.remuneration)?,
+            points: wire.quantity * rate, // at most 10^9 times 10^6
+            age_months: wire.age_months,
+        })
     }
 
     fn check_example(&self, example: &v1::Example, number: usize) -> Outcome {
