@@ -131,7 +131,10 @@ fn a_backup_is_one_state_while_the_writer_goes_on() {
     reader
         .backup(&dest, |done, total| {
             seen.push((done, total));
-            grow(&mut store, 10, 1000).expect("an append between two steps");
+            // Few, so that a copy that starts again at each append fails here instead of never ending.
+            if seen.len() < 20 {
+                grow(&mut store, 10, 1000).expect("an append between two steps");
+            }
         })
         .expect("backup");
     assert!(seen.len() > 1, "several steps, or this test shows nothing");
