@@ -152,7 +152,7 @@ pub fn signature(line: &[u8]) -> Option<Signature<'_>> {
     let close = open + line[open..].iter().position(|&b| b == b'>')?;
     let last = line.iter().rposition(|&b| b == b'>')?;
     let date = line[last + 1..].trim_ascii();
-    let digits = date.split(|b| b.is_ascii_whitespace()).next().unwrap_or(&[]);
+    let digits = date.split(u8::is_ascii_whitespace).next().unwrap_or(&[]);
     let seconds = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
     Some(Signature {
         name: line[..open].trim_ascii(),
@@ -204,6 +204,9 @@ mod tests {
         for (digits, fits) in [(40, true), (64, true), (39, false), (42, false), (66, false)] {
             assert_eq!(Hash::from_hex("a".repeat(digits).as_bytes()).is_some(), fits, "{digits}");
         }
-        assert_eq!(Hash::from_hex("AB".repeat(20).as_bytes()).unwrap().to_string(), "ab".repeat(20));
+        assert_eq!(
+            Hash::from_hex("AB".repeat(20).as_bytes()).unwrap().to_string(),
+            "ab".repeat(20)
+        );
     }
 }

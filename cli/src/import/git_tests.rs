@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     time::Instant,
 };
@@ -42,6 +42,9 @@ impl Repo {
         let mut command = Command::new("git");
         command
             .current_dir(self.path())
+            .env_remove("GIT_DIR")
+            .env_remove("GIT_WORK_TREE")
+            .env_remove("GIT_INDEX_FILE")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
             .env("GIT_COMMITTER_NAME", "Committer")
@@ -49,7 +52,7 @@ impl Repo {
         command
     }
 
-    fn run(&self, command: &mut Command, input: &[u8]) -> String {
+    fn run(command: &mut Command, input: &[u8]) -> String {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -62,7 +65,7 @@ impl Repo {
     }
 
     fn git(&self, arguments: &[&str]) -> String {
-        self.run(self.command().args(arguments), b"")
+        Self::run(self.command().args(arguments), b"")
     }
 
     /// An empty commit by `Name <email>`, a day after the one before.
@@ -80,7 +83,7 @@ impl Repo {
             .arg(format!("--author={author}"))
             .arg(format!("--date={author_date}"))
             .env("GIT_COMMITTER_DATE", committer_date);
-        self.run(&mut command, message.as_bytes());
+        Self::run(&mut command, message.as_bytes());
         self.git(&["rev-parse", "HEAD"])
     }
 
@@ -94,7 +97,7 @@ impl Repo {
         text.extend_from_slice(headers);
         text.extend(format!("\n{message}").bytes());
         let arguments = ["hash-object", "-t", "commit", "-w", "--literally", "--stdin"];
-        let hash = self.run(self.command().args(arguments), &text);
+        let hash = Self::run(self.command().args(arguments), &text);
         self.git(&["update-ref", "HEAD", &hash]);
         hash
     }
@@ -136,7 +139,8 @@ fn read_at(path: &Path, change: impl FnOnce(&mut Options)) -> History {
     change(&mut options);
     let history = read(path, &options, &|_| ()).unwrap_or_else(|error| panic!("{error}"));
     let s = &history.summary;
-    let all = s.merges + s.contributions + s.excluded + s.reverted + s.outside_dates + s.unattributed;
+    let all =
+        s.merges + s.contributions + s.excluded + s.reverted + s.outside_dates + s.unattributed;
     assert_eq!(s.commits, all, "every commit is in one line of the summary");
     assert!(history.works.iter().all(|w| w.parts.iter().map(|p| p.1).sum::<u64>() == 1_000));
     history
@@ -150,9 +154,8 @@ fn refusal(path: &Path, change: impl FnOnce(&mut Options)) -> ImportError {
 
 /// The works as `name=thousandths,…`, oldest first.
 fn shares(history: &History) -> Vec<String> {
-    let part = |(person, quantity): &(usize, u64)| {
-        format!("{}={quantity}", history.people[*person].name)
-    };
+    let part =
+        |(person, quantity): &(usize, u64)| format!("{}={quantity}", history.people[*person].name);
     history.works.iter().map(|w| w.parts.iter().map(part).collect::<Vec<_>>().join(",")).collect()
 }
 
@@ -201,7 +204,16 @@ fn merges_are_read_through_but_are_no_work() {
     repo.commit(BO, "On the side");
     repo.git(&["checkout", "--quiet", "main"]);
     repo.commit(ANA, "On main");
-    repo.git(&["-c", "user.name=M", "-c", "user.email=m@x", "merge", "--quiet", "--no-edit", "side"]);
+    repo.git(&[
+        "-c",
+        "user.name=M",
+        "-c",
+        "user.email=m@x",
+        "merge",
+        "--quiet",
+        "--no-edit",
+        "side",
+    ]);
     let history = repo.read();
     assert_eq!(shares(&history), ["Ana=1000", "Bo=1000", "Ana=1000"]);
     assert_eq!((history.summary.commits, history.summary.merges), (4, 1));
@@ -227,13 +239,15 @@ fn the_mailmap_is_gits_in_a_work_tree_below_it_and_in_a_bare_repository() {
     assert_eq!(shares(&read_at(&tree, |_| ())), expected);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_mailmap_that_is_a_link_is_not_followed_but_said() {
     let repo = Repo::new(&[]);
     repo.commit(ANA, "One");
-    std::os::unix::fs::symlink("/etc/hostname", repo.path().join(".mailmap")).unwrap();
+    fs::write(repo.path().join("target"), "Other <other@example.org> <ana@example.org>\n").unwrap();
+    std::os::unix::fs::symlink("target", repo.path().join(".mailmap")).unwrap();
     let history = repo.read();
-    assert_eq!(history.works.len(), 1);
+    assert_eq!(shares(&history), ["Ana=1000"]);
     assert!(history.summary.warnings[0].contains("mailmap"), "{:?}", history.summary.warnings);
 }
 
@@ -317,8 +331,11 @@ fn names_that_are_not_utf8_and_broken_authors_are_reported_not_fatal() {
     let committer = b"committer C <c@x> 1728000000 +0000\n";
     let raw = |author: &[u8]| [author, committer].concat();
     repo.raw_commit(&raw(b"author J\xf6rg <joerg@example.org> 1728000000 +0000\n"), "One\n");
-    let latin1 = [&raw(b"author K\xe4the <kaethe@example.org> 1728000000 +0000\n"),
-        &b"encoding ISO-8859-1\n"[..]].concat();
+    let latin1 = [
+        &raw(b"author K\xe4the <kaethe@example.org> 1728000000 +0000\n"),
+        &b"encoding ISO-8859-1\n"[..],
+    ]
+    .concat();
     repo.raw_commit(&latin1, "Two\n");
     repo.raw_commit(&raw(b"author nobody at all\n"), "Three\n");
     repo.raw_commit(&raw(b"author Dateless <dateless@example.org> soon\n"), "Four\n");
@@ -361,11 +378,8 @@ fn revisions_are_branches_tags_and_hashes_of_commits() {
 #[test]
 fn what_is_no_repository_or_has_no_commits_is_said_clearly() {
     let nothing = TempDir::new().unwrap();
-    for path in [nothing.path().to_owned(), nothing.path().join("missing"), PathBuf::new()] {
+    for path in [nothing.path().to_owned(), nothing.path().join("missing")] {
         let error = refusal(&path, |_| ());
-        if path.as_os_str().is_empty() {
-            continue; // Whatever the working directory of the test is, it must not panic.
-        }
         assert!(matches!(error, ImportError::NotARepository { .. }), "{error}");
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     }
@@ -423,7 +437,7 @@ fn made(spec: &Spec) -> (Repo, Expected) {
 }
 
 /// The import against the books of the generator, to the thousandth.
-fn check_made(history: &History, spec: &Spec, expected: Expected) {
+fn check_made(history: &History, spec: &Spec, expected: &Expected) {
     let s = &history.summary;
     let mut thousandths = vec![0; spec.people as usize];
     for (person, quantity) in history.works.iter().flat_map(|work| &work.parts) {
@@ -440,7 +454,7 @@ fn check_made(history: &History, spec: &Spec, expected: Expected) {
         clipped: s.clipped,
         thousandths,
     };
-    assert_eq!(found, expected);
+    assert_eq!(found, *expected);
     assert_eq!(s.commits, u64::from(spec.commits));
 }
 
@@ -450,7 +464,7 @@ fn made_histories_come_out_as_their_maker_booked_them() {
         let spec = Spec { seed, commits: 1_500, people: 40, last_day: TODAY, days: 900 };
         let (repo, expected) = made(&spec);
         assert!(expected.merges > 20 && expected.reverted > 5 && expected.malformed > 1);
-        check_made(&repo.read(), &spec, expected);
+        check_made(&repo.read(), &spec, &expected);
         repo.git(&["gc", "--quiet", "--aggressive"]);
         assert_eq!(repo.read().summary.commits, u64::from(spec.commits), "packed with deltas");
     }
@@ -462,7 +476,6 @@ fn made_histories_come_out_as_their_maker_booked_them() {
 fn sixty_thousand_commits_take_at_most_three_times_git_log() {
     let spec = Spec { seed: 1, commits: 60_000, people: 400, last_day: TODAY, days: 3_650 };
     let (repo, expected) = made(&spec);
-    let mut expected = Some(expected);
     for packed in ["as imported", "after gc", "after aggressive gc"] {
         match packed {
             "after gc" => drop(repo.git(&["gc", "--quiet"])),
@@ -477,9 +490,7 @@ fn sixty_thousand_commits_take_at_most_three_times_git_log() {
         let import = fastest(|| drop(repo.read()));
         println!("{packed}: git log {log} ms, import {import} ms, {}", peak_memory());
         assert!(import <= 3 * log, "{packed}: {import} ms against {log} ms");
-        if let Some(expected) = expected.take() {
-            check_made(&repo.read(), &spec, expected);
-        }
+        check_made(&repo.read(), &spec, &expected);
     }
 }
 

@@ -86,7 +86,7 @@ impl<'o> Reader<'o> {
     }
 
     /// The commit to read next; `None` when all are read.
-    pub fn next(&self) -> Option<Hash> {
+    pub fn wanted(&self) -> Option<Hash> {
         self.discovered.get(self.records.len()).copied()
     }
 
@@ -104,13 +104,9 @@ impl<'o> Reader<'o> {
         known
     }
 
-    /// Reads the text of [`Self::next`]. `boundary`: its parents are not to be had
+    /// Reads the text of [`Self::wanted`]. `boundary`: its parents are not to be had
     /// (the edge of a shallow clone).
-    pub fn read(
-        &mut self,
-        text: &[u8],
-        boundary: bool,
-    ) {
+    pub fn read(&mut self, text: &[u8], boundary: bool) {
         let place = number(self.records.len());
         let hash = self.discovered[place as usize];
         let mut parent_hashes = std::mem::take(&mut self.parent_hashes);
@@ -143,11 +139,7 @@ impl<'o> Reader<'o> {
         self.records.push(record);
     }
 
-    fn read_author(
-        &mut self,
-        raw: &Raw<'_>,
-        record: &mut Record,
-    ) {
+    fn read_author(&mut self, raw: &Raw<'_>, record: &mut Record) {
         let Some(author) = raw.author.and_then(commit::signature) else {
             self.summary.malformed(&record.hash, || {
                 "the author line has no `Name <email>`; the commit counts for nobody".into()
@@ -171,17 +163,13 @@ impl<'o> Reader<'o> {
         }
     }
 
-    fn read_message(
-        &mut self,
-        raw: &Raw<'_>,
-        record: &mut Record,
-        place: u32,
-    ) {
+    fn read_message(&mut self, raw: &Raw<'_>, record: &mut Record, place: u32) {
         if !self.options.keep_reverts {
             self.reverts.extend(reverts::named(raw.message).map(|digits| (place, digits.to_vec())));
         }
         let first = number(self.coauthors.len());
-        let found = if self.options.coauthors { trailers::coauthors(raw.message) } else { Vec::new() };
+        let found =
+            if self.options.coauthors { trailers::coauthors(raw.message) } else { Vec::new() };
         for coauthor in found {
             match coauthor {
                 Coauthor::Named { name, email } => {
@@ -197,12 +185,7 @@ impl<'o> Reader<'o> {
         record.coauthors = first..number(self.coauthors.len());
     }
 
-    fn number(
-        &mut self,
-        raw: &Raw<'_>,
-        (name, email): Spelling<'_>,
-        hash: &Hash,
-    ) -> u32 {
+    fn number(&mut self, raw: &Raw<'_>, (name, email): Spelling<'_>, hash: &Hash) -> u32 {
         let (name, email) = (raw.transcode(name), raw.transcode(email));
         let (number, new) = self.register.number((&name, &email), self.mailmap, &self.list);
         let known = self.register.get(number);
@@ -410,7 +393,7 @@ mod tests {
         let texts: HashMap<_, _> =
             commits.iter().map(|(id, text)| (hash(id), text.as_bytes())).collect();
         let mut reader = Reader::new(options, &(), hash(commits[0].0)).unwrap();
-        while let Some(next) = reader.next() {
+        while let Some(next) = reader.wanted() {
             reader.read(texts[&next], false);
         }
         reader.finish()
@@ -423,13 +406,16 @@ mod tests {
     fn commit(parent: Option<&str>, author: &str, day: i64, message: &str) -> String {
         let parent = parent.map_or(String::new(), |id| format!("parent {}\n", hash(id)));
         let time = day * SECONDS_A_DAY;
-        format!("tree 0\n{parent}author {author} {time} +0000\ncommitter C <c@x> {time} +0000\n\n{message}\n")
+        format!(
+            "tree 0\n{parent}author {author} {time} +0000\ncommitter C <c@x> {time} +0000\n\n{message}\n"
+        )
     }
 
     #[test]
     fn more_people_than_a_contribution_can_carry_are_cut_and_reported() {
-        let trailers: String =
+        let trailers: Vec<String> =
             (0..70).map(|n| format!("Co-authored-by: P{n} <p{n}@example.org>\n")).collect();
+        let trailers = trailers.concat();
         let text = commit(None, "Ana <ana@x>", 1, &format!("S\n\n{trailers}"));
         let history = read(&[("1", text)], &Options::new(10));
         assert_eq!(history.works[0].parts.len(), PARTS_AT_MOST);

@@ -44,7 +44,9 @@ pub fn made_history(seed: u64, last_day: u32) -> History {
         commits: WORKS,
         contributions: WORKS,
         agents: PEOPLE,
-        warnings: vec!["this is a made-up sample history; its people and commits do not exist".into()],
+        warnings: vec![
+            "this is a made-up sample history; its people and commits do not exist".into(),
+        ],
         ..Summary::default()
     };
     History { kind: "commit".into(), people, works, cancelled: Vec::new(), summary }
@@ -140,10 +142,7 @@ pub struct Expected {
 /// program; programs as authors; reverts, also of reverts and abbreviated; names
 /// that are not UTF-8; author dates in the future. Commits are SHA-1.
 #[cfg(feature = "git")]
-pub fn fast_import_stream(
-    spec: &Spec,
-    out: &mut impl std::io::Write,
-) -> std::io::Result<Expected> {
+pub fn fast_import_stream(spec: &Spec, out: &mut impl std::io::Write) -> std::io::Result<Expected> {
     stream::Maker::new(*spec).write(out)
 }
 

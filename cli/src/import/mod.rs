@@ -88,7 +88,7 @@ impl Options {
 }
 
 /// Somebody who did work. Personal data: it may enter a ledger as a disclosure only.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Person {
     /// The name, after the mailmap; may be empty if there is an e-mail. Bytes that
     /// are not printable UTF-8 are written `\xNN`.
@@ -257,7 +257,9 @@ pub enum ImportError {
         detail: String,
     },
     /// A pattern to leave out people is none.
-    #[error("{pattern:?} leaves out nobody or everybody; give a name or an e-mail, with `*` for any text")]
+    #[error(
+        "{pattern:?} leaves out nobody or everybody; give a name or an e-mail, with `*` for any text"
+    )]
     BadPattern {
         /// As given.
         pattern: String,

@@ -18,10 +18,6 @@ use super::{
 use gix::{actor::SignatureRef, bstr::ByteSlice, objs::Find};
 use std::path::Path;
 
-/// Bytes for decoded delta bases. Commits are small, so this holds the chains that
-/// one stretch of history shares; more does not help.
-const DELTA_BASES: usize = 16 << 20;
-
 /// After how many commits the progress is told.
 const PROGRESS_EVERY: u64 = 1_024;
 
@@ -32,10 +28,7 @@ pub fn read(
     options: &Options,
     progress: &dyn Fn(u64),
 ) -> Result<History, ImportError> {
-    let mut repository = open(path)?;
-    repository.objects.set_pack_cache(|| {
-        Box::new(gix::odb::pack::cache::lru::MemoryCappedHashmap::new(DELTA_BASES))
-    });
+    let repository = open(path)?;
     let tip = find_tip(&repository, path, options)?;
     let (mailmap, complaint) = mailmap(&repository, options);
     let mut reader = Reader::new(options, &mailmap, tip)?;
@@ -43,7 +36,7 @@ pub fn read(
     let boundary = shallow_boundary(&repository, path, reader.summary())?;
     let mut buffer = Vec::new();
     let mut done = 0;
-    while let Some(hash) = reader.next() {
+    while let Some(hash) = reader.wanted() {
         let text = commit_text(&repository, path, hash, &mut buffer)?;
         reader.read(text, boundary.binary_search(&hash).is_ok());
         done += 1;
@@ -95,10 +88,8 @@ fn shallow_boundary(
     path: &Path,
     summary: &mut Summary,
 ) -> Result<Vec<Hash>, ImportError> {
-    let unusable = |error: gix::Error| ImportError::Unusable {
-        path: path.into(),
-        detail: error.to_string(),
-    };
+    let unusable =
+        |error: gix::Error| ImportError::Unusable { path: path.into(), detail: error.to_string() };
     let Some(commits) = repository.shallow_commits().map_err(unusable)? else {
         return Ok(Vec::new());
     };

@@ -125,9 +125,10 @@ mod tests {
             found(&format!("R\n\nThis reverts commit {hash}, reversing\nchanges made to 1.\n")),
             [hash]
         );
-        assert_eq!(found("R\n\nThis reverts commit abcdef1.\nThis reverts commit ABCDEF2"), [
-            "abcdef1", "ABCDEF2"
-        ]);
+        assert_eq!(
+            found("R\n\nThis reverts commit abcdef1.\nThis reverts commit ABCDEF2"),
+            ["abcdef1", "ABCDEF2"]
+        );
         for none in [
             "R\n\nThis reverts commit abcdef.",
             "R\n\n> This reverts commit abcdef1.",
@@ -142,7 +143,8 @@ mod tests {
     #[test]
     fn an_abbreviation_must_name_one_commit_only() {
         let hash = |text: &str| Hash::from_hex(format!("{text:0<40}").as_bytes()).unwrap();
-        let index = Prefixes::new([hash("abcdef12"), hash("abcdef13"), hash("1234567")].into_iter());
+        let index =
+            Prefixes::new([hash("abcdef12"), hash("abcdef13"), hash("1234567")].into_iter());
         assert_eq!(index.find(b"abcdef1"), None, "two begin so");
         assert_eq!(index.find(b"abcdef13"), Some(1));
         assert_eq!(index.find(b"ABCDEF12"), Some(0));

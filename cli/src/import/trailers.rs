@@ -149,9 +149,10 @@ mod tests {
             ["Ana B|ana@x", "Bo|bo@x"]
         );
         assert_eq!(read("S\n\nco-Authored-By: Ana\n\tMaria\n  <ana@x>\nX: y"), ["Ana Maria|ana@x"]);
-        assert_eq!(read("S\r\n\r\nCo-authored-by: A <a@x>\r\nCo-authored-by: A <a@x>\r\n"), [
-            "A|a@x", "A|a@x"
-        ]);
+        assert_eq!(
+            read("S\r\n\r\nCo-authored-by: A <a@x>\r\nCo-authored-by: A <a@x>\r\n"),
+            ["A|a@x", "A|a@x"]
+        );
     }
 
     #[test]

@@ -85,11 +85,14 @@ impl Maker {
     }
 
     fn mailmap(&self) -> String {
-        let old = (1..=self.spec.people).filter(|p| has_old_address(u64::from(*p)));
-        old.map(|p| {
-            format!("Sample Contributor {p} <contributor-{p}@example.org> <c{p}@OLD.example.org>\n")
-        })
-        .collect()
+        let mut text = String::new();
+        for p in (1..=self.spec.people).filter(|p| has_old_address(u64::from(*p))) {
+            let line = format!(
+                "Sample Contributor {p} <contributor-{p}@example.org> <c{p}@OLD.example.org>\n"
+            );
+            text.push_str(&line);
+        }
+        text
     }
 
     fn commit(&mut self, out: &mut impl Write) -> io::Result<()> {
@@ -187,7 +190,7 @@ impl Maker {
             return (spelled, message, commit);
         }
         commit.future = self.dice.one_in(1_000);
-        for _ in 0..1 + self.dice.below(5) {
+        for _ in 0..=self.dice.below(5) {
             message.push_str("What was done, why it was done, and what it means for others.\n");
         }
         if self.dice.one_in(6) {
@@ -226,27 +229,24 @@ impl Maker {
 
     /// Reverts `target` in the books; gives the fate of the reverting commit.
     fn revert(&mut self, target: usize) -> Fate {
-        match self.commits[target].fate {
-            Fate::Reverts(original) => {
-                self.commits[original].fate = Fate::Counts;
-                self.commits[target].fate = Fate::Vanished;
-                Fate::Vanished
-            }
-            _ => {
-                self.commits[target].fate = Fate::Reverted;
-                Fate::Reverts(target)
-            }
+        if let Fate::Reverts(original) = self.commits[target].fate {
+            self.commits[original].fate = Fate::Counts;
+            self.commits[target].fate = Fate::Vanished;
+            return Fate::Vanished;
         }
+        self.commits[target].fate = Fate::Reverted;
+        Fate::Reverts(target)
     }
 
     fn trailers(&mut self, message: &mut String, commit: &mut Commit) {
-        for _ in 0..1 + self.dice.below(3) {
+        for _ in 0..=self.dice.below(3) {
             let person = self.dice.skewed(u64::from(self.spec.people));
             let n = person + 1;
             let key = ["Co-authored-by", "co-authored-by", "CO-AUTHORED-BY", "Co-Authored-By"]
                 [place(self.dice.below(4))];
             let fold = if self.dice.one_in(10) { "\n  " } else { " " };
-            let line = format!("{key}: Sample Contributor{fold}{n} <contributor-{n}@Example.org>\n");
+            let line =
+                format!("{key}: Sample Contributor{fold}{n} <contributor-{n}@Example.org>\n");
             message.push_str(&line);
             if self.dice.one_in(10) {
                 message.push_str(&line);
