@@ -470,6 +470,30 @@ fn made_histories_come_out_as_their_maker_booked_them() {
     }
 }
 
+/// git itself as the judge of hashes, order, authors, mailmap and days.
+#[test]
+fn without_rules_of_its_own_the_import_says_what_git_log_says() {
+    let spec = Spec { seed: 9, commits: 1_000, people: 30, last_day: TODAY - 1, days: 700 };
+    let (repo, _) = made(&spec);
+    let history = repo.read_with(|options| {
+        options.exclude_bots = false;
+        options.keep_reverts = true;
+        options.coauthors = false;
+    });
+    let found: Vec<String> = history
+        .works
+        .iter()
+        .map(|w| format!("{} {} {}", w.hash, history.people[w.parts[0].0].email, w.day))
+        .collect();
+    let log =
+        repo.git(&["log", "--reverse", "--no-merges", "--use-mailmap", "--format=%H %aE %at"]);
+    let day = |line: &str| {
+        let (rest, seconds) = line.rsplit_once(' ').unwrap();
+        format!("{rest} {}", seconds.parse::<i64>().unwrap() / DAY)
+    };
+    assert_eq!(found, log.lines().map(day).collect::<Vec<_>>());
+}
+
 /// The promise on speed: `cargo test --release -- --ignored --nocapture sixty`.
 #[test]
 #[ignore = "a measurement: minutes in a debug build"]

@@ -127,7 +127,7 @@ pub struct Expected {
     pub coauthors_left_out: u64,
     /// [`Summary::reverted`].
     pub reverted: u64,
-    /// [`Summary::malformed`].
+    /// `Summary::malformed`.
     pub malformed: u64,
     /// [`Summary::clipped`], where `last_day` is today.
     pub clipped: u64,

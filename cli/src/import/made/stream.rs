@@ -218,10 +218,17 @@ impl Maker {
         spelled
     }
 
+    /// A recent commit in effect; every third time a revert, if there is one, since
+    /// chance alone would hardly ever pick it.
     fn revertable(&mut self) -> Option<usize> {
+        let reverts_only = self.dice.one_in(3);
         let from = self.commits.len().saturating_sub(REVERT_WITHIN);
         let candidates: Vec<usize> = (from..self.commits.len())
-            .filter(|&at| matches!(self.commits[at].fate, Fate::Counts | Fate::Reverts(_)))
+            .filter(|&at| match self.commits[at].fate {
+                Fate::Reverts(_) => true,
+                Fate::Counts => !reverts_only,
+                _ => false,
+            })
             .collect();
         let pick = self.dice.below(candidates.len() as u64);
         candidates.get(place(pick)).copied()
