@@ -1,8 +1,67 @@
-//! The parts of the command line that can be used and tested without a terminal.
+//! The command line of Subak.
 //!
-//! Owns the tree of modules; each opens with what it guarantees. Leaves out the
-//! arguments, the printing and the exit status: those are the program's.
+//! One file per command in `commands`, whose doc comments are the help; `context`
+//! finds ledgers and keys and signs; `output` and `money` turn results into text or
+//! JSON; `import` reads histories. It decides no rule: that is `subak-ledger`.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
+pub mod commands;
+pub mod context;
+pub mod describe;
+pub mod failure;
 pub mod import;
+pub mod keys;
+pub mod money;
+pub mod output;
+
+use clap::Parser;
+use commands::Command;
+use context::{Context, Global};
+use std::process::ExitCode;
+
+/// An open ledger for value accounting between phyles and commons.
+///
+/// What people give to a commons is written down and validated; what enterprises earn
+/// on top of it is written down too; and the income is routed back, exactly and
+/// provably.
+#[derive(Debug, Parser)]
+#[command(
+    name = "subak",
+    version,
+    after_help = "Exit status: 0 done or sound, 1 refused or fault, 2 usage, 3 gap, 4 the world failed.\nStart with `subak demo`."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Parses the arguments, runs the command, reports how it went.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print(); // a reader who has gone away is no error
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let schema = cli.command.schema();
+    let out = output::Output::new(cli.global.json);
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| failure::Failure::world("runtime", e.to_string(), "try again"))
+        .and_then(|runtime| {
+            let context = Context::new(cli.global)?;
+            runtime.block_on(cli.command.run(&context))
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(f) => ExitCode::from(out.failure(schema, &f)),
+    }
+}
+
+/// The command line's definition, for completions and the reference.
+pub fn definition() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}

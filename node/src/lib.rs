@@ -115,7 +115,12 @@ pub trait Ledgers: Send + Sync {
 
     /// Up to `limit` entries from `from` on, in order; fewer where a bounded message is
     /// full, none at the end.
-    async fn entries(&self, ledger: LedgerId, from: u64, limit: u64) -> Result<Vec<RawEntry>, NodeError>;
+    async fn entries(
+        &self,
+        ledger: LedgerId,
+        from: u64,
+        limit: u64,
+    ) -> Result<Vec<RawEntry>, NodeError>;
 
     /// Returns once the ledger has more than `size` entries.
     async fn wait_beyond(&self, ledger: LedgerId, size: u64) -> Result<(), NodeError>;
@@ -124,10 +129,20 @@ pub trait Ledgers: Send + Sync {
     async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError>;
 
     /// RFC 6962 inclusion proof of `entry` in the first `size` entries.
-    async fn inclusion(&self, ledger: LedgerId, entry: u64, size: u64) -> Result<Vec<Hash>, NodeError>;
+    async fn inclusion(
+        &self,
+        ledger: LedgerId,
+        entry: u64,
+        size: u64,
+    ) -> Result<Vec<Hash>, NodeError>;
 
     /// RFC 6962 consistency proof between two sizes.
-    async fn consistency(&self, ledger: LedgerId, old: u64, new: u64) -> Result<Vec<Hash>, NodeError>;
+    async fn consistency(
+        &self,
+        ledger: LedgerId,
+        old: u64,
+        new: u64,
+    ) -> Result<Vec<Hash>, NodeError>;
 
     /// The texts behind commitments.
     async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError>;

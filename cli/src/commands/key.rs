@@ -1,0 +1,94 @@
+//! `subak key`: signing keys of people.
+
+use crate::{
+    context::{Context, keyfile_handles, random, write_key},
+    failure::{Done, Failure},
+    keys,
+};
+use clap::Subcommand;
+use serde_json::json;
+use std::{fs, path::PathBuf};
+use subak_ledger::log::{Handle, SecretKey};
+
+/// Make, show and list signing keys.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Make a key for a handle, in the home folder
+    ///
+    /// The file is in OpenSSH format and dedicated to Subak. With SUBAK_PASSPHRASE or
+    /// SUBAK_PASSPHRASE_FILE set it is protected by that passphrase.
+    #[command(after_help = "Example:\n  subak key new ana")]
+    New {
+        /// Handle: 1 to 32 of a-z, 0-9 and -
+        handle: String,
+        /// Write it here instead
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Show the public half of a key
+    #[command(after_help = "Example:\n  subak key show ana")]
+    Show {
+        /// Handle
+        handle: String,
+    },
+    /// List the keys in the home folder and beside the ledger file
+    #[command(after_help = "Example:\n  subak key list")]
+    List,
+}
+
+impl Key {
+    /// Runs it.
+    pub fn run(self, cx: &Context) -> Done {
+        match self {
+            Self::New { handle, out } => new(cx, &handle, out),
+            Self::Show { handle } => show(cx, &handle),
+            Self::List => list(cx),
+        }
+    }
+}
+
+fn new(cx: &Context, handle: &str, out: Option<PathBuf>) -> Done {
+    let handle = Handle::new(handle)?;
+    let path = out.unwrap_or_else(|| cx.key_folder().join(format!("{handle}.key")));
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|e| Failure::file(folder, &e))?;
+    }
+    let secret = SecretKey::from_seed(&random()?);
+    write_key(&path, &secret, keys::passphrase()?.as_deref(), handle.as_str())
+        .map_err(|e| keys::failure(&e))?;
+    let public = hex::encode(secret.public().bytes());
+    cx.out.result(
+        "subak.key/1",
+        &json!({ "handle": handle.as_str(), "public": public, "file": path }),
+        &format!("key of {handle}: {public}\n  in {} (keep a copy: it is you)", path.display()),
+    )
+}
+
+fn show(cx: &Context, handle: &str) -> Done {
+    let handle = Handle::new(handle)?;
+    let path = cx.key_path(&handle)?;
+    let public = hex::encode(keys::read(&path)?.public().bytes());
+    cx.out.result(
+        "subak.key/1",
+        &json!({ "handle": handle.as_str(), "public": public, "file": path }),
+        &format!("key of {handle}: {public}\n  in {}", path.display()),
+    )
+}
+
+fn list(cx: &Context) -> Done {
+    let mut rows = Vec::new();
+    for folder in [cx.key_folder_beside(), cx.key_folder()] {
+        for handle in keyfile_handles(&folder) {
+            rows.push((handle, folder.clone()));
+        }
+    }
+    let data: Vec<_> = rows.iter().map(|(h, f)| json!({ "handle": h, "folder": f })).collect();
+    let text = if rows.is_empty() {
+        "no keys yet: `subak key new HANDLE` makes one".to_owned()
+    } else {
+        let rows: Vec<_> =
+            rows.iter().map(|(h, f)| vec![h.clone(), f.display().to_string()]).collect();
+        cx.out.table(&["handle", "in"], &rows)
+    };
+    cx.out.result("subak.key/1", &json!({ "keys": data }), &text)
+}

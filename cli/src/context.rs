@@ -1,0 +1,435 @@
+//! What a command works with: which ledgers, which ledger, who signs, when.
+//!
+//! Owns the one precedence: flag, then environment, then `config.toml` in the home
+//! folder, then the default. Composes and signs statements, and shows what it signed
+//! from the very bytes. Leaves out what each command says.
+
+use crate::{
+    describe,
+    failure::{Done, Failure},
+    money,
+    output::Output,
+};
+use clap::Args;
+use serde::Deserialize;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use subak_ledger::{
+    book::{
+        event::Event,
+        state::State,
+        types::{DAY_MS, Handle},
+    },
+    log::{Draft, Hash, Header, LedgerId, SecretKey, Unverified, commit},
+    store::Disclosure,
+};
+use subak_node::{Append, Appended, LedgerInfo, Ledgers, client::Remote, keyfile, runtime::Node};
+use subak_proto::v1::{self, event::Kind};
+
+/// Options that every command has.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Where, who, how")]
+pub struct Global {
+    /// Ledger file, without a server [default: subak.db]
+    #[arg(long, global = true, env = "SUBAK_DB", value_name = "PATH", conflicts_with = "node")]
+    pub db: Option<PathBuf>,
+    /// A node's URL, as in http://127.0.0.1:7117
+    #[arg(long, global = true, env = "SUBAK_NODE", value_name = "URL")]
+    pub node: Option<String>,
+    /// Which ledger there: its name or (the beginning of) its id
+    #[arg(long, global = true, env = "SUBAK_LEDGER", value_name = "NAME|ID")]
+    pub ledger: Option<String>,
+    /// Who signs: a handle
+    #[arg(long = "as", global = true, env = "SUBAK_AS", value_name = "HANDLE")]
+    pub author: Option<String>,
+    /// Key file of the signer [default: HANDLE.key in `keys` beside the ledger file, then in the home folder]
+    #[arg(long, global = true, env = "SUBAK_KEY", value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Home folder for keys and config.toml [default: ~/.config/subak]
+    #[arg(long, global = true, env = "SUBAK_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Record at this date instead of now: sandbox ledgers only
+    #[arg(long, global = true, value_name = "DATE")]
+    pub at: Option<String>,
+    /// Print one JSON object
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// `config.toml`: defaults for the options of the same names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    db: Option<PathBuf>,
+    node: Option<String>,
+    ledger: Option<String>,
+    #[serde(rename = "as")]
+    author: Option<String>,
+    key: Option<PathBuf>,
+}
+
+/// Resolved options, and the connection once there is one.
+pub struct Context {
+    /// After precedence.
+    pub global: Global,
+    /// Where results go.
+    pub out: Output,
+    home: PathBuf,
+}
+
+/// An open connection: ledgers here or afar.
+pub struct Connection {
+    /// The ledgers.
+    pub ledgers: Arc<dyn Ledgers>,
+    /// In this process: for the clerk's key.
+    pub embedded: Option<Arc<Node>>,
+}
+
+/// A ledger that a command works on.
+pub struct Open {
+    /// The connection.
+    pub connection: Connection,
+    /// Which ledger.
+    pub info: LedgerInfo,
+    /// Folded.
+    pub book: Arc<State>,
+}
+
+/// Texts that go beside a statement, collected while it is composed.
+#[derive(Default)]
+pub struct Texts {
+    disclosures: Vec<(String, Vec<u8>, Hash)>,
+}
+
+impl Context {
+    /// Applies the precedence.
+    pub fn new(mut global: Global) -> Done<Self> {
+        let home = match &global.home {
+            Some(home) => home.clone(),
+            None => default_home()?,
+        };
+        let file = home.join("config.toml");
+        let config: Config = match std::fs::read_to_string(&file) {
+            Ok(text) => toml::from_str(&text).map_err(|e| {
+                Failure::usage(format!("{}: {}", file.display(), e.message()), "correct the file")
+            })?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Config::default(),
+            Err(e) => return Err(Failure::file(&file, &e)),
+        };
+        if global.db.is_none() && global.node.is_none() {
+            (global.db, global.node) = (config.db, config.node);
+            if global.db.is_some() && global.node.is_some() {
+                return Err(Failure::usage(
+                    format!("{}: both db and node are set", file.display()),
+                    "keep one of them",
+                ));
+            }
+        }
+        global.ledger = global.ledger.or(config.ledger);
+        global.author = global.author.or(config.author);
+        global.key = global.key.or(config.key);
+        let out = Output::new(global.json);
+        Ok(Self { global, out, home })
+    }
+
+    /// The ledger file that is meant, where no node is.
+    pub fn db(&self) -> PathBuf {
+        self.global.db.clone().unwrap_or_else(|| PathBuf::from("subak.db"))
+    }
+
+    /// Where new keys go: `keys` in the home folder.
+    pub fn key_folder(&self) -> PathBuf {
+        self.home.join("keys")
+    }
+
+    /// `keys` beside the ledger file.
+    pub fn key_folder_beside(&self) -> PathBuf {
+        let db = self.db();
+        db.parent().unwrap_or_else(|| Path::new(".")).join("keys")
+    }
+
+    /// Opens for reading: needs neither key nor lock.
+    pub async fn reader(&self) -> Done<Connection> {
+        self.connect(|db| Node::open_reader(db)).await
+    }
+
+    /// Opens for appending; `create` makes the ledger file if there is none.
+    pub async fn writer(&self, create: bool) -> Done<Connection> {
+        self.connect(|db| Node::open(db, create)).await
+    }
+
+    async fn connect(
+        &self,
+        open: impl FnOnce(&Path) -> Result<Node, subak_node::NodeError> + Send,
+    ) -> Done<Connection> {
+        if let Some(url) = &self.global.node {
+            let remote = Remote::connect(url).await?;
+            return Ok(Connection { ledgers: Arc::new(remote), embedded: None });
+        }
+        let node = Arc::new(open(&self.db())?);
+        Ok(Connection { ledgers: node.clone(), embedded: Some(node) })
+    }
+
+    /// The ledger that `--ledger` names, or the only one there.
+    pub async fn open(&self, connection: Connection) -> Done<Open> {
+        let info = self.choose(&connection, self.global.ledger.as_deref()).await?;
+        self.open_ledger(connection, info).await
+    }
+
+    /// A ledger, folded.
+    pub async fn open_ledger(&self, connection: Connection, info: LedgerInfo) -> Done<Open> {
+        let book = connection.ledgers.book(info.id).await?;
+        if info.sandbox {
+            self.out.note(&format!("SANDBOX ledger {}: dates in it may be chosen", info.name));
+        }
+        Ok(Open { connection, info, book })
+    }
+
+    /// Opens for reading the ledger that is meant.
+    pub async fn read(&self) -> Done<Open> {
+        let connection = self.reader().await?;
+        self.open(connection).await
+    }
+
+    /// Opens for appending the ledger that is meant.
+    pub async fn write(&self) -> Done<Open> {
+        let connection = self.writer(false).await?;
+        self.open(connection).await
+    }
+
+    /// The ledger called `wanted` (name, or beginning of the id); without it the only one.
+    pub async fn choose(&self, connection: &Connection, wanted: Option<&str>) -> Done<LedgerInfo> {
+        let all = connection.ledgers.ledgers().await?;
+        let names = || all.iter().map(|l| l.name.clone()).collect::<Vec<_>>().join(", ");
+        let fits = |l: &&LedgerInfo| match wanted {
+            Some(w) => l.name == w || (w.len() >= 8 && l.id.to_string().starts_with(w)),
+            None => true,
+        };
+        let found: Vec<&LedgerInfo> = all.iter().filter(fits).collect();
+        match (found.as_slice(), wanted) {
+            ([one], _) => Ok((*one).clone()),
+            ([], None) => Err(Failure::refused(
+                "no-ledger",
+                "there is no ledger here yet",
+                "open one: `subak commons open` or `subak phyle open`",
+            )),
+            ([], Some(w)) => Err(Failure::refused(
+                "no-ledger",
+                format!("no ledger {w:?} here; there are: {}", names()),
+                "name one of them with --ledger",
+            )),
+            (_, None) => Err(Failure::usage(
+                format!("several ledgers are here: {}", names()),
+                "name one with --ledger NAME, or set SUBAK_LEDGER",
+            )),
+            (several, Some(w)) => Err(Failure::usage(
+                format!("{} ledgers fit {w:?}", several.len()),
+                "give more of the id: `subak commons show` prints it",
+            )),
+        }
+    }
+
+    /// The moment to record at, for `now` in what is composed.
+    pub fn at(&self) -> Done<u64> {
+        self.global.at.as_deref().map_or_else(|| Ok(money::now()), money::time)
+    }
+
+    /// Who signs.
+    pub fn author(&self) -> Done<Handle> {
+        match &self.global.author {
+            Some(text) => Ok(Handle::new(text)?),
+            None => {
+                let mut handles = keyfile_handles(&self.key_folder_beside());
+                if handles.is_empty() {
+                    handles = keyfile_handles(&self.key_folder());
+                }
+                match handles.as_slice() {
+                    [one] => Ok(Handle::new(one)?),
+                    [] => Err(Failure::usage(
+                        "nobody to sign: there is no key yet",
+                        "make one with `subak key new HANDLE`",
+                    )),
+                    _ => Err(Failure::usage(
+                        format!("who signs? There are keys of {}", handles.join(", ")),
+                        "say so with --as HANDLE, or set SUBAK_AS",
+                    )),
+                }
+            }
+        }
+    }
+
+    /// The signer's key.
+    pub fn secret(&self, author: &Handle) -> Done<SecretKey> {
+        let path = self.key_path(author)?;
+        crate::keys::read(&path)
+    }
+
+    /// The file that holds the signer's key.
+    pub fn key_path(&self, author: &Handle) -> Done<PathBuf> {
+        if let Some(path) = &self.global.key {
+            return Ok(path.clone());
+        }
+        let name = format!("{author}.key");
+        let places = [self.key_folder_beside().join(&name), self.key_folder().join(&name)];
+        places.iter().find(|p| p.exists()).cloned().ok_or_else(|| {
+            Failure::refused(
+                "no-key",
+                format!(
+                    "no key of {author}: looked at {}",
+                    places.map(|p| p.display().to_string()).join(" and ")
+                ),
+                format!("make one with `subak key new {author}`, or name the file with --key"),
+            )
+        })
+    }
+
+    /// Signs events as the author and appends them: one statement.
+    pub async fn say(&self, open: &Open, events: Vec<Kind>, texts: Texts) -> Done<Appended> {
+        let author = self.author()?;
+        let secret = self.secret(&author)?;
+        self.say_as(open, &author, &secret, events, texts, DAY_MS).await
+    }
+
+    /// As `say`, a proposal that stays open for 30 days.
+    pub async fn propose(&self, open: &Open, event: Kind) -> Done<Appended> {
+        let author = self.author()?;
+        let secret = self.secret(&author)?;
+        let event = vec![encode(event)];
+        let events = vec![Kind::Propose(v1::Propose { event })];
+        // A little less than the limit: the node's clock may be behind ours.
+        self.say_as(open, &author, &secret, events, Texts::default(), 30 * DAY_MS - 60_000).await
+    }
+
+    /// As `say`, for a named author and key.
+    pub async fn say_as(
+        &self,
+        open: &Open,
+        author: &Handle,
+        secret: &SecretKey,
+        events: Vec<Kind>,
+        texts: Texts,
+        lifetime: u64,
+    ) -> Done<Appended> {
+        let at = self.at()?;
+        let header = Header {
+            ledger: open.info.id,
+            author: author.clone(),
+            nonce: random()?,
+            created_at: at,
+            expires_at: at + lifetime,
+            basis: None,
+        };
+        self.send(
+            &open.connection,
+            &Draft { header, events: events.into_iter().map(encode).collect() },
+            secret,
+            texts,
+        )
+        .await
+    }
+
+    /// Signs and appends a draft; shows what was signed, from the bytes.
+    pub async fn send(
+        &self,
+        connection: &Connection,
+        draft: &Draft,
+        secret: &SecretKey,
+        texts: Texts,
+    ) -> Done<Appended> {
+        let envelope = draft.sign(secret);
+        let signed = Unverified::parse(&envelope)?.trust_stored()?;
+        self.out.note(&describe::statement(&signed));
+        let disclosures = texts.disclosures.into_iter().map(|(field, bytes, salt)| {
+            let d = commit::Disclosure {
+                salt,
+                tag: TAG.into(),
+                author: draft.header.author.clone(),
+                field,
+                bytes,
+            };
+            Disclosure {
+                commitment: d.commitment(&draft.header.ledger),
+                salt,
+                tag: d.tag,
+                author: d.author.to_string(),
+                field: d.field,
+                bytes: d.bytes,
+            }
+        });
+        let at = if self.global.at.is_some() { Some(self.at()?) } else { None };
+        let append = Append { envelope, disclosures: disclosures.collect(), at };
+        Ok(connection.ledgers.append(append).await?)
+    }
+
+    /// Folds again after an append.
+    pub async fn refresh(&self, open: &mut Open) -> Done {
+        open.book = open.connection.ledgers.book(open.info.id).await?;
+        Ok(())
+    }
+}
+
+/// The tag of the command line's commitments.
+const TAG: &str = "text";
+
+impl Texts {
+    /// Commits to a text under a field; returns the 32 bytes for the event.
+    pub fn commit(
+        &mut self,
+        ledger: &LedgerId,
+        author: &Handle,
+        field: &str,
+        text: &str,
+    ) -> Done<Vec<u8>> {
+        let salt: Hash = random()?;
+        let hash = commit::commitment(&salt, TAG, ledger, author, field, text.as_bytes());
+        self.disclosures.push((field.into(), text.as_bytes().to_vec(), salt));
+        Ok(hash.to_vec())
+    }
+}
+
+/// The bytes of an event.
+pub fn encode(kind: Kind) -> Vec<u8> {
+    use prost::Message as _;
+    v1::Event { kind: Some(kind) }.encode_to_vec()
+}
+
+/// Decodes the events of an envelope, for showing.
+pub fn events(envelope: &[u8]) -> Done<Vec<Event>> {
+    let statement = Unverified::parse(envelope)?.trust_stored()?;
+    Ok(statement.events().iter().map(|b| Event::decode(b)).collect::<Result<_, _>>()?)
+}
+
+/// Random bytes from the operating system.
+pub fn random<const N: usize>() -> Done<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| {
+        Failure::world("random", format!("the system gave no randomness: {e}"), "try again")
+    })?;
+    Ok(bytes)
+}
+
+fn default_home() -> Done<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    from("XDG_CONFIG_HOME")
+        .or_else(|| from("HOME").map(|h| h.join(".config")))
+        .map(|c| c.join("subak"))
+        .ok_or_else(|| {
+            Failure::usage("there is no home folder", "name one with --home or SUBAK_HOME")
+        })
+}
+
+/// Handles that a folder has keys of, in order.
+pub fn keyfile_handles(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut handles: Vec<String> = entries
+        .filter_map(|e| e.ok()?.file_name().to_str()?.strip_suffix(".key").map(str::to_owned))
+        .filter(|h| Handle::new(h).is_ok())
+        .collect();
+    handles.sort();
+    handles
+}
+
+/// Re-exported for the commands that write key files.
+pub use keyfile::write_new as write_key;

@@ -1,0 +1,100 @@
+//! How a command fails: one clear message, the next step, and the exit status.
+//!
+//! Status 1: refused, or a fault was found. 2: usage. 3: a gap (could not judge).
+//! 4: the world failed (node away, disk full, file locked), worth a retry.
+
+use serde::Serialize;
+use std::fmt;
+use subak_ledger::{
+    reject::Reject,
+    store::{Kind, StoreError},
+};
+use subak_node::NodeError;
+
+/// What every command returns.
+pub type Done<T = ()> = Result<T, Failure>;
+
+/// A failed command.
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    /// Exit status.
+    #[serde(skip)]
+    pub status: u8,
+    /// Stable code.
+    pub code: String,
+    /// What, where, expected, found.
+    pub message: String,
+    /// What can be done.
+    pub next: String,
+}
+
+impl Failure {
+    /// Refused, or a fault.
+    pub fn refused(code: &str, message: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { status: 1, code: code.into(), message: message.into(), next: next.into() }
+    }
+
+    /// The command line does not make sense.
+    pub fn usage(message: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { status: 2, code: "usage".into(), message: message.into(), next: next.into() }
+    }
+
+    /// Something could not be judged.
+    pub fn gap(code: &str, message: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { status: 3, code: code.into(), message: message.into(), next: next.into() }
+    }
+
+    /// The world failed.
+    pub fn world(code: &str, message: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { status: 4, code: code.into(), message: message.into(), next: next.into() }
+    }
+
+    /// A file could not be read or written.
+    pub fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
+        let message = format!("{}: {error}", path.display());
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Self::refused("no-file", message, "check the path"),
+            _ => Self::world("file", message, "check permissions and free space, then try again"),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.message, self.code)
+    }
+}
+
+impl From<Reject> for Failure {
+    fn from(r: Reject) -> Self {
+        let message = format!("{}: {}", r.code.meaning(), r.detail);
+        Self::refused(r.code.name(), message, r.code.next())
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(e: NodeError) -> Self {
+        match e {
+            NodeError::Refused { code, message, next } => Self::refused(&code, message, next),
+            NodeError::NotFound(message) => Self::refused(
+                "not-found",
+                message,
+                "list what is there: `subak log` or `subak show`",
+            ),
+            NodeError::Corrupt(message) => {
+                Self::refused("corrupt", message, "run `subak audit` on it, and restore a backup")
+            }
+            NodeError::World { message, next } => Self::world("world", message, next),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(e: StoreError) -> Self {
+        let (code, next) = (e.code().to_string(), e.next().to_string());
+        match e.kind() {
+            Kind::World => Self::world(&code, e.to_string(), next),
+            Kind::Argument | Kind::Fault => Self::refused(&code, e.to_string(), next),
+        }
+    }
+}

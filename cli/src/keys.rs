@@ -1,0 +1,26 @@
+//! Key files of people: OpenSSH format, dedicated to Subak.
+
+use crate::failure::{Done, Failure};
+use std::path::Path;
+use subak_ledger::log::SecretKey;
+use subak_node::keyfile::{self, KeyFileError};
+
+/// Reads a key; a passphrase comes from `SUBAK_PASSPHRASE` or `SUBAK_PASSPHRASE_FILE`.
+pub fn read(path: &Path) -> Done<SecretKey> {
+    keyfile::read(path, passphrase()?.as_deref()).map_err(|e| failure(&e))
+}
+
+/// The passphrase that the environment gives, if any.
+pub fn passphrase() -> Done<Option<String>> {
+    if let Ok(text) = std::env::var("SUBAK_PASSPHRASE") {
+        return Ok(Some(text));
+    }
+    let Some(file) = std::env::var_os("SUBAK_PASSPHRASE_FILE") else { return Ok(None) };
+    let text = std::fs::read_to_string(&file).map_err(|e| Failure::file(Path::new(&file), &e))?;
+    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// A key file's error as the command line says it.
+pub fn failure(e: &KeyFileError) -> Failure {
+    Failure::refused(e.code(), e.to_string(), e.next())
+}

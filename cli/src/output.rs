@@ -1,0 +1,112 @@
+//! Where a command's result goes: text for people, one JSON object for programs.
+//!
+//! Guarantees that a closed pipe is no error, that colour appears only on a terminal
+//! without `NO_COLOR`, and that tables fit 80 columns.
+
+use crate::failure::{Done, Failure};
+use anstyle::{AnsiColor, Style};
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
+use serde_json::{Value, json};
+use std::io::{self, IsTerminal as _, Write as _};
+
+/// How to write.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// One JSON object instead of text.
+    pub json: bool,
+    /// Colour on standard output.
+    pub colour: bool,
+}
+
+impl Output {
+    /// As the terminal and the environment ask for.
+    pub fn new(json: bool) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        Self { json, colour: !json && !plain && io::stdout().is_terminal() }
+    }
+
+    /// The result of a command: `schema` is `subak.NAME/1`.
+    pub fn result(&self, schema: &str, data: &Value, text: &str) -> Done {
+        if self.json {
+            self.line(&json!({ "schema": schema, "data": data }).to_string())
+        } else {
+            self.line(text.trim_end())
+        }
+    }
+
+    /// One line, or several; a reader who has gone away is no error.
+    pub fn line(&self, text: &str) -> Done {
+        let mut out = io::stdout().lock();
+        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(e) => Err(Failure::world(
+                "output",
+                format!("standard output: {e}"),
+                "check where it goes",
+            )),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// A note to the person, beside the result: standard error, not with `--json`.
+    pub fn note(&self, text: &str) {
+        if !self.json {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// A failed command; returns the exit status.
+    pub fn failure(&self, schema: &str, f: &Failure) -> u8 {
+        if self.json {
+            let _ = self.line(&json!({ "schema": schema, "error": f }).to_string());
+        } else {
+            let _ = writeln!(io::stderr(), "subak: {f}\n  next: {}", f.next);
+        }
+        f.status
+    }
+
+    /// Bold, where colour is on.
+    pub fn strong(&self, text: &str) -> String {
+        self.paint(text, Style::new().bold())
+    }
+
+    /// Green, where colour is on.
+    pub fn good(&self, text: &str) -> String {
+        self.paint(text, AnsiColor::Green.on_default().bold())
+    }
+
+    /// Red, where colour is on.
+    pub fn bad(&self, text: &str) -> String {
+        self.paint(text, AnsiColor::Red.on_default().bold())
+    }
+
+    fn paint(&self, text: &str, style: Style) -> String {
+        if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    /// A table of at most 80 columns; columns whose head begins with `>` are numbers
+    /// and stand to the right.
+    pub fn table(&self, heads: &[&str], rows: &[Vec<String>]) -> String {
+        let mut table = Table::new();
+        table
+            .load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(80);
+        table.set_header(heads.iter().map(|h| {
+            let cell = Cell::new(h.trim_start_matches('>'));
+            if self.colour { cell.add_attribute(Attribute::Bold) } else { cell }
+        }));
+        for row in rows {
+            table.add_row(row.clone());
+        }
+        for (n, head) in heads.iter().enumerate() {
+            if head.starts_with('>')
+                && let Some(column) = table.column_mut(n)
+            {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let text = table.to_string();
+        text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    }
+}
