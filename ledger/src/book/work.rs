@@ -405,11 +405,8 @@ impl State {
         require(own || maintainer, Code::RoleRequired, || "maintainer, or its claimant".into())?;
         let stands = c.parts.iter().any(|p| p.standing.is_some());
         if !stands {
-            // What was validated once (its votes fell with an alias) is counted off already.
-            if self.taken.get(&c.reference) != Some(&place) {
-                self.no_longer_pending(c.claimant);
-            }
             self.close(place, reason);
+            self.no_longer_pending(c.claimant);
             return Ok(());
         }
         require(maintainer, Code::AlreadyValidated, || {
