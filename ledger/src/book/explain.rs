@@ -146,7 +146,8 @@ impl State {
                     all_points: point.weight,
                     accrued: points * point.standing(),
                     payable: points * point.settled(),
-                    was_held: *id != share.bucket || point.month != month_of_day(day_of(income.recorded_at)),
+                    was_held: *id != share.bucket
+                        || point.month != month_of_day(day_of(income.recorded_at)),
                 });
             }
         }

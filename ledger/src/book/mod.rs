@@ -15,6 +15,7 @@ pub mod accounts;
 pub mod agents;
 pub mod agreement;
 pub mod apply;
+mod check;
 pub mod equation;
 pub mod event;
 pub mod explain;
