@@ -5,7 +5,6 @@ mod audit_support;
 mod kit;
 
 use audit_support::*;
-use kit::*;
 use std::{fs, path::Path, sync::OnceLock};
 use subak_ledger::{
     audit::{Audit, Code, Severity, Verdict},
@@ -72,7 +71,7 @@ fn each_table_edited_by_hand_is_a_fault_at_its_entry() {
     let last = n - 1;
     let cases: Vec<(String, Expected)> = vec![
         // entry
-        ("UPDATE entry SET envelope = envelope || x'00' WHERE ledger = 1 AND seq = 5".into(), (Code::EnvelopeDigest, Some(5))),
+        ("UPDATE entry SET envelope = CAST(envelope || x'00' AS BLOB) WHERE ledger = 1 AND seq = 5".into(), (Code::EnvelopeDigest, Some(5))),
         ("UPDATE entry SET envelope = x'' WHERE ledger = 1 AND seq = 5".into(), (Code::Statement, Some(5))),
         ("UPDATE entry SET envelope = (SELECT envelope FROM entry WHERE ledger = 1 AND seq = 6) WHERE ledger = 1 AND seq = 5".into(), (Code::EnvelopeDigest, Some(5))),
         ("UPDATE entry SET leaf = zeroblob(113) WHERE ledger = 1 AND seq = 5".into(), (Code::LeafForm, Some(5))),
@@ -210,5 +209,5 @@ fn a_bit_of_the_file_is_noticed_or_means_nothing() {
         }
     }
     println!("{faults} faults, {refused} refused, {sound} without meaning");
-    assert!(faults > sound, "most of the file is content");
+    assert!(faults >= 30 && refused >= 10, "the sample meets content and headers");
 }
