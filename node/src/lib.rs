@@ -25,7 +25,7 @@
 //! client     `Remote`: the trait again, from afar, believing nothing
 //! ```
 
-// pub mod client;
+pub mod client;
 pub mod clock;
 mod disclose;
 pub mod fold;
@@ -36,10 +36,10 @@ pub mod refusal;
 pub mod ring;
 pub mod runtime;
 pub mod sequencer;
-// pub mod serve;
-// pub mod service;
+pub mod serve;
+pub mod service;
 pub mod tree;
-// mod wire;
+mod wire;
 mod writer;
 
 use async_trait::async_trait;
