@@ -75,3 +75,82 @@ impl<'r> StoredNodes<'r> {
         Ok(all)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        log::Frontier,
+        store::{Batch, Head, MemoryStore, Node, Store as _},
+    };
+
+    const TEA: Hash = [0xa1; 32];
+    const LEAVES: u8 = 21;
+
+    /// What completes with each leaf, and the store of it.
+    fn tree() -> Vec<(u32, u64, Hash)> {
+        let mut frontier = Frontier::default();
+        (0..LEAVES).flat_map(|n| frontier.push([n; 32])).collect()
+    }
+
+    fn store(nodes: &[(u32, u64, Hash)]) -> MemoryStore {
+        let narrow = |&(level, index, hash): &(u32, u64, Hash)| -> Node {
+            (u8::try_from(level).expect("a small tree"), index, hash)
+        };
+        let nodes: Vec<Node> = nodes.iter().map(narrow).collect();
+        let mut store = MemoryStore::new();
+        let batch = Batch {
+            ledger: TEA,
+            name: "tea",
+            expected: Head::EMPTY,
+            entries: &[],
+            nodes: &nodes,
+            checkpoint: None,
+            disclosures: &[],
+            erasures: &[],
+        };
+        store.append(&[batch]).expect("memory");
+        store
+    }
+
+    fn findings(stored: &[(u32, u64, Hash)]) -> Vec<String> {
+        let store = store(stored);
+        let mut nodes = StoredNodes::new(&store, TEA);
+        let mut all = Vec::new();
+        for (level, index, hash) in tree() {
+            all.extend(nodes.compare(level, index, &hash).expect("memory"));
+        }
+        all.extend(nodes.excess().expect("memory"));
+        all
+    }
+
+    #[test]
+    fn every_bit_of_every_node_is_compared() {
+        assert_eq!(findings(&tree()), Vec::<String>::new(), "the control");
+        for (n, (level, index, _)) in tree().into_iter().enumerate() {
+            for bit in 0..256 {
+                let mut altered = tree();
+                altered[n].2[bit / 8] ^= 1 << (bit % 8);
+                let found = findings(&altered);
+                let place = format!("node {index} of level {level}: expected ");
+                assert!(found.len() == 1 && found[0].starts_with(&place), "{found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_missing_or_in_excess_is_found_and_no_other() {
+        for n in 0..tree().len() {
+            let mut fewer = tree();
+            let (level, index, _) = fewer.remove(n);
+            let found = findings(&fewer);
+            let place = format!("node {index} of level {level}: ");
+            assert!(found.len() == 1 && found[0].starts_with(&place), "{found:?}");
+            assert!(found[0].ends_with("found none"), "{found:?}");
+        }
+        for place in [(0, 21), (0, 500), (2, 5), (4, 1), (5, 0), (63, 0)] {
+            let more = [tree(), vec![(place.0, place.1, [9; 32])]].concat();
+            assert_eq!(findings(&more).len(), 1, "{place:?}");
+        }
+    }
+}
