@@ -77,9 +77,12 @@ pub struct Context {
     /// Where results go.
     pub out: Output,
     home: PathBuf,
+    /// A connection to use instead of opening one: the demo's.
+    shared: Option<Connection>,
 }
 
 /// An open connection: ledgers here or afar.
+#[derive(Clone)]
 pub struct Connection {
     /// The ledgers.
     pub ledgers: Arc<dyn Ledgers>,
@@ -131,7 +134,13 @@ impl Context {
         global.author = global.author.or(config.author);
         global.key = global.key.or(config.key);
         let out = Output::new(global.json);
-        Ok(Self { global, out, home })
+        Ok(Self { global, out, home, shared: None })
+    }
+
+    /// A context whose commands use `connection` and keep their results.
+    pub fn within(global: Global, connection: Connection) -> Done<Self> {
+        let context = Self::new(global)?;
+        Ok(Self { out: Output::capture(), shared: Some(connection), ..context })
     }
 
     /// The ledger file that is meant, where no node is.
@@ -164,6 +173,9 @@ impl Context {
         &self,
         open: impl FnOnce(&Path) -> Result<Node, subak_node::NodeError> + Send,
     ) -> Done<Connection> {
+        if let Some(shared) = &self.shared {
+            return Ok(shared.clone());
+        }
         if let Some(url) = &self.global.node {
             let remote = Remote::connect(url).await?;
             return Ok(Connection { ledgers: Arc::new(remote), embedded: None });

@@ -4,6 +4,8 @@
 //! finds ledgers and keys and signs; `output` and `money` turn results into text or
 //! JSON; `import` reads histories. It decides no rule: that is `subak-ledger`.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod commands;
 pub mod context;
 pub mod describe;

@@ -7,27 +7,48 @@ use crate::failure::{Done, Failure};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    sync::{Arc, Mutex},
+};
 
 /// How to write.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Output {
     /// One JSON object instead of text.
     pub json: bool,
     /// Colour on standard output.
     pub colour: bool,
+    /// Where results go instead of standard output: the demo runs commands and reads
+    /// what they answer.
+    captured: Option<Arc<Mutex<Option<Value>>>>,
 }
 
 impl Output {
     /// As the terminal and the environment ask for.
     pub fn new(json: bool) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        Self { json, colour: !json && !plain && io::stdout().is_terminal() }
+        Self { json, colour: !json && !plain && io::stdout().is_terminal(), captured: None }
+    }
+
+    /// Keeps the data of the last result instead of printing it.
+    pub fn capture() -> Self {
+        Self { json: true, colour: false, captured: Some(Arc::default()) }
+    }
+
+    /// The data of the last result, where results are captured.
+    pub fn taken(&self) -> Option<Value> {
+        self.captured.as_ref()?.lock().ok()?.take()
     }
 
     /// The result of a command: `schema` is `subak.NAME/1`.
     pub fn result(&self, schema: &str, data: &Value, text: &str) -> Done {
-        if self.json {
+        if let Some(slot) = &self.captured {
+            if let Ok(mut slot) = slot.lock() {
+                *slot = Some(data.clone());
+            }
+            Ok(())
+        } else if self.json {
             self.line(&json!({ "schema": schema, "data": data }).to_string())
         } else {
             self.line(text.trim_end())
