@@ -148,6 +148,7 @@ async fn relay(cx: &Context, open: &mut Open, payer: &Open, digest: &Hash) -> Do
 }
 
 fn taken(cx: &Context, open: &Open, first: usize, entries: &[u64], missing: &[Handle]) -> Done {
+    let now = cx.at()?;
     let new: Vec<&Row> = open.book.incomes.iter().skip(first).map(AsRef::as_ref).collect();
     let mut text = match (entries, new.len()) {
         ([], _) => "nothing new fell due".to_owned(),
@@ -173,7 +174,7 @@ fn taken(cx: &Context, open: &Open, first: usize, entries: &[u64], missing: &[Ha
     }
     let data = json!({
         "ledger": open.info.id.to_string(), "entries": entries,
-        "incomes": new.iter().map(|i| line(&open.book, i)).collect::<Vec<_>>(),
+        "incomes": new.iter().map(|i| line(&open.book, i, now)).collect::<Vec<_>>(),
         "not_here": missing.iter().map(Handle::as_str).collect::<Vec<_>>(),
     });
     if entries.is_empty() && !missing.is_empty() {
@@ -251,7 +252,7 @@ fn due_at(book: &State, i: &Row) -> Option<u64> {
     Some(i.recorded_at + u64::from(days) * DAY_MS)
 }
 
-fn line(book: &State, i: &Row) -> Value {
+fn line(book: &State, i: &Row, now: u64) -> Value {
     let m = |v: u64| money::json(v.into(), i.currency);
     json!({
         "income": i.number, "entry": i.place.entry, "recorded_at": money::show_time(i.recorded_at),
@@ -260,26 +261,26 @@ fn line(book: &State, i: &Row) -> Value {
         "currency": i.currency.as_str(), "amount": m(i.amount), "reversed": m(i.refunded),
         "written_off": m(i.written_off), "settled": m(i.settled), "open": m(i.open()),
         "due": due_at(book, i).map(money::show_date),
-        "overdue": i.open() > 0 && due_at(book, i).is_some_and(|d| d < book.time),
+        "overdue": i.open() > 0 && due_at(book, i).is_some_and(|d| d < now),
     })
 }
 
 async fn list(cx: &Context, only_open: bool) -> Done {
     let open = cx.read().await?;
-    let book = &open.book;
+    let (book, now) = (&open.book, cx.at()?);
     let incomes: Vec<&Row> =
         book.incomes.iter().map(AsRef::as_ref).filter(|i| !only_open || i.open() > 0).collect();
-    let data: Vec<Value> = incomes.iter().map(|i| line(book, i)).collect();
+    let data: Vec<Value> = incomes.iter().map(|i| line(book, i, now)).collect();
     let text = if incomes.is_empty() {
         "no incomes: a commons takes them with `subak income take`".to_owned()
     } else {
-        table(cx, book, &incomes)
+        table(cx, book, &incomes, now)
     };
     cx.out.result("subak.income/1", &json!({ "incomes": data }), &text)
 }
 
 /// Columns that hold nothing anywhere are left out, so that the usual list is narrow.
-fn table(cx: &Context, book: &State, incomes: &[&Row]) -> String {
+fn table(cx: &Context, book: &State, incomes: &[&Row], now: u64) -> String {
     let m = |v: u64, c: Currency| if v == 0 { "-".into() } else { money::plain(v.into(), c) };
     let reversed = incomes.iter().any(|i| i.refunded > 0);
     let given_up = incomes.iter().any(|i| i.written_off > 0);
@@ -300,16 +301,16 @@ fn table(cx: &Context, book: &State, incomes: &[&Row]) -> String {
             ];
             row.extend(reversed.then(|| m(i.refunded, c)));
             row.extend(given_up.then(|| m(i.written_off, c)));
-            row.extend([m(i.settled, c), m(i.open(), c), when(book, i)]);
+            row.extend([m(i.settled, c), m(i.open(), c), when(book, i, now)]);
             row
         })
         .collect();
     cx.out.table(&heads, &rows)
 }
 
-fn when(book: &State, i: &Row) -> String {
+fn when(book: &State, i: &Row, now: u64) -> String {
     match due_at(book, i) {
-        Some(due) if i.open() > 0 && due < book.time => format!("{} overdue", money::show_date(due)),
+        Some(due) if i.open() > 0 && due < now => format!("{} overdue", money::show_date(due)),
         Some(due) if i.open() > 0 => money::show_date(due),
         _ => String::new(),
     }
