@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_corrected_clock_is_believed_again() {
         let mut watch = watch();
-        let at = |wall, mono| Reading { wall, mono: 500 + mono };
+        let at = |wall, mono: u64| Reading { wall, mono: 500 + mono };
         assert!(watch.judge(at(WALL - HOUR, 1_000)).is_err());
         assert!(watch.judge(at(WALL - HOUR + 1_000, 2_000)).is_err(), "it does not become true");
         assert_eq!(watch.judge(at(WALL + 3_000, 3_000)), Ok(WALL + 3_000));

@@ -35,6 +35,14 @@ impl Readers {
         Self::File(Arc::new(Pool { path, idle, permits }))
     }
 
+    /// Closes the connections that nobody uses, before the writer's: whoever closes last
+    /// empties the journal into the file, and one that only reads cannot.
+    pub(crate) fn close_idle(&self) {
+        if let Self::File(pool) = self {
+            lock(&pool.idle).clear();
+        }
+    }
+
     /// Runs `read`, off the executor.
     pub(crate) async fn read<T, F>(
         &self,

@@ -238,6 +238,7 @@ impl Node {
     /// [`Node::stop`], and returns once the store is closed and its lock released.
     pub async fn close(&self) {
         self.stop();
+        self.readers.close_idle();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
             off_executor(move || join(thread)).await;
@@ -329,6 +330,7 @@ impl Drop for Node {
     /// The lock on the file is gone when this returns.
     fn drop(&mut self) {
         self.stop();
+        self.readers.close_idle();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
             join(thread);
