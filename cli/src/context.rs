@@ -25,7 +25,7 @@ use subak_ledger::{
     log::{Draft, Hash, Header, LedgerId, SecretKey, Unverified, commit},
     store::Disclosure,
 };
-use subak_node::{Append, Appended, LedgerInfo, Ledgers, client::Remote, keyfile, runtime::Node};
+use subak_node::{Append, Appended, LedgerInfo, Ledgers, client::Remote, keyfile, runtime::{Node, Options}};
 use subak_proto::v1::{self, event::Kind};
 
 /// Options that every command has.
@@ -161,17 +161,18 @@ impl Context {
 
     /// Opens for reading: needs neither key nor lock.
     pub async fn reader(&self) -> Done<Connection> {
-        self.connect(|db| Node::open_reader(db)).await
+        self.connect(async |db| Node::open_reader(db).await).await
     }
 
     /// Opens for appending; `create` makes the ledger file if there is none.
     pub async fn writer(&self, create: bool) -> Done<Connection> {
-        self.connect(|db| Node::open(db, create)).await
+        let options = Options { create, ..Options::default() };
+        self.connect(async |db| Node::open(db, options).await).await
     }
 
     async fn connect(
         &self,
-        open: impl FnOnce(&Path) -> Result<Node, subak_node::NodeError> + Send,
+        open: impl AsyncFnOnce(PathBuf) -> Result<Node, subak_node::NodeError>,
     ) -> Done<Connection> {
         if let Some(shared) = &self.shared {
             return Ok(shared.clone());
@@ -180,7 +181,7 @@ impl Context {
             let remote = Remote::connect(url).await?;
             return Ok(Connection { ledgers: Arc::new(remote), embedded: None });
         }
-        let node = Arc::new(open(&self.db())?);
+        let node = Arc::new(open(self.db()).await?);
         Ok(Connection { ledgers: node.clone(), embedded: Some(node) })
     }
 

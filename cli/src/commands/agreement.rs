@@ -113,6 +113,11 @@ pub struct Offer {
 }
 
 impl AgreementCommand {
+    /// The schema of its JSON.
+    pub fn schema(&self) -> &'static str {
+        if matches!(self, Self::List{..}) { "subak.agreement/1" } else { "subak.appended/1" }
+    }
+
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
         match self {

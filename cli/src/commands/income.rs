@@ -79,6 +79,14 @@ pub enum Income {
 }
 
 impl Income {
+    /// The schema of its JSON.
+    pub fn schema(&self) -> &'static str {
+        match self {
+            Self::Take { .. } | Self::List { .. } => "subak.income/1",
+            Self::Record { .. } | Self::WriteOff { .. } => "subak.appended/1",
+        }
+    }
+
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
         match self {

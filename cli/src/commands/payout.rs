@@ -124,6 +124,11 @@ pub struct Paid {
 }
 
 impl Payout {
+    /// The schema of its JSON.
+    pub fn schema(&self) -> &'static str {
+        if matches!(self, Self::List{..}) { "subak.payout/1" } else { "subak.appended/1" }
+    }
+
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
         match self {

@@ -88,6 +88,11 @@ pub struct Reverse {
 }
 
 impl Revenue {
+    /// The schema of its JSON.
+    pub fn schema(&self) -> &'static str {
+        if matches!(self, Self::List{..}) { "subak.revenue/1" } else { "subak.appended/1" }
+    }
+
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
         match self {
