@@ -26,7 +26,9 @@ use subak_ledger::{
     store::Disclosure,
 };
 use subak_node::{
-    Append, Appended, LedgerInfo, Ledgers, keyfile,
+    Append, Appended, LedgerInfo, Ledgers,
+    client::Remote,
+    keyfile,
     runtime::{Node, Options},
 };
 use subak_proto::v1::{self, event::Kind};
@@ -187,7 +189,8 @@ impl Context {
             return Ok(self.shared.clone());
         }
         let Some(url) = &self.global.node else { return Ok(None) };
-        Err(Failure::world("node-away", url.clone(), "REMOTE"))
+        let remote = Remote::connect(url, None).await?;
+        Ok(Some(Connection { ledgers: Arc::new(remote), embedded: None }))
     }
 
     /// The ledger that `--ledger` names, or the only one there.

@@ -6,8 +6,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bank;
 pub mod commands;
 pub mod context;
+pub mod counterpart;
 pub mod describe;
 pub mod failure;
 pub mod import;

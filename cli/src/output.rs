@@ -78,7 +78,9 @@ impl Output {
 
     /// A failed command; returns the exit status.
     pub fn failure(&self, schema: &str, f: &Failure) -> u8 {
-        if self.json {
+        if f.code.is_empty() {
+            // `Failure::told`: the result is out already, and there is one object only.
+        } else if self.json {
             let _ = self.line(&json!({ "schema": schema, "error": f }).to_string());
         } else {
             let _ = writeln!(io::stderr(), "subak: {f}\n  next: {}", f.next);

@@ -1,10 +1,19 @@
 //! The commands: one file per noun or frequent verb.
 
 mod agent;
+mod agreement;
+mod audit;
+mod backup;
 mod balance;
 mod contribute;
+mod explain;
+mod income;
 mod key;
 mod open;
+mod payout;
+mod revenue;
+mod serve;
+mod settle;
 
 use crate::{context::Context, failure::Done};
 use clap::Subcommand;
@@ -28,6 +37,29 @@ pub enum Command {
     Contribute(contribute::Contribute),
     /// What has accrued to whom, what is payable, what was paid
     Balance(balance::Balance),
+    /// Agreements between a payer and a commons
+    #[command(subcommand)]
+    Agreement(agreement::AgreementCommand),
+    /// Revenue of a phyle: record, reverse, void, list
+    #[command(subcommand)]
+    Revenue(revenue::Revenue),
+    /// Cash under an agreement: sent, received
+    #[command(subcommand)]
+    Settle(settle::Settle),
+    /// Income of a commons: take, record, list, write off
+    #[command(subcommand)]
+    Income(income::Income),
+    /// Payouts: propose, paid, failed, returned, list
+    #[command(subcommand)]
+    Payout(payout::Payout),
+    /// Why somebody has what they have
+    Explain(explain::Explain),
+    /// Verify every byte, signature, rule and cent
+    Audit(audit::Audit),
+    /// Serve the ledgers of a file
+    Serve(serve::Serve),
+    /// Copy the ledger file, all ledgers in it
+    Backup(backup::Backup),
 }
 
 impl Command {
@@ -39,6 +71,15 @@ impl Command {
             Self::Agent(_) => "subak.agent/1",
             Self::Contribute(_) => "subak.appended/1",
             Self::Balance(_) => "subak.balance/1",
+            Self::Agreement(c) => c.schema(),
+            Self::Revenue(c) => c.schema(),
+            Self::Settle(_) => "subak.appended/1",
+            Self::Income(c) => c.schema(),
+            Self::Payout(c) => c.schema(),
+            Self::Explain(_) => "subak.explain/1",
+            Self::Audit(_) => "subak.audit/1",
+            Self::Serve(_) => "subak.serve/1",
+            Self::Backup(_) => "subak.backup/1",
         }
     }
 
@@ -51,6 +92,15 @@ impl Command {
             Self::Agent(c) => c.run(context).await,
             Self::Contribute(c) => c.run(context).await,
             Self::Balance(c) => c.run(context).await,
+            Self::Agreement(c) => c.run(context).await,
+            Self::Revenue(c) => c.run(context).await,
+            Self::Settle(c) => c.run(context).await,
+            Self::Income(c) => c.run(context).await,
+            Self::Payout(c) => c.run(context).await,
+            Self::Explain(c) => c.run(context).await,
+            Self::Audit(c) => c.run(context).await,
+            Self::Serve(c) => c.run(context).await,
+            Self::Backup(c) => c.run(context).await,
         }
     }
 }

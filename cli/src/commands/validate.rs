@@ -1,0 +1,312 @@
+//! `subak validate`: a maintainer's word that work happened as read.
+
+use super::{
+    contribute::report,
+    places::{self, Range},
+};
+use crate::{
+    context::{Context, Open, Texts},
+    failure::{Done, Failure},
+    money,
+};
+use clap::Args;
+use serde_json::json;
+use subak_ledger::book::{
+    state::{Contribution, State, WorkPart},
+    types::{AgentId, Ref, Remuneration},
+};
+use subak_proto::v1::{self, event::Kind};
+
+/// Contributions that one Validate may cover, and the most that one statement of ours
+/// does: a node does them in one go.
+const CONTRIBUTIONS_AT_MOST: usize = 100_000;
+/// Spans in one Validate.
+const SPANS_AT_MOST: usize = 100;
+
+/// Validate contributions, as a maintainer.
+///
+/// A place is ENTRY (all contributions in it), ENTRY.EVENT, or a range of them; both
+/// ends belong to it. Your own parts are skipped and wait for somebody else, as is what
+/// you have validated already and what is rejected. It counts once as many maintainers
+/// as the equation asks agree on the same reading: quantity and remuneration.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  subak validate 12 --remuneration unpaid\n  subak validate 12.3 13.0..13.7 --remuneration paid\n  subak validate 12..40 --remuneration unpaid\n  subak validate --all-pending --remuneration unpaid\n  subak validate 12.3 --quantity ana=1.5 --remuneration unpaid"
+)]
+pub struct Validate {
+    /// Places and ranges: 12, 12.3, 12..40, 12.1..40.9
+    #[arg(value_name = "PLACE", required_unless_present = "all_pending")]
+    places: Vec<String>,
+    /// Whether somebody has paid for it already: unpaid, paid or unknown (counts as paid)
+    #[arg(long, default_value = "unknown")]
+    remuneration: String,
+    /// Another quantity than claimed, for exactly one contribution
+    #[arg(long = "quantity", value_name = "HANDLE=N", conflicts_with = "all_pending")]
+    quantities: Vec<String>,
+    /// All that awaits your word
+    #[arg(long, conflicts_with = "places")]
+    all_pending: bool,
+}
+
+impl Validate {
+    /// Runs it.
+    pub async fn run(self, cx: &Context) -> Done {
+        let remuneration = Remuneration::from_word(&self.remuneration).ok_or_else(|| {
+            Failure::usage(
+                format!("remuneration {:?}", self.remuneration),
+                "use unpaid, paid or unknown",
+            )
+        })?;
+        let ranges: Vec<Range> =
+            self.places.iter().map(|text| places::range(text)).collect::<Done<_>>()?;
+        let parts = self.quantities.iter().map(|t| part(t)).collect::<Done<Vec<_>>>()?;
+        let open = cx.write().await?;
+        let author = open.book.find(&cx.author()?)?;
+        if self.all_pending {
+            let all = pending(&open.book, author);
+            return validate_all(cx, &open, author, remuneration, all).await;
+        }
+        let named = places::contributions(&open.book, &ranges)?;
+        match named.as_slice() {
+            // A single one goes as it is: the ledger's answer is about just it.
+            [one] => validate_one(cx, &open, *one, remuneration, parts).await,
+            _ if !parts.is_empty() => Err(Failure::usage(
+                format!("--quantity with {} contributions", named.len()),
+                "name exactly one place",
+            )),
+            _ => validate_all(cx, &open, author, remuneration, named).await,
+        }
+    }
+}
+
+/// `ana=1.5`.
+fn part(text: &str) -> Done<v1::Part> {
+    let (agent, quantity) = text.split_once('=').ok_or_else(|| {
+        Failure::usage(
+            format!("--quantity {text:?}: expected HANDLE=N"),
+            "write it as in ana=1.5",
+        )
+    })?;
+    Ok(v1::Part { agent: agent.into(), quantity: money::quantity(quantity)? })
+}
+
+async fn validate_one(
+    cx: &Context,
+    open: &Open,
+    place: Ref,
+    remuneration: Remuneration,
+    quantity: Vec<v1::Part>,
+) -> Done {
+    let event = v1::Validate {
+        span: vec![span(&(place, place))],
+        remuneration: remuneration.to_wire(),
+        quantity,
+    };
+    let appended = cx.say(open, vec![Kind::Validate(event)], Texts::default()).await?;
+    let book = open.connection.ledgers.book(open.info.id).await?;
+    let c = &book.contributions[&place];
+    let text = format!("contribution {place} ({remuneration}): {}", standing(&book, place, c));
+    let data = json!({ "contributions": 1, "skipped": 0, "statements": 1,
+                       "place": place.to_string(), "standing": standing(&book, place, c) });
+    report(cx, &appended, &data, &text)
+}
+
+async fn validate_all(
+    cx: &Context,
+    open: &Open,
+    author: AgentId,
+    remuneration: Remuneration,
+    named: Vec<Ref>,
+) -> Done {
+    let total = named.len();
+    let book = &open.book;
+    let places: Vec<Ref> =
+        named.into_iter().filter(|p| counts(book, *p, author, remuneration)).collect();
+    let skipped = total - places.len();
+    if places.is_empty() {
+        return Err(Failure::refused(
+            "nothing-to-validate",
+            match total {
+                0 => "nothing awaits your word".to_owned(),
+                n => format!("none of these {n} awaits your word: yours, rejected, or validated by you"),
+            },
+            "list what does: `subak contribution list --pending`",
+        ));
+    }
+    let others = places.iter().filter(|p| differs(book, **p, remuneration)).count();
+    if others > 0 {
+        cx.out.note(&format!(
+            "{others} of them were read otherwise before: as {remuneration} their count starts anew"
+        ));
+    }
+    let statements = statements(&places::spans(book, &places), |span| {
+        places.partition_point(|p| *p <= span.1) - places.partition_point(|p| *p < span.0)
+    });
+    let mut last = None;
+    for spans in &statements {
+        let events = spans
+            .iter()
+            .map(|spans| {
+                Kind::Validate(v1::Validate {
+                    span: spans.iter().map(span).collect(),
+                    remuneration: remuneration.to_wire(),
+                    quantity: Vec::new(),
+                })
+            })
+            .collect();
+        last = Some(cx.say(open, events, Texts::default()).await?);
+    }
+    let appended = last.expect("there is at least one place, so at least one statement");
+    let after = open.connection.ledgers.book(open.info.id).await?;
+    let hold = places.iter().filter(|p| is_validated(&after.contributions[*p])).count();
+    let data = json!({ "contributions": places.len(), "skipped": skipped, "validated": hold,
+                       "statements": statements.len(), "remuneration": remuneration.word() });
+    report(cx, &appended, &data, &summary(places.len(), hold, skipped, remuneration))
+}
+
+fn summary(count: usize, hold: usize, skipped: usize, remuneration: Remuneration) -> String {
+    let mut text = format!("{count} contributions validated by you as {remuneration}");
+    text.push_str(&match count - hold {
+        0 => "; all of them hold".to_owned(),
+        wait => format!("; {hold} hold, {wait} wait for another maintainer"),
+    });
+    if skipped > 0 {
+        text.push_str(&format!("\n  {skipped} skipped: yours, rejected, or validated by you"));
+    }
+    text
+}
+
+/// Spans in events, events in statements, each within its limits; `size` counts the
+/// contributions of a span.
+fn statements(
+    spans: &[(Ref, Ref)],
+    size: impl Fn(&(Ref, Ref)) -> usize,
+) -> Vec<Vec<Vec<(Ref, Ref)>>> {
+    let mut statements: Vec<Vec<Vec<(Ref, Ref)>>> = Vec::new();
+    let mut room = 0;
+    for s in spans {
+        let size = size(s);
+        if size > room || statements.is_empty() {
+            statements.push(Vec::new());
+            room = CONTRIBUTIONS_AT_MOST;
+        }
+        room = room.saturating_sub(size);
+        let events = statements.last_mut().expect("just made");
+        match events.last_mut() {
+            Some(event) if event.len() < SPANS_AT_MOST => event.push(*s),
+            _ => events.push(vec![*s]),
+        }
+    }
+    statements
+}
+
+fn span((first, last): &(Ref, Ref)) -> v1::Span {
+    let place = |r: &Ref| Some(v1::Ref { entry: r.entry, event: r.event });
+    v1::Span { first: place(first), last: place(last) }
+}
+
+/// Contributions that await a maintainer's word, ascending.
+pub fn pending(book: &State, maintainer: AgentId) -> Vec<Ref> {
+    let waits = |p: &WorkPart| {
+        let settled = p.standing.is_some() && p.votes.is_empty();
+        let ending = p.reading.quantity == 0; // that vote is taken by `contribution reject`
+        !settled
+            && !ending
+            && book.person(p.agent) != maintainer
+            && !p.votes.contains(&maintainer)
+    };
+    book.contributions
+        .iter()
+        .filter(|(place, c)| is_open(book, **place, c) && c.parts.iter().any(waits))
+        .map(|(place, _)| *place)
+        .collect()
+}
+
+/// Whether the maintainer's word for it would change anything.
+fn counts(book: &State, place: Ref, maintainer: AgentId, remuneration: Remuneration) -> bool {
+    let c = &book.contributions[&place];
+    let part = |p: &WorkPart| {
+        let said = |votes: &[AgentId]| votes.contains(&maintainer);
+        let stands = p.standing.as_ref().filter(|s| {
+            s.quantity == p.reading.quantity && s.remuneration == remuneration
+        });
+        book.person(p.agent) != maintainer
+            && match stands {
+                Some(s) => !said(&s.votes),
+                None => p.reading.remuneration != Some(remuneration) || !said(&p.votes),
+            }
+    };
+    is_open(book, place, c) && c.parts.iter().any(part)
+}
+
+/// Whether others have said something else of it.
+fn differs(book: &State, place: Ref, remuneration: Remuneration) -> bool {
+    let other = |p: &WorkPart| p.reading.remuneration.is_some_and(|r| r != remuneration);
+    book.contributions[&place].parts.iter().any(other)
+}
+
+/// Not rejected, and no other contribution has taken its reference.
+fn is_open(book: &State, place: Ref, c: &Contribution) -> bool {
+    c.closed.is_none() && book.taken.get(&c.reference).is_none_or(|other| *other == place)
+}
+
+/// Whether all of it is validated.
+pub fn is_validated(c: &Contribution) -> bool {
+    c.parts.iter().all(|p| p.standing.is_some())
+}
+
+/// How far a contribution has come, in words.
+pub fn standing(book: &State, place: Ref, c: &Contribution) -> String {
+    if let Some(reason) = c.closed {
+        return format!("rejected ({reason})");
+    }
+    if !is_open(book, place, c) {
+        return format!("rival of {}", book.taken[&c.reference]);
+    }
+    let needed = book.equation.as_ref().map_or(0, |e| e.validators as usize);
+    let mut words: Vec<String> = Vec::new();
+    for p in &c.parts {
+        let word = match &p.standing {
+            None => format!("pending {}/{needed}", p.votes.len()),
+            Some(s) if s.maturing > 0 => format!("maturing, {}", s.remuneration),
+            Some(s) if s.quantity == 0 => "ended".to_owned(),
+            Some(s) => s.remuneration.to_string(),
+        };
+        let changing = p.standing.is_some() && !p.votes.is_empty();
+        let word = if changing { format!("{word}, change {}/{needed}", p.votes.len()) } else { word };
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(entry: u64) -> Ref {
+        Ref { entry, event: 0 }
+    }
+
+    #[test]
+    fn many_spans_are_split_where_the_limits_are() {
+        let spans: Vec<_> = (0..250).map(|n| (at(n), at(n))).collect();
+        let one = statements(&spans, |_| 1);
+        assert_eq!(one.len(), 1);
+        assert_eq!(one[0].iter().map(Vec::len).collect::<Vec<_>>(), [100, 100, 50]);
+        let large = statements(&spans[..5], |_| 40_000);
+        assert_eq!(large.iter().map(|s| s[0].len()).collect::<Vec<_>>(), [2, 2, 1]);
+        let all: Vec<_> = one.into_iter().flatten().flatten().collect();
+        assert_eq!(all, spans);
+    }
+
+    #[test]
+    fn a_quantity_names_whose() {
+        let p = part("ana=1.5").unwrap();
+        assert_eq!((p.agent.as_str(), p.quantity), ("ana", 1_500));
+        for bad in ["1.5", "ana=", "ana=0", "ana=x"] {
+            assert_eq!(part(bad).map_err(|f| f.status), Err(2), "{bad}");
+        }
+    }
+}
