@@ -362,26 +362,21 @@ impl Context {
         let envelope = draft.sign(secret);
         let signed = Unverified::parse(&envelope)?.trust_stored()?;
         self.out.note(&describe::statement(&signed));
-        let disclosures = texts.disclosures.into_iter().map(|(field, bytes, salt)| {
-            let d = commit::Disclosure {
-                salt,
-                tag: TAG.into(),
-                author: draft.header.author.clone(),
-                field,
-                bytes,
-            };
-            Disclosure {
-                commitment: d.commitment(&draft.header.ledger),
-                salt,
-                tag: d.tag,
-                author: d.author.to_string(),
-                field: d.field,
-                bytes: d.bytes,
-            }
-        });
+        self.append(connection, envelope, &draft.header, texts).await
+    }
+
+    /// Appends what is signed, without showing it: for many statements of one kind,
+    /// which the caller sums up.
+    pub async fn append(
+        &self,
+        connection: &Connection,
+        envelope: Vec<u8>,
+        header: &Header,
+        texts: Texts,
+    ) -> Done<Appended> {
         let at = if self.global.at.is_some() { Some(self.at()?) } else { None };
-        let append = Append { envelope, disclosures: disclosures.collect(), at };
-        Ok(connection.ledgers.append(append).await?)
+        let disclosures = texts.disclosures(&header.ledger, &header.author);
+        Ok(connection.ledgers.append(Append { envelope, disclosures, at }).await?)
     }
 
     /// Folds again after an append.
@@ -412,6 +407,23 @@ impl Texts {
         let hash = commit::commitment(&salt, TAG, ledger, author, field, text.as_bytes());
         self.disclosures.push((field.into(), text.as_bytes().to_vec(), salt));
         Ok(hash.to_vec())
+    }
+
+    /// As they are kept beside the log.
+    fn disclosures(self, ledger: &LedgerId, author: &Handle) -> Vec<Disclosure> {
+        let one = |(field, bytes, salt): (String, Vec<u8>, Hash)| {
+            let tag = TAG.to_owned();
+            let d = commit::Disclosure { salt, tag, author: author.clone(), field, bytes };
+            Disclosure {
+                commitment: d.commitment(ledger),
+                salt,
+                tag: d.tag,
+                author: d.author.to_string(),
+                field: d.field,
+                bytes: d.bytes,
+            }
+        };
+        self.disclosures.into_iter().map(one).collect()
     }
 }
 

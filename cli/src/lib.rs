@@ -2,17 +2,19 @@
 //!
 //! One file per command in `commands`, whose doc comments are the help; `context`
 //! finds ledgers and keys and signs; `output` and `money` turn results into text or
-//! JSON; `import` reads histories. It decides no rule: that is `subak-ledger`.
+//! JSON; `import` reads histories and `import_ledger` claims them. It decides no rule: that is `subak-ledger`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bank;
+#[allow(unreachable_pub)] // what the files of one folder share
 pub mod commands;
 pub mod context;
 pub mod counterpart;
 pub mod describe;
 pub mod failure;
 pub mod import;
+pub mod import_ledger;
 pub mod keys;
 pub mod money;
 pub mod output;

@@ -20,7 +20,6 @@ use std::{
     sync::Arc,
 };
 use subak_ledger::book::{state::State, types::day_of};
-use subak_node::Ledgers as _;
 
 /// The whole cycle on a real git history, then the audit.
 ///

@@ -5,13 +5,13 @@
 
 use super::Stage;
 use crate::{
-    commands::import::{Imported, import_history},
     failure::{Done, Failure},
     import::History,
+    import_ledger::history::{Claiming, import_history},
     money,
 };
 use serde_json::Value;
-use subak_ledger::book::types::{AgentKind, DAY_MS, Handle, day_of};
+use subak_ledger::book::types::{AgentKind, DAY_MS, Handle};
 
 const COMMONS: &str = "sample-commons";
 const UPSTREAM: &str = "sample-upstream";
@@ -118,12 +118,11 @@ async fn deal(stage: &Stage, at: u64, phyle: &str, who: &str, share: &str, base:
 
 /// What was done up to this moment is claimed, and both maintainers validate it.
 async fn work(stage: &Stage, history: &History, at: u64) -> Done {
-    let day = day_of(at);
-    let mut until = history.clone();
-    until.works.retain(|w| w.day <= day);
     let cx = stage.context(at, COMMONS, ADA)?;
-    let mut open = cx.write().await?;
-    let imported: Imported = import_history(&cx, &mut open, &until).await?;
+    let open = cx.write().await?;
+    let author = cx.author()?;
+    let secret = cx.secret(&author)?;
+    let imported = import_history(&cx, &open, &author, &secret, history, Claiming::default()).await?;
     if imported.new_contributions == 0 {
         return Ok(());
     }
@@ -131,10 +130,10 @@ async fn work(stage: &Stage, history: &History, at: u64) -> Done {
         stage.run(at, COMMONS, maintainer, &["validate", "--all-pending", "--remuneration", "unpaid"]).await?;
     }
     stage.tell(&format!(
-        "{}  {} commits of {} people claimed and validated",
+        "{}  {} commits claimed, for {} newly known people, and validated",
         money::show_date(at),
         imported.new_contributions,
-        until.people.len()
+        imported.new_agents
     ))
 }
 
