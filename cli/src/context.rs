@@ -25,7 +25,10 @@ use subak_ledger::{
     log::{Draft, Hash, Header, LedgerId, SecretKey, Unverified, commit},
     store::Disclosure,
 };
-use subak_node::{Append, Appended, LedgerInfo, Ledgers, client::Remote, keyfile, runtime::Node};
+use subak_node::{
+    Append, Appended, LedgerInfo, Ledgers, keyfile,
+    runtime::{Node, Options},
+};
 use subak_proto::v1::{self, event::Kind};
 
 /// Options that every command has.
@@ -161,27 +164,30 @@ impl Context {
 
     /// Opens for reading: needs neither key nor lock.
     pub async fn reader(&self) -> Done<Connection> {
-        self.connect(|db| Node::open_reader(db)).await
+        match self.elsewhere().await? {
+            Some(connection) => Ok(connection),
+            None => Ok(here(Node::open_reader(self.db()).await?)),
+        }
     }
 
     /// Opens for appending; `create` makes the ledger file if there is none.
     pub async fn writer(&self, create: bool) -> Done<Connection> {
-        self.connect(|db| Node::open(db, create)).await
+        match self.elsewhere().await? {
+            Some(connection) => Ok(connection),
+            None => {
+                let options = Options { create, ..Options::default() };
+                Ok(here(Node::open(self.db(), options).await?))
+            }
+        }
     }
 
-    async fn connect(
-        &self,
-        open: impl FnOnce(&Path) -> Result<Node, subak_node::NodeError> + Send,
-    ) -> Done<Connection> {
-        if let Some(shared) = &self.shared {
-            return Ok(shared.clone());
+    /// The demo's connection, or a node's.
+    async fn elsewhere(&self) -> Done<Option<Connection>> {
+        if self.shared.is_some() {
+            return Ok(self.shared.clone());
         }
-        if let Some(url) = &self.global.node {
-            let remote = Remote::connect(url).await?;
-            return Ok(Connection { ledgers: Arc::new(remote), embedded: None });
-        }
-        let node = Arc::new(open(&self.db())?);
-        Ok(Connection { ledgers: node.clone(), embedded: Some(node) })
+        let Some(url) = &self.global.node else { return Ok(None) };
+        Err(Failure::world("node-away", url.clone(), "REMOTE"))
     }
 
     /// The ledger that `--ledger` names, or the only one there.
@@ -380,6 +386,11 @@ impl Context {
         open.book = open.connection.ledgers.book(open.info.id).await?;
         Ok(())
     }
+}
+
+fn here(node: Node) -> Connection {
+    let node = Arc::new(node);
+    Connection { ledgers: node.clone(), embedded: Some(node) }
 }
 
 /// The tag of the command line's commitments.

@@ -63,6 +63,11 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// The command of a command line, without its global options: for the demo.
+pub(crate) fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(words).map(|cli| cli.command)
+}
+
 /// The command line's definition, for completions and the reference.
 pub fn definition() -> clap::Command {
     <Cli as clap::CommandFactory>::command()

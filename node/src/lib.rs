@@ -5,6 +5,42 @@
 //! over gRPC. There is one code path, with or without a server.
 //!
 //! Leaves out all rules (`subak-ledger`) and everything a person sees (`subak-cli`).
+//!
+//! In reading order:
+//!
+//! ```text
+//! clock      may this clock be believed just now?              pure
+//! tree       the part of a Merkle tree that proofs of new entries need
+//! fold       entries -> state, with every link checked         pure
+//! sequencer  (statement, now) -> effects, one per ledger       pure
+//! refusal    our errors, as whoever asked gets them
+//! disclose   do these texts open commitments of this statement?
+//! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
+//! load       fold, from a store
+//! writer     the one thread that appends: group commit
+//! readers    everybody else, beside it
+//! runtime    `Node`: all of it behind the trait `Ledgers`
+//! wire       our types and the protocol's
+//! service    the gRPC services over any `Ledgers`; serve: the server
+//! client     `Remote`: the trait again, from afar, believing nothing
+//! ```
+
+// pub mod client;
+pub mod clock;
+mod disclose;
+pub mod fold;
+pub mod keyfile;
+mod load;
+mod readers;
+pub mod refusal;
+pub mod ring;
+pub mod runtime;
+pub mod sequencer;
+// pub mod serve;
+// pub mod service;
+pub mod tree;
+// mod wire;
+mod writer;
 
 use async_trait::async_trait;
 use std::sync::Arc;

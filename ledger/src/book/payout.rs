@@ -7,7 +7,7 @@
 
 use super::{
     accounts::{Account, Fund},
-    agreement::Origin,
+    agreement::{Origin, Progress},
     equation::{BucketId, To},
     event::{Due, Fee},
     state::{Draw, Drawn, Fate, Line, Run, State, Step, Task},
@@ -407,7 +407,9 @@ impl State {
         self.decide(run, n, Fate::Returned { reason, bank: bank.clone() });
         let mut expected = Vec::new();
         let under: Option<(Hash, u64)> = self.agreements.values().find_map(|a| {
-            let ours = a.terms.base == Base::Payout && a.terms.commons_handle == *handle;
+            let ours = a.terms.base == Base::Payout
+                && a.progress == Progress::Active
+                && a.terms.commons_handle == *handle;
             let number = a.dues.origins.get(&Origin::Payout(run)).filter(|_| ours)?;
             Some((a.terms.digest, *number))
         });

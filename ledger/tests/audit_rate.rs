@@ -1,0 +1,103 @@
+//! How fast an audit is, against the strict verification of the same signatures on all
+//! cores. Run alone, in release:
+//! `cargo test --release -p subak-ledger --test audit_rate -- --ignored --nocapture`.
+#![allow(clippy::unwrap_used, clippy::float_arithmetic, clippy::cast_precision_loss)]
+
+mod audit_support;
+mod kit;
+
+use audit_support::*;
+use kit::*;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+use subak_ledger::{
+    audit::{Options, Verdict, audit},
+    log::{KeyCache, statement::pae},
+    store::{Reader, SqliteReader},
+};
+use subak_proto::v1::{self, event::Kind};
+
+const STATEMENTS: u64 = 50_000;
+
+/// Claims by sam for fifty people, and a validation of each ten.
+fn build() -> World {
+    let mut world = World::commons(equation(1, &[("all", 1_000_000, None, &[1])]));
+    let people: Vec<String> = (0..50).map(|n| format!("person-{n}")).collect();
+    people.iter().for_each(|name| world.add_person(name));
+    while world.state.size < STATEMENTS {
+        world.now += 1_000;
+        let first = world.state.size;
+        let mut last = None;
+        for n in 0..10 {
+            let who = &people[usize::try_from((first + n) % 50).unwrap()];
+            last = Some(world.contribute(who, "commit", 1_000));
+        }
+        let span = vec![v1::Span { first: Some(v1::Ref { entry: first, event: 0 }), last }];
+        let remuneration = v1::Remuneration::Unpaid as i32;
+        let validate = v1::Validate { span, remuneration, quantity: vec![] };
+        world.say("mia", vec![Kind::Validate(validate)]).unwrap();
+    }
+    world
+}
+
+/// Nothing but `verify_strict`, each thread with its share of the envelopes.
+fn verify_all(envelopes: &[Vec<u8>], threads: usize) -> Duration {
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for part in envelopes.chunks(envelopes.len().div_ceil(threads)) {
+            scope.spawn(move || {
+                let mut keys = KeyCache::default();
+                for envelope in part {
+                    let (rest, signature) = envelope.split_last_chunk::<64>().unwrap();
+                    let (body, key) = rest.split_last_chunk::<32>().unwrap();
+                    assert!(keys.admit(key).unwrap().verify(&pae(body), signature));
+                }
+            });
+        }
+    });
+    begun.elapsed()
+}
+
+fn audit_all(reader: &SqliteReader) -> Duration {
+    let begun = Instant::now();
+    let result = audit(reader, &Options::default()).unwrap();
+    assert_eq!(result.verdict, Verdict::Sound, "{:?}", result.findings);
+    begun.elapsed()
+}
+
+#[test]
+#[ignore = "measures; run alone in release"]
+fn an_audit_keeps_up_with_the_signatures() {
+    let world = build();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rate.db");
+    in_file(&path, &[RawLog::of(&world, vec![])]);
+    let envelopes: Vec<_> = world.entries.iter().map(|entry| entry.1.clone()).collect();
+    drop(world);
+    let reader = open(&path);
+    let threads = thread::available_parallelism().unwrap().get();
+    let rate = |time: Duration| envelopes.len() as f64 / time.as_secs_f64();
+    let (mut best_verify, mut best_audit) = (Duration::MAX, Duration::MAX);
+    for _ in 0..6 {
+        let begun = Instant::now();
+        assert_eq!(reader.integrity().unwrap(), Vec::<String>::new());
+        let integrity = begun.elapsed();
+        let (verify, audited) = (verify_all(&envelopes, threads), audit_all(&reader));
+        best_verify = best_verify.min(verify);
+        best_audit = best_audit.min(audited);
+        println!(
+            "verify {:.0}/s, audit {:.0}/s, ratio {:.2}; integrity {integrity:?}",
+            rate(verify),
+            rate(audited),
+            rate(audited) / rate(verify)
+        );
+    }
+    println!(
+        "best: verify {:.0}/s on {threads} cores, audit {:.0}/s, ratio {:.2}",
+        rate(best_verify),
+        rate(best_audit),
+        rate(best_audit) / rate(best_verify)
+    );
+}

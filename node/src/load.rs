@@ -1,0 +1,114 @@
+//! A ledger folded from a store.
+//!
+//! Guarantees that what was read is the log under the stored checkpoint, signed by the
+//! operator that the genesis names: place, chain, tree, rules and head are recomputed.
+//! Does not check authors' signatures: the writer checked them before it stored the
+//! statements, and the leaves' digests show that they are the same bytes. The audit, which
+//! believes no store, checks them. Leaves out caching.
+
+use crate::{
+    LedgerInfo, NodeError,
+    fold::{Folded, damaged},
+};
+use subak_ledger::{
+    book::event::Event,
+    log::{Leaf, LedgerId, Statement, Unverified},
+    store::{Head, Reader, StoredEntry},
+};
+
+/// Entries and bytes that are in memory at a time.
+const PAGE: (usize, usize) = (4_096, 4 << 20);
+
+/// Reads on from `base` to the stored checkpoint. [`NodeError::NotFound`] if the store does
+/// not have the ledger, [`NodeError::Corrupt`] if it contradicts itself.
+pub(crate) fn extend(
+    reader: &dyn Reader,
+    ledger: LedgerId,
+    mut base: Folded,
+) -> Result<Folded, NodeError> {
+    // The checkpoint first: it was stored with its entries, so all of those are there, and
+    // a writer that goes on meanwhile only adds to them.
+    let Some(text) = reader.checkpoint(&ledger.0)? else {
+        return Err(match reader.head(&ledger.0)? {
+            Head::EMPTY => unknown(&ledger),
+            head => damaged(&ledger, head.size - 1, "there is no checkpoint of it"),
+        });
+    };
+    if base.state.root.is_none() {
+        let first = reader.entries(&ledger.0, 0, 1, PAGE.1)?;
+        push_all(&mut base, ledger, &first)?;
+    }
+    let last = base.state.size.saturating_sub(1);
+    let head = base.open(&text).map_err(|what| damaged(&ledger, last, &what))?;
+    while base.state.size < head.size {
+        let left = usize::try_from(head.size - base.state.size).unwrap_or(usize::MAX);
+        let page = reader.entries(&ledger.0, base.state.size, left.min(PAGE.0), PAGE.1)?;
+        if page.is_empty() {
+            let what = format!("it is missing: the signed head says {} entries", head.size);
+            return Err(damaged(&ledger, base.state.size, &what));
+        }
+        push_all(&mut base, ledger, &page)?;
+        base.tree.prune();
+    }
+    base.tree.prune();
+    base.check(&text).map_err(|what| damaged(&ledger, head.size.saturating_sub(1), &what))?;
+    Ok(base)
+}
+
+fn push_all(base: &mut Folded, ledger: LedgerId, page: &[StoredEntry]) -> Result<(), NodeError> {
+    for stored in page {
+        push(base, ledger, stored).map_err(|what| damaged(&ledger, stored.seq, &what))?;
+    }
+    Ok(())
+}
+
+fn push(base: &mut Folded, ledger: LedgerId, stored: &StoredEntry) -> Result<(), String> {
+    if stored.seq != base.state.size {
+        return Err(format!("expected entry {} here", base.state.size));
+    }
+    let statement = statement(&stored.envelope)?;
+    base.push(ledger, &stored.leaf, &statement)?;
+    if stored.chain == base.chain() {
+        return Ok(());
+    }
+    let (expected, found) = (hex::encode(base.chain()), hex::encode(stored.chain));
+    Err(format!("stored chain hash: expected {expected}, found {found}"))
+}
+
+fn statement(envelope: &[u8]) -> Result<Statement, String> {
+    Unverified::parse(envelope).and_then(Unverified::trust_stored).map_err(|r| r.to_string())
+}
+
+/// What the ends of a stored ledger say, without folding it.
+pub(crate) fn info(reader: &dyn Reader, ledger: LedgerId) -> Result<LedgerInfo, NodeError> {
+    let head = reader.head(&ledger.0)?;
+    let Some(last) = head.size.checked_sub(1) else { return Err(unknown(&ledger)) };
+    let one = |seq| {
+        let found = reader.entries(&ledger.0, seq, 1, PAGE.1)?.into_iter().next();
+        found.ok_or_else(|| damaged(&ledger, seq, "it is missing"))
+    };
+    let first = statement(&one(0)?.envelope).map_err(|what| damaged(&ledger, 0, &what))?;
+    let event = first.events().first().map(|bytes| Event::decode(bytes));
+    let Some(Ok(Event::Genesis(genesis))) = event else {
+        return Err(damaged(&ledger, 0, "it is no genesis"));
+    };
+    let leaf = Leaf::from_bytes(&one(last)?.leaf);
+    let leaf = leaf.map_err(|reject| damaged(&ledger, last, &reject.to_string()))?;
+    Ok(LedgerInfo {
+        id: ledger,
+        name: genesis.name.to_string(),
+        kind: genesis.kind,
+        size: head.size,
+        sandbox: genesis.sandbox,
+        operator: genesis.operator,
+        chain: head.chain,
+        recorded_at: leaf.recorded_at,
+    })
+}
+
+/// No such ledger.
+pub(crate) fn unknown(ledger: &LedgerId) -> NodeError {
+    NodeError::NotFound(format!(
+        "there is no ledger {ledger} here; `subak log` lists those there are"
+    ))
+}

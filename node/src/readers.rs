@@ -1,0 +1,114 @@
+//! Reading beside the writer.
+//!
+//! Owns a few read-only connections, or the way to the writer's own store where it is no
+//! file. Guarantees that nothing blocks the executor, and that as many read at once as the
+//! machine has use for. Leaves out what is read.
+
+use crate::{NodeError, refusal::stopping, writer::Job};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use subak_ledger::store::{Reader, SqliteReader, SqliteStore};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Connections, and so reads at a time. More of them would wait for the same disk.
+const MOST: usize = 8;
+
+/// Ways to read.
+pub(crate) enum Readers {
+    /// Connections of our own to a file.
+    File(Arc<Pool>),
+    /// In the writer's thread, between its commits.
+    Writer,
+}
+
+pub(crate) struct Pool {
+    path: PathBuf,
+    idle: Mutex<Vec<SqliteReader>>,
+    permits: Semaphore,
+}
+
+impl Readers {
+    pub(crate) fn of_file(path: PathBuf) -> Self {
+        let (idle, permits) = (Mutex::new(Vec::new()), Semaphore::new(MOST));
+        Self::File(Arc::new(Pool { path, idle, permits }))
+    }
+
+    /// Closes the connections that nobody uses, before the writer's: whoever closes last
+    /// empties the journal into the file, and one that only reads cannot.
+    pub(crate) fn close_idle(&self) {
+        if let Self::File(pool) = self {
+            lock(&pool.idle).clear();
+        }
+    }
+
+    /// Runs `read`, off the executor.
+    pub(crate) async fn read<T, F>(
+        &self,
+        writer: Option<&mpsc::Sender<Job>>,
+        read: F,
+    ) -> Result<T, NodeError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Reader) -> Result<T, NodeError> + Send + 'static,
+    {
+        match self {
+            Self::File(pool) => pool.clone().read(read).await,
+            Self::Writer => {
+                let (answer, answered) = oneshot::channel();
+                // Whoever gave up waiting needs no answer.
+                let job = Job::Read(Box::new(move |store| drop(answer.send(read(store)))));
+                let sent = match writer {
+                    Some(writer) => writer.send(job).await.is_ok(),
+                    None => false,
+                };
+                if !sent {
+                    return Err(stopping());
+                }
+                answered.await.map_err(|_| stopping())?
+            }
+        }
+    }
+}
+
+impl Pool {
+    async fn read<T, F>(self: Arc<Self>, read: F) -> Result<T, NodeError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Reader) -> Result<T, NodeError> + Send + 'static,
+    {
+        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        let pool = self.clone();
+        off_executor(move || {
+            let idle = lock(&pool.idle).pop();
+            let reader = match idle {
+                Some(reader) => reader,
+                None => SqliteStore::open_reader(&pool.path)?,
+            };
+            let result = read(&reader);
+            lock(&pool.idle).push(reader);
+            result
+        })
+        .await
+    }
+}
+
+/// Runs blocking work; a panic in it goes on in the caller.
+pub(crate) async fn off_executor<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => unreachable!("who awaits it runs on the runtime that alone could cancel it"),
+        },
+    }
+}
+
+/// A lock whose content is whole after every statement, so that a panic elsewhere does not
+/// spoil it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,144 @@
+//! Our errors, as whoever asked gets them.
+//!
+//! Owns the refusals that only a node has, with their stable codes, and the one mapping
+//! from every error below to [`NodeError`]. Guarantees that each says what, where, expected
+//! and found, and the next step. Leaves out the rules' own codes (`subak_ledger::reject`).
+
+use crate::{NodeError, clock::ClockFault};
+use subak_ledger::{
+    reject::Reject,
+    store::{Kind, StoreError},
+};
+
+/// Why a node did not admit a statement.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A rule of the log or the book.
+    #[error(transparent)]
+    Rule(#[from] Reject),
+    /// `not-sandbox`: a time was chosen for a ledger that is no sandbox.
+    #[error("only a sandbox ledger lets an author choose when something was recorded")]
+    NotSandbox,
+    /// `at-out-of-range`: a sandbox's chosen time goes back, or is to come. Milliseconds.
+    #[error("the chosen time: expected {last} (the last entry's) to {now} (now), found {at}")]
+    AtOutOfRange {
+        /// What was asked for.
+        at: u64,
+        /// The last entry's time.
+        last: u64,
+        /// The latest that is allowed.
+        now: u64,
+    },
+    /// `operator-not-here`: a genesis names an operator key that this node does not have.
+    #[error("the genesis names the operator key {0}, which this node does not hold")]
+    OperatorNotHere(String),
+    /// `new-ledgers-closed`: this node opens no further ledgers.
+    #[error("this node opens no new ledgers")]
+    NewLedgersClosed,
+    /// `disclosure-mismatch`: a text opens no commitment of the statement.
+    #[error("the text given for {tag} {field} opens no commitment of this statement")]
+    DisclosureMismatch {
+        /// Purpose.
+        tag: String,
+        /// Field.
+        field: String,
+    },
+    /// `disclosures-too-large`: the texts take more room than the largest statement.
+    #[error("the texts behind commitments: expected at most {most} bytes, found {found}")]
+    DisclosuresTooLarge {
+        /// Bytes.
+        most: usize,
+        /// Bytes.
+        found: usize,
+    },
+    /// No refusal of the statement, but a fault of the node: its clock lies behind the last
+    /// entry. Milliseconds.
+    #[error("the node's clock says {now}, but the last entry was recorded at {last}")]
+    ClockBehind {
+        /// The clock.
+        now: u64,
+        /// The last entry's time.
+        last: u64,
+    },
+}
+
+impl Refusal {
+    /// The stable code and what the person who was refused can do next.
+    fn row(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Rule(reject) => (reject.code.name(), reject.code.next()),
+            Self::NotSandbox => ("not-sandbox", "leave --at out, or open a ledger with --sandbox"),
+            Self::AtOutOfRange { .. } => (
+                "at-out-of-range",
+                "choose a time from the last entry's to now: `subak log` shows it",
+            ),
+            Self::OperatorNotHere(_) => (
+                "operator-not-here",
+                "let this node make the keys first: `subak commons open` does",
+            ),
+            Self::NewLedgersClosed => {
+                ("new-ledgers-closed", "open it on your own node, or ask this node's operator")
+            }
+            Self::DisclosureMismatch { .. } => {
+                ("disclosure-mismatch", "send exactly the salts and texts that were committed to")
+            }
+            Self::DisclosuresTooLarge { .. } => (
+                "disclosures-too-large",
+                "shorten the texts, or spread them over several statements",
+            ),
+            Self::ClockBehind { .. } => {
+                ("clock", "set the node's clock right; nothing was recorded")
+            }
+        }
+    }
+}
+
+impl From<Refusal> for NodeError {
+    fn from(refusal: Refusal) -> Self {
+        let (code, next) = refusal.row();
+        if matches!(refusal, Refusal::ClockBehind { .. }) {
+            return world(refusal.to_string(), next);
+        }
+        let message = match &refusal {
+            Refusal::Rule(reject) => format!("{}: {}", reject.code.meaning(), reject.detail),
+            other => other.to_string(),
+        };
+        Self::Refused { code: code.into(), message, next: next.into() }
+    }
+}
+
+impl From<Reject> for NodeError {
+    fn from(reject: Reject) -> Self {
+        Refusal::Rule(reject).into()
+    }
+}
+
+impl From<ClockFault> for NodeError {
+    fn from(fault: ClockFault) -> Self {
+        world(
+            format!("the node does not append: {fault}"),
+            "look at the node's clock: set it right, or restart the node if it is right now",
+        )
+    }
+}
+
+impl From<StoreError> for NodeError {
+    fn from(error: StoreError) -> Self {
+        let (message, next) = (error.to_string(), error.next());
+        match (error.kind(), &error) {
+            (Kind::Fault, _) => Self::Corrupt(format!("{message}; {next}")),
+            (_, StoreError::Missing { .. }) => Self::NotFound(format!("{message}; {next}")),
+            _ => world(message, next),
+        }
+    }
+}
+
+/// A failure of the world.
+pub(crate) fn world(message: impl Into<String>, next: impl Into<String>) -> NodeError {
+    NodeError::World { message: message.into(), next: next.into() }
+}
+
+/// What everybody gets who asks, or still waits, when a node stops.
+pub(crate) fn stopping() -> NodeError {
+    world("the node is shutting down; the statement was not recorded", "try again when it is back")
+}

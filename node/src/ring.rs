@@ -1,0 +1,119 @@
+//! The keys that a node holds: operators' and clerks', one file each.
+//!
+//! `<database>.keys/<public key, 64 hex digits>.operator` and `….clerk`, OpenSSH private
+//! keys, not encrypted: a node signs while nobody is there. Guarantees that a key read is
+//! the one that its file name says. Leaves out the format (`keyfile`).
+
+use crate::keyfile::{self, KeyFileError};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+use subak_ledger::log::{Hash, SecretKey};
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Signs checkpoints.
+    Operator,
+    /// Authors what anyone may append.
+    Clerk,
+}
+
+impl Use {
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Clerk => "clerk",
+        }
+    }
+}
+
+/// A directory of keys.
+#[derive(Debug, Clone)]
+pub struct Ring {
+    dir: PathBuf,
+}
+
+impl Ring {
+    /// The ring in `dir`, which is made when the first key is.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The ring that belongs to a database: `<database>.keys`.
+    pub fn beside(database: &Path) -> Self {
+        let mut dir = database.as_os_str().to_owned();
+        dir.push(".keys");
+        Self::new(dir)
+    }
+
+    /// Where it lies.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes a key and keeps it, synced; returns its public half.
+    pub fn make(&self, purpose: Use) -> Result<Hash, KeyFileError> {
+        make_directory(&self.dir)
+            .map_err(|error| KeyFileError::Io { path: self.dir.clone(), error })?;
+        let key = keyfile::generate()?;
+        let public = key.public().bytes();
+        let comment = format!("subak {}", purpose.extension());
+        keyfile::write_new(&self.path(&public, purpose), &key, None, &comment)?;
+        Ok(public)
+    }
+
+    /// The key with this public half; `None` if the ring does not have it.
+    pub fn find(&self, public: &Hash, purpose: Use) -> Result<Option<SecretKey>, KeyFileError> {
+        let path = self.path(public, purpose);
+        match keyfile::read(&path, None) {
+            Ok(key) if key.public().bytes() == *public => Ok(Some(key)),
+            Ok(_) => Err(KeyFileError::Halves { path }),
+            Err(KeyFileError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn path(&self, public: &Hash, purpose: Use) -> PathBuf {
+        self.dir.join(format!("{}.{}", hex::encode(public), purpose.extension()))
+    }
+}
+
+/// Makes the directory, for its owner only, and its name durable.
+fn make_directory(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)?;
+    let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(parent)?.sync_all()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_by_their_public_half_and_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let ring = Ring::beside(&dir.path().join("rice.db"));
+        assert_eq!(ring.dir(), dir.path().join("rice.db.keys"));
+        let public = ring.make(Use::Operator).unwrap();
+        let found = ring.find(&public, Use::Operator).unwrap().unwrap();
+        assert_eq!(found.public().bytes(), public);
+        assert!(ring.find(&public, Use::Clerk).unwrap().is_none());
+        assert!(ring.find(&[1; 32], Use::Operator).unwrap().is_none());
+        // A renamed file is not taken for another key.
+        let other = ring.make(Use::Operator).unwrap();
+        fs::rename(ring.path(&public, Use::Operator), ring.path(&other, Use::Operator)).unwrap();
+        assert!(ring.find(&other, Use::Operator).is_err());
+    }
+}

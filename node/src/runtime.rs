@@ -1,0 +1,506 @@
+//! The node in this process: a store, one writer, and everybody else.
+//!
+//! Owns threads, clocks and the snapshots that readers share. Guarantees that an answer to
+//! an append means durable, that a reader sees durable heads only, and that SQLite never
+//! blocks the executor. Signatures are verified by the callers' tasks, off the writer.
+//! A ledger is folded when somebody first needs it, so that one of many opens fast.
+//! Leaves out the order of entries (`sequencer`), transactions (`writer`) and the network.
+
+use crate::{
+    Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry,
+    clock::Reading,
+    disclose,
+    fold::Folded,
+    load::{self, unknown},
+    readers::{Readers, lock, off_executor},
+    refusal::{Refusal, stopping, world},
+    ring::{Ring, Use},
+    sequencer::ledger_of,
+    writer::{Job, Order, Writer},
+};
+use async_trait::async_trait;
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+use subak_ledger::{
+    book::state::State,
+    log::{Hash, KeyCache, LedgerId, SecretKey, Statement, Unverified, tree},
+    store::{Disclosure, Reader, SqliteStore, Store},
+};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+/// Where the time comes from.
+pub type Clock = Arc<dyn Fn() -> Reading + Send + Sync>;
+
+/// Statements that may wait for the writer; who comes after them waits to be let in.
+const QUEUE: usize = 4_096;
+/// Entries in one answer at most.
+const PAGE: usize = 1_000;
+/// Bytes in one answer at most, but for a single entry.
+const PAGE_BYTES: usize = 1 << 20;
+/// How often a reader beside another process looks whether the log has grown.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How a node is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// Makes the database where there is none.
+    pub create: bool,
+    /// Makes keys for new ledgers and takes their genesis.
+    pub allow_new_ledgers: bool,
+    /// Where operators' and clerks' keys lie; `<database>.keys` if not said.
+    pub key_ring: Option<PathBuf>,
+    /// The clocks; those of this machine by default.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    /// For one's own database: it is made, and takes new ledgers.
+    fn default() -> Self {
+        let clock = Arc::new(Reading::now);
+        Self { create: true, allow_new_ledgers: true, key_ring: None, clock }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { create, allow_new_ledgers, key_ring, .. } = self;
+        write!(f, "Options({create}, {allow_new_ledgers}, {key_ring:?})")
+    }
+}
+
+/// What a ledger looks like to readers: the newest durable snapshot.
+pub(crate) struct Slot {
+    /// Held while it is folded, so that it is folded once.
+    loading: tokio::sync::Mutex<()>,
+    published: watch::Sender<Option<Arc<Folded>>>,
+}
+
+impl Slot {
+    pub(crate) fn get(&self) -> Option<Arc<Folded>> {
+        self.published.borrow().clone()
+    }
+
+    /// Logs only grow: an older snapshot never takes the place of a newer one.
+    pub(crate) fn publish(&self, folded: Folded) {
+        self.published.send_if_modified(|current| {
+            let newer = current.as_ref().is_none_or(|c| c.state.size < folded.state.size);
+            if newer {
+                *current = Some(Arc::new(folded));
+            }
+            newer
+        });
+    }
+}
+
+/// The snapshots by ledger.
+#[derive(Default)]
+pub(crate) struct Slots(Mutex<HashMap<LedgerId, Arc<Slot>>>);
+
+impl Slots {
+    fn find(&self, ledger: LedgerId) -> Option<Arc<Slot>> {
+        lock(&self.0).get(&ledger).cloned()
+    }
+
+    /// Only for ledgers that exist: strangers' ids would fill the memory.
+    pub(crate) fn make(&self, ledger: LedgerId) -> Arc<Slot> {
+        let new = || {
+            let loading = tokio::sync::Mutex::new(());
+            Arc::new(Slot { loading, published: watch::Sender::new(None) })
+        };
+        lock(&self.0).entry(ledger).or_insert_with(new).clone()
+    }
+}
+
+/// What the writer and its node share.
+pub(crate) struct Shared {
+    pub(crate) ring: Ring,
+    pub(crate) allow_new_ledgers: bool,
+    pub(crate) slots: Slots,
+    closing: watch::Sender<bool>,
+}
+
+impl Shared {
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+}
+
+/// As many signatures at once as there are cores, each with a cache of admitted keys.
+struct Verifiers {
+    permits: Semaphore,
+    caches: Mutex<Vec<KeyCache>>,
+}
+
+/// A node in this process.
+pub struct Node {
+    shared: Arc<Shared>,
+    readers: Readers,
+    /// None: for reading only, or closed.
+    writer: Mutex<Option<mpsc::Sender<Job>>>,
+    /// Whether this process is the only one that appends.
+    writes: bool,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
+    verifiers: Arc<Verifiers>,
+}
+
+impl Node {
+    /// Opens a database for writing; no other process can at the same time.
+    pub async fn open(path: impl Into<PathBuf>, options: Options) -> Result<Self, NodeError> {
+        let path = path.into();
+        off_executor(move || {
+            let store = SqliteStore::open_writer(&path, options.create)?;
+            let path = store.path().to_path_buf();
+            Self::with_store(Box::new(store), Some(path), options)
+        })
+        .await
+    }
+
+    /// Opens a database for reading: no lock, no keys, beside a writer or not.
+    pub async fn open_reader(path: impl Into<PathBuf>) -> Result<Self, NodeError> {
+        let path = path.into();
+        off_executor(move || {
+            // What cannot be opened is said now and not at the first read.
+            let path = SqliteStore::open_reader(&path)?.path().to_path_buf();
+            let shared = shared(Ring::beside(&path), false);
+            Ok(Self::new(shared, Readers::of_file(path), None))
+        })
+        .await
+    }
+
+    /// A node on any store. `reading` is the file that `store` writes, if it is one:
+    /// others then read beside the writer, else in its thread.
+    pub fn with_store(
+        store: Box<dyn Store>,
+        reading: Option<PathBuf>,
+        options: Options,
+    ) -> Result<Self, NodeError> {
+        let beside = reading.as_deref().map(Ring::beside);
+        let ring = options.key_ring.map(Ring::new).or(beside).ok_or_else(|| {
+            world("a store that is no file has no key ring", "name one (Options::key_ring)")
+        })?;
+        let shared = shared(ring, options.allow_new_ledgers);
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let writer = Writer::new(store, queue, shared.clone(), options.clock);
+        let thread = thread::Builder::new()
+            .name("subak-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|e| world(format!("no thread for the writer: {e}"), "try again"))?;
+        let readers = reading.map_or(Readers::Writer, Readers::of_file);
+        Ok(Self::new(shared, readers, Some((sender, thread))))
+    }
+
+    fn new(
+        shared: Arc<Shared>,
+        readers: Readers,
+        writing: Option<(mpsc::Sender<Job>, thread::JoinHandle<()>)>,
+    ) -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let writes = writing.is_some();
+        let (writer, thread) = writing.unzip();
+        let verifiers =
+            Verifiers { permits: Semaphore::new(cores), caches: Mutex::new(Vec::new()) };
+        Self {
+            shared,
+            readers,
+            writer: Mutex::new(writer),
+            writes,
+            thread: Mutex::new(thread),
+            verifiers: Arc::new(verifiers),
+        }
+    }
+
+    /// The clerk's key of a ledger, if the ring has it.
+    pub async fn clerk(&self, ledger: LedgerId) -> Result<Option<SecretKey>, NodeError> {
+        let state = self.book(ledger).await?;
+        let ring = self.shared.ring.clone();
+        off_executor(move || {
+            let clerk = state.agents.iter().find(|agent| agent.clerk);
+            let keys = clerk.map(|agent| agent.keys.clone()).unwrap_or_default();
+            let held = keys.iter().find_map(|key| ring.find(key, Use::Clerk).transpose());
+            Ok(held.transpose()?)
+        })
+        .await
+    }
+
+    /// Stops taking statements: what is being stored is finished and answered, what waits
+    /// is answered with [`NodeError::World`], and nobody waits for growth any more.
+    pub fn stop(&self) {
+        self.shared.closing.send_replace(true);
+        drop(lock(&self.writer).take());
+    }
+
+    /// [`Node::stop`], and returns once the store is closed and its lock released.
+    pub async fn close(&self) {
+        self.stop();
+        self.readers.close_idle();
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
+            off_executor(move || join(thread)).await;
+        }
+    }
+
+    fn writer(&self) -> Result<mpsc::Sender<Job>, NodeError> {
+        if !self.writes {
+            let next = "open it for writing, or append through its node (--node)";
+            return Err(world("this database is open for reading only", next));
+        }
+        lock(&self.writer).clone().ok_or_else(stopping)
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, NodeError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Reader) -> Result<T, NodeError> + Send + 'static,
+    {
+        let writer = lock(&self.writer).clone();
+        self.readers.read(writer.as_ref(), read).await
+    }
+
+    /// The newest snapshot, folded here if nobody has yet.
+    async fn load(&self, ledger: LedgerId) -> Result<(Arc<Slot>, Arc<Folded>), NodeError> {
+        let slot = match self.shared.slots.find(ledger) {
+            Some(slot) => slot,
+            None => {
+                self.size(ledger).await?;
+                self.shared.slots.make(ledger)
+            }
+        };
+        // Where another process writes, the snapshot may be old.
+        let current = |slot: &Slot| slot.get().filter(|_| self.writes);
+        if let Some(folded) = current(&slot) {
+            return Ok((slot, folded));
+        }
+        let loading = slot.loading.lock().await;
+        if let Some(folded) = current(&slot) {
+            drop(loading);
+            return Ok((slot, folded));
+        }
+        let base = slot.get().as_deref().cloned().unwrap_or_default();
+        let folded = self.read(move |reader| load::extend(reader, ledger, base)).await?;
+        slot.publish(folded);
+        drop(loading);
+        let folded = slot.get().expect("it was published, and is never taken back");
+        Ok((slot, folded))
+    }
+
+    async fn size(&self, ledger: LedgerId) -> Result<u64, NodeError> {
+        let head = self.read(move |reader| Ok(reader.head(&ledger.0)?)).await?;
+        if head.size == 0 { Err(unknown(&ledger)) } else { Ok(head.size) }
+    }
+
+    /// Signature, form and disclosures, on one of the cores.
+    async fn verify(
+        &self,
+        append: Append,
+    ) -> Result<(Statement, Vec<Disclosure>, Option<u64>), NodeError> {
+        let permit = self.verifiers.permits.acquire().await;
+        let _permit = permit.expect("the semaphore is never closed");
+        let verifiers = self.verifiers.clone();
+        off_executor(move || {
+            let mut keys = lock(&verifiers.caches).pop().unwrap_or_default();
+            let verified = Unverified::parse(&append.envelope).and_then(|u| u.verify(&mut keys));
+            lock(&verifiers.caches).push(keys);
+            let statement = verified?;
+            let disclosures = disclose::check(&statement, append.disclosures)?;
+            Ok((statement, disclosures, append.at))
+        })
+        .await
+    }
+}
+
+fn shared(ring: Ring, allow_new_ledgers: bool) -> Arc<Shared> {
+    let (slots, closing) = (Slots::default(), watch::Sender::new(false));
+    Arc::new(Shared { ring, allow_new_ledgers, slots, closing })
+}
+
+/// Waits for the writer; a panic there was reported there.
+fn join(thread: thread::JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("the writer's thread has panicked");
+    }
+}
+
+impl Drop for Node {
+    /// The lock on the file is gone when this returns.
+    fn drop(&mut self) {
+        self.stop();
+        self.readers.close_idle();
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
+            join(thread);
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({})", if self.writes { "writes" } else { "reads" })
+    }
+}
+
+#[async_trait]
+impl Ledgers for Node {
+    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError> {
+        self.read(|reader| {
+            let rows = reader.ledgers()?;
+            rows.iter().map(|row| load::info(reader, LedgerId(row.id))).collect()
+        })
+        .await
+    }
+
+    async fn prepare(&self) -> Result<(Hash, Hash), NodeError> {
+        self.writer()?;
+        if !self.shared.allow_new_ledgers {
+            return Err(Refusal::NewLedgersClosed.into());
+        }
+        let ring = self.shared.ring.clone();
+        off_executor(move || Ok((ring.make(Use::Operator)?, ring.make(Use::Clerk)?))).await
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, NodeError> {
+        let writer = self.writer()?;
+        let (statement, disclosures, at) = self.verify(append).await?;
+        let ledger = ledger_of(&statement);
+        if statement.header().ledger != LedgerId::ZERO {
+            // Folded here, so that the writer need not.
+            self.load(ledger).await?;
+        }
+        let (answer, answered) = oneshot::channel();
+        let order = Order { ledger, statement, disclosures, at, answer };
+        writer.send(Job::Append(Box::new(order))).await.map_err(|_| stopping())?;
+        drop(writer);
+        answered.await.map_err(|_| stopping())?
+    }
+
+    async fn entries(
+        &self,
+        ledger: LedgerId,
+        from: u64,
+        limit: u64,
+    ) -> Result<Vec<RawEntry>, NodeError> {
+        let limit = usize::try_from(limit).unwrap_or(PAGE).min(PAGE);
+        self.read(move |reader| {
+            let page = reader.entries(&ledger.0, from, limit, PAGE_BYTES)?;
+            if page.is_empty() && reader.head(&ledger.0)?.size == 0 {
+                return Err(unknown(&ledger));
+            }
+            let raw = page.into_iter();
+            Ok(raw.map(|e| RawEntry { seq: e.seq, leaf: e.leaf, envelope: e.envelope }).collect())
+        })
+        .await
+    }
+
+    async fn wait_beyond(&self, ledger: LedgerId, size: u64) -> Result<(), NodeError> {
+        let mut closing = self.shared.closing.subscribe();
+        let grown = async {
+            if !self.writes {
+                while self.size(ledger).await? <= size {
+                    tokio::time::sleep(LOOK).await;
+                }
+                return Ok(());
+            }
+            let (slot, _) = self.load(ledger).await?;
+            let mut published = slot.published.subscribe();
+            let longer =
+                |now: &Option<Arc<Folded>>| now.as_ref().is_some_and(|f| f.state.size > size);
+            published.wait_for(longer).await.map(drop).map_err(|_| stopping())
+        };
+        tokio::select! {
+            grown = grown => grown,
+            _ = closing.wait_for(|closing| *closing) => Err(stopping()),
+        }
+    }
+
+    async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError> {
+        let found = self.read(move |reader| Ok(reader.checkpoint(&ledger.0)?)).await?;
+        found.ok_or_else(|| unknown(&ledger))
+    }
+
+    async fn inclusion(
+        &self,
+        ledger: LedgerId,
+        entry: u64,
+        size: u64,
+    ) -> Result<Vec<Hash>, NodeError> {
+        let proof = move |reader: &dyn Reader| {
+            within(reader, ledger, entry < size, size)?;
+            tree::prove_inclusion(entry, size, |level, index| node(reader, ledger, level, index))
+        };
+        self.read(proof).await
+    }
+
+    async fn consistency(
+        &self,
+        ledger: LedgerId,
+        old: u64,
+        new: u64,
+    ) -> Result<Vec<Hash>, NodeError> {
+        let proof = move |reader: &dyn Reader| {
+            within(reader, ledger, 0 < old && old <= new, new)?;
+            tree::prove_consistency(old, new, |level, index| node(reader, ledger, level, index))
+        };
+        self.read(proof).await
+    }
+
+    async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError> {
+        self.size(ledger).await?;
+        self.read(move |reader| {
+            let mut all: Vec<Disclosure> = Vec::new();
+            loop {
+                let after = all.last().map(|d| d.commitment);
+                let page = reader.disclosures(&ledger.0, after.as_ref(), PAGE)?;
+                if page.is_empty() {
+                    return Ok(all);
+                }
+                all.extend(page);
+            }
+        })
+        .await
+    }
+
+    async fn book(&self, ledger: LedgerId) -> Result<Arc<State>, NodeError> {
+        let (_, folded) = self.load(ledger).await?;
+        Ok(folded.state.clone())
+    }
+}
+
+/// Whether there can be a proof: `ordered`, and the ledger has `size` entries.
+fn within(
+    reader: &dyn Reader,
+    ledger: LedgerId,
+    ordered: bool,
+    size: u64,
+) -> Result<(), NodeError> {
+    let head = reader.head(&ledger.0)?;
+    if head.size == 0 {
+        return Err(unknown(&ledger));
+    }
+    if ordered && size <= head.size {
+        return Ok(());
+    }
+    Err(NodeError::NotFound(format!(
+        "ledger {ledger} has {} entries: there is no such proof in {size}",
+        head.size
+    )))
+}
+
+fn node(reader: &dyn Reader, ledger: LedgerId, level: u32, index: u64) -> Result<Hash, NodeError> {
+    let missing = || {
+        NodeError::Corrupt(format!(
+            "ledger {ledger}: tree node {index} of level {level} is missing; run `subak audit` on it"
+        ))
+    };
+    let level = u8::try_from(level).map_err(|_| missing())?;
+    reader.node(&ledger.0, level, index)?.ok_or_else(missing)
+}
+
+/// The path of a database's key ring.
+pub fn key_ring_of(database: &Path) -> PathBuf {
+    Ring::beside(database).dir().to_path_buf()
+}

@@ -1,0 +1,300 @@
+//! The one thread that appends.
+//!
+//! Owns the store, the sequencers and the queue before them. Group commit: everything that
+//! waits is judged in order, stored in one transaction (several ledgers together), and
+//! answered after it; while the disk syncs, the next group gathers. Guarantees:
+//!
+//! - no answer rests on anything that is not durable: neither an acknowledgement nor a
+//!   refusal that a pending statement may have caused;
+//! - a checkpoint is signed before its transaction, because it is stored in it, but leaves
+//!   this thread only after;
+//! - after a failed transaction everything that was pending is gone, and the next group
+//!   starts from what the store says.
+//!
+//! Leaves out signatures and disclosures, which are checked before a job gets here.
+
+use crate::{
+    Appended, NodeError,
+    clock::Watch,
+    fold::damaged,
+    load,
+    refusal::{Refusal, stopping, world},
+    ring::Use,
+    runtime::{Clock, Shared},
+    sequencer::{Sequencer, genesis},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+use subak_ledger::{
+    log::{LedgerId, SecretKey, Statement},
+    store::{Batch, Disclosure, Reader, Store},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Statements in one transaction at most: some milliseconds of judging them.
+const MOST: usize = 1_024;
+/// Bytes of envelopes in one transaction at most.
+const MOST_BYTES: usize = 8 << 20;
+
+/// Something for the writer's thread.
+pub(crate) enum Job {
+    /// A statement to append.
+    Append(Box<Order>),
+    /// A look at the store, between two commits.
+    Read(Box<dyn FnOnce(&dyn Reader) + Send>),
+}
+
+/// A verified statement, and who waits for it.
+pub(crate) struct Order {
+    pub(crate) ledger: LedgerId,
+    pub(crate) statement: Statement,
+    pub(crate) disclosures: Vec<Disclosure>,
+    pub(crate) at: Option<u64>,
+    pub(crate) answer: oneshot::Sender<Result<Appended, NodeError>>,
+}
+
+impl Order {
+    /// Whoever gave up waiting needs no answer.
+    fn answer(self, result: Result<Appended, NodeError>) {
+        drop(self.answer.send(result));
+    }
+}
+
+/// A ledger that is being written.
+struct Open {
+    sequencer: Sequencer,
+    operator: SecretKey,
+    /// Of what is pending.
+    disclosures: Vec<Disclosure>,
+}
+
+pub(crate) struct Writer {
+    store: Box<dyn Store>,
+    queue: mpsc::Receiver<Job>,
+    shared: Arc<Shared>,
+    clock: Clock,
+    watch: Watch,
+    open: HashMap<LedgerId, Open>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        store: Box<dyn Store>,
+        queue: mpsc::Receiver<Job>,
+        shared: Arc<Shared>,
+        clock: Clock,
+    ) -> Self {
+        Self { store, queue, shared, clock, watch: Watch::default(), open: HashMap::new() }
+    }
+
+    /// Works until nobody can send any more; then the store is closed.
+    pub(crate) fn run(mut self) {
+        while let Some(job) = self.queue.blocking_recv() {
+            let group = self.gather(job);
+            if group.is_empty() {
+                continue;
+            }
+            if self.shared.is_closing() {
+                group.into_iter().for_each(|order| order.answer(Err(stopping())));
+            } else {
+                self.commit(group);
+            }
+        }
+    }
+
+    /// The first job and whatever else waits, up to a bound; reads are done on the way.
+    fn gather(&mut self, first: Job) -> Vec<Order> {
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Read(read) => read(&*self.store),
+                Job::Append(order) => {
+                    bytes += order.statement.envelope().len();
+                    group.push(*order);
+                }
+            }
+            let room = group.len() < MOST && bytes < MOST_BYTES;
+            next = if room { self.queue.try_recv().ok() } else { None };
+        }
+        group
+    }
+
+    fn commit(&mut self, group: Vec<Order>) {
+        let now = match self.watch.judge((self.clock)()) {
+            Ok(now) => now,
+            Err(fault) => {
+                tracing::error!(%fault, "nothing is appended");
+                return group.into_iter().for_each(|order| order.answer(Err(fault.into())));
+            }
+        };
+        let judged: Vec<_> = group
+            .into_iter()
+            .map(|mut order| {
+                let verdict = self.admit(&mut order, now);
+                (order, verdict)
+            })
+            .collect();
+        let admitted = judged.iter().filter(|(_, verdict)| verdict.is_ok());
+        let touched: BTreeSet<LedgerId> = admitted.map(|(order, _)| order.ledger).collect();
+        match self.store(&touched) {
+            Ok(notes) => self.acknowledge(judged, &notes),
+            Err(error) => self.take_back(judged, &touched, &error),
+        }
+        // A ledger whose genesis was refused, or not stored, is not there.
+        self.open.retain(|_, open| open.sequencer.head().size > 0);
+    }
+
+    /// Judges one statement on top of what is pending.
+    fn admit(&mut self, order: &mut Order, now: u64) -> Result<u64, NodeError> {
+        if !self.open.contains_key(&order.ledger) {
+            let open = self.open(order, now)?;
+            self.open.insert(order.ledger, open);
+        }
+        let open = self.open.get_mut(&order.ledger).expect("it was opened above");
+        let entry = open.sequencer.admit(&order.statement, order.at, now)?;
+        open.disclosures.append(&mut order.disclosures);
+        Ok(entry)
+    }
+
+    fn open(&self, order: &Order, now: u64) -> Result<Open, NodeError> {
+        let new = order.statement.header().ledger == LedgerId::ZERO
+            && self.store.head(&order.ledger.0)?.size == 0;
+        if new { self.open_new(order, now) } else { self.open_stored(order.ledger) }
+    }
+
+    /// A ledger to be: its genesis must stand, and name an operator key of this node.
+    fn open_new(&self, order: &Order, now: u64) -> Result<Open, NodeError> {
+        // What the rules say of it comes before what this node allows.
+        Sequencer::default().admit(&order.statement, order.at, now)?;
+        let (key, _) = genesis(&order.statement).expect("the rules open a ledger by a genesis");
+        if !self.shared.allow_new_ledgers {
+            return Err(Refusal::NewLedgersClosed.into());
+        }
+        let Some(operator) = self.shared.ring.find(&key, Use::Operator)? else {
+            return Err(Refusal::OperatorNotHere(hex::encode(key)).into());
+        };
+        Ok(Open { sequencer: Sequencer::default(), operator, disclosures: Vec::new() })
+    }
+
+    /// Goes on from what readers have folded, after a look whether the store agrees.
+    fn open_stored(&self, ledger: LedgerId) -> Result<Open, NodeError> {
+        let slot = self.shared.slots.make(ledger);
+        let mut folded = slot.get().as_deref().cloned().unwrap_or_default();
+        let head = self.store.head(&ledger.0)?;
+        if folded.head() != head {
+            folded = load::extend(&*self.store, ledger, folded)?;
+            slot.publish(folded.clone());
+        }
+        if folded.head() != head {
+            let what = format!("the log goes on to {head}, without a signed head");
+            return Err(damaged(&ledger, folded.head().size, &what));
+        }
+        let root = folded.state.root();
+        let Some(operator) = self.shared.ring.find(&root.operator, Use::Operator)? else {
+            return Err(world(
+                format!(
+                    "ledger {ledger}: its operator key {} is not in {}",
+                    hex::encode(root.operator),
+                    self.shared.ring.dir().display()
+                ),
+                "put the key file back, or append through the node that has it (--node)",
+            ));
+        };
+        Ok(Open { sequencer: Sequencer::new(folded), operator, disclosures: Vec::new() })
+    }
+
+    /// Stores all that is pending in one transaction. Returns the signed heads.
+    fn store(
+        &mut self,
+        touched: &BTreeSet<LedgerId>,
+    ) -> Result<BTreeMap<LedgerId, String>, NodeError> {
+        let pending = "a ledger is touched by an entry that is pending";
+        let effects: Vec<_> = touched
+            .iter()
+            .map(|ledger| {
+                let open = &self.open[ledger];
+                let effects = open.sequencer.effects().expect(pending);
+                let note = effects.head.sign(&open.operator);
+                (*ledger, open, effects, note)
+            })
+            .collect();
+        if effects.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let batches: Vec<_> = effects
+            .iter()
+            .map(|(ledger, open, effects, note)| Batch {
+                ledger: ledger.0,
+                name: open.sequencer.name().expect(pending),
+                expected: effects.expected,
+                entries: effects.entries,
+                nodes: effects.nodes,
+                checkpoint: Some(note),
+                disclosures: &open.disclosures,
+                erasures: &[],
+            })
+            .collect();
+        self.store.append(&batches)?;
+        Ok(effects.into_iter().map(|(ledger, _, _, note)| (ledger, note)).collect())
+    }
+
+    fn acknowledge(
+        &mut self,
+        judged: Vec<(Order, Result<u64, NodeError>)>,
+        notes: &BTreeMap<LedgerId, String>,
+    ) {
+        let answers: Vec<_> = judged
+            .into_iter()
+            .map(|(order, verdict)| {
+                let answer = verdict.map(|entry| self.appended(order.ledger, entry, notes));
+                (order, answer)
+            })
+            .collect();
+        // Readers first, so that who has an answer finds the entry.
+        for (ledger, _) in notes {
+            let open = self.open.get_mut(ledger).expect("it was stored from here");
+            open.disclosures.clear();
+            self.shared.slots.make(*ledger).publish(open.sequencer.committed());
+        }
+        answers.into_iter().for_each(|(order, answer)| order.answer(answer));
+    }
+
+    fn appended(
+        &self,
+        ledger: LedgerId,
+        entry: u64,
+        notes: &BTreeMap<LedgerId, String>,
+    ) -> Appended {
+        let proof = self.open[&ledger].sequencer.prove(entry);
+        let (leaf, path) = proof.expect("what was just stored is still pending here");
+        Appended { ledger, entry, leaf, path, checkpoint: notes[&ledger].clone() }
+    }
+
+    /// The transaction failed: nothing of it is acknowledged, and no refusal stands that it
+    /// may have caused.
+    fn take_back(
+        &mut self,
+        judged: Vec<(Order, Result<u64, NodeError>)>,
+        touched: &BTreeSet<LedgerId>,
+        error: &NodeError,
+    ) {
+        tracing::error!(%error, "a group was not stored");
+        for ledger in touched {
+            let open = self.open.get_mut(ledger).expect("it was to be stored from here");
+            open.sequencer.failed();
+            open.disclosures.clear();
+            // The store may have the group all the same: then it is read again.
+            let stands = self.store.head(&ledger.0).is_ok_and(|h| h == open.sequencer.head());
+            if !stands {
+                self.open.remove(ledger);
+            }
+        }
+        for (order, verdict) in judged {
+            let refusal = verdict.err().filter(|_| !touched.contains(&order.ledger));
+            order.answer(Err(refusal.unwrap_or_else(|| error.clone())));
+        }
+    }
+}
