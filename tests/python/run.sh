@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# The example client against a real node: opens a sandbox commons, serves it, lets
+# client.py claim work there, stops the node, audits what it leaves behind.
+#
+#   tests/python/run.sh [PATH OF subak]
+#
+# Without a path it builds and uses the debug binary. PYTHON may name an interpreter that
+# has requirements.txt installed; else one is made in target/python-venv.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export PYTHONDONTWRITEBYTECODE=1
+
+target=${CARGO_TARGET_DIR:-$PWD/target}
+if [ $# -gt 0 ]; then
+    subak=$(realpath "$1")
+else
+    cargo build --quiet -p subak-cli
+    subak=$target/debug/subak
+fi
+python=${PYTHON:-$(tests/python/venv.sh)}
+
+folder=$(mktemp -d)
+node=
+finish() {
+    status=$?
+    if [ -n "$node" ]; then
+        kill "$node" 2>/dev/null || true
+        wait "$node" 2>/dev/null || true
+    fi
+    [ "$status" -eq 0 ] || { echo "--- the node's log"; cat "$folder/node.log" 2>/dev/null || true; }
+    rm -rf "$folder"
+    exit "$status"
+}
+trap finish EXIT
+
+# Nothing of the person's own configuration takes part.
+unset SUBAK_DB SUBAK_NODE SUBAK_LEDGER SUBAK_AS SUBAK_KEY SUBAK_PASSPHRASE SUBAK_PASSPHRASE_FILE
+export SUBAK_HOME=$folder/home
+db=$folder/subak.db
+
+"$subak" --db "$db" key new ana
+"$subak" --db "$db" commons open our-commons --steward ana --sandbox
+operator=$("$subak" --db "$db" --json commons show | "$python" -c 'import json, sys; print(json.load(sys.stdin)["data"]["operator_key"])')
+
+port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+"$subak" --db "$db" serve --listen "127.0.0.1:$port" 2>"$folder/node.log" &
+node=$!
+
+# Twice: newcomers do not get in one another's way.
+for _ in 1 2; do
+    "$python" tests/python/client.py --node "http://127.0.0.1:$port" --ledger our-commons --operator "$operator"
+done
+
+"$python" tests/python/liar.py --node "http://127.0.0.1:$port" --ledger our-commons
+
+kill -TERM "$node"
+wait "$node" || { echo "the node ended with status $?" >&2; exit 1; }
+node=
+"$subak" audit "$db"
