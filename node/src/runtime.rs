@@ -13,7 +13,7 @@ use crate::{
     fold::Folded,
     load::{self, unknown},
     readers::{Readers, lock, off_executor},
-    refusal::{Refusal, stopping, world},
+    refusal::{Refusal, broken, stopping, world},
     ring::{Ring, Use},
     sequencer::ledger_of,
     writer::{Job, Order, Writer},
@@ -253,6 +253,11 @@ impl Node {
         lock(&self.writer).clone().ok_or_else(stopping)
     }
 
+    /// Why the writer does not answer.
+    fn gone(&self) -> NodeError {
+        if self.shared.is_closing() { stopping() } else { broken() }
+    }
+
     async fn read<T, F>(&self, read: F) -> Result<T, NodeError>
     where
         T: Send + 'static,
@@ -264,12 +269,11 @@ impl Node {
 
     /// The newest snapshot, folded here if nobody has yet.
     async fn load(&self, ledger: LedgerId) -> Result<(Arc<Slot>, Arc<Folded>), NodeError> {
-        let slot = match self.shared.slots.find(ledger) {
-            Some(slot) => slot,
-            None => {
-                self.size(ledger).await?;
-                self.shared.slots.make(ledger)
-            }
+        let slot = if let Some(slot) = self.shared.slots.find(ledger) {
+            slot
+        } else {
+            self.size(ledger).await?;
+            self.shared.slots.make(ledger)
         };
         // Where another process writes, the snapshot may be old.
         let current = |slot: &Slot| slot.get().filter(|_| self.writes);
@@ -372,9 +376,10 @@ impl Ledgers for Node {
         }
         let (answer, answered) = oneshot::channel();
         let order = Order { ledger, statement, disclosures, at, answer };
-        writer.send(Job::Append(Box::new(order))).await.map_err(|_| stopping())?;
+        writer.send(Job::Append(Box::new(order))).await.map_err(|_| self.gone())?;
+        // So that a writer that is told to stop is not kept waiting.
         drop(writer);
-        answered.await.map_err(|_| stopping())?
+        answered.await.map_err(|_| self.gone())?
     }
 
     async fn entries(
