@@ -20,8 +20,9 @@ use crate::{
     load,
     refusal::{Refusal, stopping, world},
     ring::Use,
-    runtime::{Clock, Shared},
+    runtime::Clock,
     sequencer::{Sequencer, genesis},
+    slots::Shared,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
