@@ -42,7 +42,7 @@ use tonic::{
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a call may take to be answered, or a stream to begin.
-const CALL: Duration = Duration::from_secs(60);
+const CALL: Duration = Duration::from_mins(1);
 /// A silent node is asked after this whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Entries that are verified and folded at a time.
@@ -136,7 +136,7 @@ impl Remote {
         Ok(origin)
     }
 
-    async fn path(
+    fn path(
         &self,
         reply: Result<tonic::Response<v1::PathReply>, Status>,
     ) -> Result<Vec<Hash>, NodeError> {
@@ -152,19 +152,25 @@ impl Remote {
         size: u64,
     ) -> Result<Folded, NodeError> {
         let from = base.state.size;
+        if from > size {
+            return Err(self.lie(format!(
+                "ledger {ledger} had {from} entries before, and the signed head now says {size}; \
+                 keep both heads as evidence"
+            )));
+        }
         if from < size {
-            let (ledger, limit) = (ledger.0.to_vec(), size - from);
-            let request = v1::EntriesRequest { ledger, from, limit, follow: false };
+            let (id, limit) = (ledger.0.to_vec(), size - from);
+            let request = v1::EntriesRequest { ledger: id, from, limit, follow: false };
             let stream = self.log().entries(request).await;
             let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
             let mut batch = Vec::new();
             while let Some(reply) = stream.message().await.map_err(|s| self.failed(&s))? {
                 batch.extend(reply.entry.into_iter().map(wire::entry_in));
                 if batch.len() >= BATCH {
-                    base = self.absorb(base, std::mem::take(&mut batch)).await?;
+                    base = self.absorb(ledger, base, std::mem::take(&mut batch)).await?;
                 }
             }
-            base = self.absorb(base, batch).await?;
+            base = self.absorb(ledger, base, batch).await?;
         }
         if base.state.size == size {
             return Ok(base);
@@ -173,15 +179,16 @@ impl Remote {
         Err(self.lie(format!("the signed head says {size} entries, and {found} were sent")))
     }
 
-    async fn absorb(&self, mut base: Folded, batch: Vec<RawEntry>) -> Result<Folded, NodeError> {
+    /// Verifies entries and folds them, off the executor.
+    async fn absorb(
+        &self,
+        ledger: LedgerId,
+        mut base: Folded,
+        batch: Vec<RawEntry>,
+    ) -> Result<Folded, NodeError> {
         let folded = off_executor(move || {
             let statements = verify(&batch)?;
             for (raw, statement) in batch.iter().zip(&statements) {
-                // A genesis says which ledger it opens; `book` has compared that.
-                let ledger = match base.state.size {
-                    0 => ledger_of(statement),
-                    _ => base.state.ledger,
-                };
                 base.push(ledger, &raw.leaf, statement)
                     .map_err(|what| format!("entry {}: {what}", raw.seq))?;
             }
@@ -345,7 +352,7 @@ impl Ledgers for Remote {
         size: u64,
     ) -> Result<Vec<Hash>, NodeError> {
         let request = v1::InclusionRequest { ledger: ledger.0.to_vec(), entry, size };
-        self.path(self.log().inclusion(request).await).await
+        self.path(self.log().inclusion(request).await)
     }
 
     async fn consistency(
@@ -355,7 +362,7 @@ impl Ledgers for Remote {
         new: u64,
     ) -> Result<Vec<Hash>, NodeError> {
         let request = v1::ConsistencyRequest { ledger: ledger.0.to_vec(), old, new };
-        self.path(self.log().consistency(request).await).await
+        self.path(self.log().consistency(request).await)
     }
 
     async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError> {
@@ -374,13 +381,14 @@ impl Ledgers for Remote {
     }
 
     async fn book(&self, ledger: LedgerId) -> Result<Arc<State>, NodeError> {
+        // Held all through: two who ask at once fetch once, and nobody takes the head that
+        // another has read before for one that went back.
+        let mut books = self.books.lock().await;
         // The head first: all its entries are there, and what comes later is left for later.
         let text = self.checkpoint(ledger).await?;
         let origin = self.origin(ledger).await?;
         let head = Checkpoint::open(&text, ledger, &origin.operator);
         let size = head.map_err(|reject| self.lie(reject))?.size;
-        // Held all through, so that two who ask at once fetch once.
-        let mut books = self.books.lock().await;
         let base = books.get(&ledger).cloned().unwrap_or_default();
         let folded = self.fetch(ledger, base, size).await?;
         folded.check(&text).map_err(|what| self.lie(format!("ledger {ledger}: {what}")))?;

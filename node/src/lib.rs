@@ -18,7 +18,7 @@
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
 //! load       fold, from a store
 //! writer     the one thread that appends: group commit
-//! readers    everybody else, beside it
+//! readers    everybody else, beside it;  slots: what they see
 //! runtime    `Node`: all of it behind the trait `Ledgers`
 //! wire       our types and the protocol's
 //! service    the gRPC services over any `Ledgers`; serve: the server
@@ -38,6 +38,7 @@ pub mod runtime;
 pub mod sequencer;
 pub mod serve;
 pub mod service;
+mod slots;
 pub mod tree;
 mod wire;
 mod writer;

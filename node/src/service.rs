@@ -52,7 +52,7 @@ impl Services {
     }
 
     async fn state(&self, ledger: &[u8]) -> Result<Arc<State>, Status> {
-        Ok(self.0.book(id(ledger)?).await.map_err(failed)?)
+        self.0.book(id(ledger)?).await.map_err(failed)
     }
 }
 
@@ -60,6 +60,7 @@ fn id(bytes: &[u8]) -> Result<LedgerId, Status> {
     Ok(LedgerId(wire::hash(bytes, "ledger").map_err(malformed)?))
 }
 
+#[allow(clippy::needless_pass_by_value)] // it is what map_err hands over
 fn failed(error: NodeError) -> Status {
     status(&error)
 }

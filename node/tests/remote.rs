@@ -6,7 +6,7 @@ mod kit;
 use kit::*;
 use std::{
     collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 use subak_ledger::log::{Checkpoint, LedgerId, tree};
@@ -117,22 +117,24 @@ async fn sixty_four_at_once_are_each_there_once() {
             })
         })
         .collect();
-    let mut numbers = BTreeSet::new();
+    let mut answers = Vec::new();
     for lane in lanes {
-        for (envelope, appended) in lane.await.unwrap() {
-            assert!(numbers.insert(appended.entry), "a number was given twice");
-            verify(&appended, &envelope, &operator);
-            let stored = far.entries(ledger, appended.entry, 1).await.unwrap().remove(0);
-            assert_eq!((stored.envelope, stored.leaf), (envelope, appended.leaf));
-        }
+        answers.extend(lane.await.unwrap());
     }
     let elapsed = start.elapsed();
     let commits = server.fresh.handles.commits.load(Ordering::SeqCst) - before;
     println!(
-        "gRPC: {alone}/s alone, {}/s with 64 in flight (client verifying, entries read back), \
+        "gRPC: {alone}/s alone, {}/s with 64 in flight, proofs verified, \
          1280 in {commits} commits",
         1_280_000_000 / elapsed.as_micros(),
     );
+    let mut numbers = BTreeSet::new();
+    for (envelope, appended) in answers {
+        assert!(numbers.insert(appended.entry), "a number was given twice");
+        verify(&appended, &envelope, &operator);
+        let stored = far.entries(ledger, appended.entry, 1).await.unwrap().remove(0);
+        assert_eq!((stored.envelope, stored.leaf), (envelope, appended.leaf));
+    }
     assert_eq!(numbers.len(), 1_280);
     assert!(commits < 640, "groups form: {commits} commits");
     assert_eq!(far.book(ledger).await.unwrap().size, 1_381);
@@ -323,6 +325,7 @@ async fn it_says_what_it_is_and_that_it_is_well() {
 struct Liar {
     node: Arc<Node>,
     lie: Lie,
+    shown: Mutex<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -358,9 +361,7 @@ impl Ledgers for Liar {
                 appended.path = self.node.inclusion(appended.ledger, 1, size).await?;
                 (appended.entry, appended.leaf) = (1, old.leaf);
             }
-            Lie::ForeignCheckpoint => {
-                appended.checkpoint = foreign(&appended.checkpoint, appended.ledger)
-            }
+            Lie::ForeignCheckpoint => appended.checkpoint = foreign(appended.ledger),
             _ => {}
         }
         Ok(appended)
@@ -371,9 +372,11 @@ impl Ledgers for Liar {
             Lie::ShortLog if page.len() > 1 => drop(page.pop()),
             Lie::ShortLog if from > 0 => page.clear(),
             Lie::SwappedEntries if page.len() > 3 => page.swap(2, 3),
-            Lie::OtherStatement if page.len() > 3 => page[2].envelope = page[3].envelope.clone(),
-            Lie::LeafOfAnother if page.len() > 3 => page[2].leaf = page[3].leaf.clone(),
-            Lie::FalseGenesis if from == 0 => page[0].envelope = page_of_other(l),
+            Lie::OtherStatement if page.len() > 3 => {
+                page[2].envelope = page[3].envelope.split_off(0);
+            }
+            Lie::LeafOfAnother if page.len() > 3 => page[2].leaf = page[3].leaf.split_off(0),
+            Lie::FalseGenesis if from == 0 => page[0].envelope = false_genesis(),
             _ => {}
         }
         Ok(page)
@@ -383,7 +386,16 @@ impl Ledgers for Liar {
     }
     async fn checkpoint(&self, l: LedgerId) -> Result<String, NodeError> {
         let text = self.node.checkpoint(l).await?;
-        Ok(if self.lie == Lie::ForeignCheckpoint { foreign(&text, l) } else { text })
+        Ok(match self.lie {
+            Lie::ForeignCheckpoint => foreign(l),
+            // Two heads in their order, and then the first again.
+            Lie::OldCheckpoint => {
+                let mut shown = self.shown.lock().unwrap();
+                shown.push(text);
+                shown[(shown.len() - 1) % 2].clone()
+            }
+            _ => text,
+        })
     }
     async fn inclusion(&self, l: LedgerId, e: u64, n: u64) -> Result<Vec<[u8; 32]>, NodeError> {
         self.node.inclusion(l, e, n).await
@@ -403,12 +415,12 @@ impl Ledgers for Liar {
 }
 
 /// The same head under another key.
-fn foreign(_: &str, ledger: LedgerId) -> String {
+fn foreign(ledger: LedgerId) -> String {
     Checkpoint { ledger, size: 3, root: tree::EMPTY_ROOT }.sign(&key("liar"))
 }
 
 /// A genesis that names the liar's key.
-fn page_of_other(_: LedgerId) -> Vec<u8> {
+fn false_genesis() -> Vec<u8> {
     let own = genesis("rice", key("liar").public().bytes(), key("c").public().bytes(), false);
     say(LedgerId::ZERO, "sam", vec![Kind::Genesis(own)])
 }
@@ -416,7 +428,7 @@ fn page_of_other(_: LedgerId) -> Vec<u8> {
 async fn lying(node: Arc<Node>, lie: Lie) -> Remote {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let services = Services::new(Arc::new(Liar { node, lie }));
+    let services = Services::new(Arc::new(Liar { node, lie, shown: Mutex::default() }));
     let incoming = tonic::transport::server::TcpIncoming::from(listener);
     tokio::spawn(
         tonic::transport::Server::builder()
@@ -451,6 +463,13 @@ async fn a_node_that_lies_is_caught() {
         let found = lying(fresh.node.clone(), lie).await.append(order).await;
         assert!(matches!(found, Err(NodeError::Corrupt(_))), "{lie:?}: {found:?}");
     }
+    // A head of long ago is signed and sound, but this client has seen a later one.
+    let forgetful = lying(fresh.node.clone(), Lie::OldCheckpoint).await;
+    let size = forgetful.book(ledger).await.unwrap().size;
+    fresh.node.append(hour(ledger, "later")).await.unwrap();
+    assert_eq!(forgetful.book(ledger).await.unwrap().size, size + 1);
+    let found = forgetful.book(ledger).await;
+    assert!(matches!(found, Err(NodeError::Corrupt(_))), "{found:?}");
     // The operator that one was told about is not the one.
     let server = server().await;
     let other = open_commons(&*server.fresh.node, "tea", false).await;
