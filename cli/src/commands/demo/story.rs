@@ -75,7 +75,7 @@ async fn found(stage: &Stage, at: u64) -> Done {
             .await?;
     }
     stage.tell(&format!(
-        "opened   {COMMONS} (stewards {ADA} and {BEA}, both must agree), {UPSTREAM},\n         {ONE}, {TWO}; value equation points-with-decay"
+        "opened   {COMMONS} (its two stewards must agree; value equation\n         points-with-decay), {UPSTREAM}, {ONE}, {TWO}"
     ))
 }
 
@@ -95,7 +95,6 @@ async fn agree(stage: &Stage, at: u64) -> Done<Deals> {
     let upstream = text(&offer, "agreement")?;
     stage.run(at, COMMONS, BEA, &["agreement", "state", &upstream]).await?;
     stage.run(at, UPSTREAM, TESS, &["agreement", "accept", &upstream]).await?;
-    stage.run(at, COMMONS, ADA, &["agreement", "activate", &upstream]).await?;
     stage.tell("agreed   phyle one pays 10 % of its net revenue, phyle two 5 %;\n         what the commons pays upstream is income there")?;
     Ok(Deals { one, two, upstream })
 }
@@ -130,10 +129,10 @@ async fn work(stage: &Stage, history: &History, at: u64) -> Done {
         stage.run(at, COMMONS, maintainer, &["validate", "--all-pending", "--remuneration", "unpaid"]).await?;
     }
     stage.tell(&format!(
-        "{}  {} commits claimed, for {} newly known people, and validated",
+        "{}  {} commits{} claimed and validated",
         money::show_date(at),
         imported.new_contributions,
-        imported.new_agents
+        if imported.new_agents > 0 { format!(", {} new people,", imported.new_agents) } else { String::new() }
     ))
 }
 
