@@ -37,7 +37,7 @@ impl Pool {
             scope.spawn(move || work(&queue));
         }
         // Enough that no thread waits while the results before its own are folded.
-        Self { jobs, depth: 2 * threads + 2 }
+        Self { jobs, depth: 8 * threads + 8 }
     }
 
     /// Begins with a log.
