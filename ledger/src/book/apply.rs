@@ -312,14 +312,17 @@ impl State {
         }
     }
 
-    /// What the time up to the entry brings about, in (date, entry) order.
+    /// What the time up to the entry brings about, in (date, entry) order, each thing
+    /// as of its own date: when the next entry happens to come must not matter.
     fn advance(&mut self, step: &mut Step<'_>) {
         self.replay.advance(step.at);
+        let now = step.at;
         while let Some((key, task)) = self.agenda.get_min().cloned() {
-            if key.0 > step.at {
+            if key.0 > now {
                 break;
             }
             self.agenda.remove(&key);
+            step.at = key.0;
             match task {
                 Task::Mature { contribution, part, generation } => {
                     self.mature(contribution, part, generation);
@@ -332,6 +335,7 @@ impl State {
                 Task::ExpireRun(run) => self.expire_run(step, run),
             }
         }
+        step.at = now;
     }
 }
 
