@@ -176,8 +176,8 @@ impl State {
         let mut row = self.incomes[number_index(income)].as_ref().clone();
         row.refunded += due.amount;
         // What was given up is taken back first; what was paid beyond the rest is credit.
-        row.written_off = row.written_off.min(row.amount - row.refunded);
-        row.settled = row.settled.min(row.amount - row.refunded - row.written_off);
+        row.settled = row.settled.min(row.amount - row.refunded);
+        row.written_off = row.written_off.min(row.amount - row.refunded - row.settled);
         self.refresh(step, row);
         Ok(())
     }

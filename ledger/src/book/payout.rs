@@ -335,6 +335,8 @@ impl State {
             let bearer = self.find(&fee.bearer)?;
             self.charge(step, bearer, currency, fee.minor, true)?;
         }
+        // A reversal since the proposal may have left less in the line's own fund.
+        self.rebalance(step, currency, Some(step.author));
         Ok(())
     }
 

@@ -581,5 +581,35 @@ impl World {
             "sam",
             vec![Kind::PayoutReturned(v1::PayoutReturned { run, agent, reason, bank, due })],
         )
+
+impl World {
+    /// Somebody else introduces a person: with a key, or unclaimed.
+    pub fn introduce(&mut self, name: &str, with_key: bool) {
+        let add = v1::AgentAdd {
+            handle: name.into(),
+            kind: v1::AgentKind::Person as i32,
+            key: if with_key { key(name).public().bytes().to_vec() } else { vec![] },
+            ..Default::default()
+        };
+        self.say("sam", vec![Kind::AgentAdd(add)]).unwrap();
+    }
+
+    /// A role, by the quorum of one.
+    pub fn grant(&mut self, name: &str, role: v1::Role) {
+        let grant = v1::RoleGrant { agent: name.into(), role: role as i32 };
+        self.decree(Kind::RoleGrant(grant)).unwrap();
+    }
+
+    /// The state that a mirror folds from the recorded bytes alone, in place.
+    pub fn replayed(&self) -> State {
+        let (mut state, mut journal) = (State::default(), Vec::new());
+        let mut keys = KeyCache::default();
+        for (leaf, envelope) in &self.entries {
+            let leaf = Leaf::from_bytes(leaf).unwrap();
+            let statement = Unverified::parse(envelope).unwrap().verify(&mut keys).unwrap();
+            state.replay_statement(&statement, leaf.recorded_at, &mut journal).unwrap();
+            state.seal(leaf.chain_hash());
+        }
+        state
     }
 }
