@@ -581,6 +581,8 @@ impl World {
             "sam",
             vec![Kind::PayoutReturned(v1::PayoutReturned { run, agent, reason, bank, due })],
         )
+    }
+}
 
 impl World {
     /// Somebody else introduces a person: with a key, or unclaimed.
