@@ -5,17 +5,11 @@ mod audit_support;
 mod kit;
 
 use audit_support::*;
-use kit::*;
-use subak_ledger::audit::{Audit, Code, Options, Severity, Verdict, audit};
+use subak_ledger::audit::{Audit, Options, Severity, Verdict, audit};
 
 fn errors(audit: &Audit) -> Vec<&str> {
     let worse = audit.findings.iter().filter(|f| f.severity > Severity::Warning);
     worse.map(|f| f.message.as_str()).collect()
-}
-
-fn codes(audit: &Audit) -> Vec<(Code, Option<u64>)> {
-    let worse = audit.findings.iter().filter(|f| f.severity > Severity::Warning);
-    worse.map(|f| (f.code, f.entry)).collect()
 }
 
 #[test]

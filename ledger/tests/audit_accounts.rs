@@ -46,7 +46,9 @@ const PEOPLE: [&str; 4] = ["ana", "ben", "cleo", "association"];
 impl Story {
     fn begin(seed: u64) -> Self {
         let mut c = World::commons(rules(1, 0));
-        ["ana", "ben", "cleo"].iter().for_each(|name| c.add_person(name));
+        for name in ["ana", "ben", "cleo"] {
+            c.add_person(name);
+        }
         let mut p = World::phyle("phyle-a");
         let terms = c.terms(&p, "phyle-a", 123_456);
         let agreement = agree(&mut p, &mut c, terms);
@@ -238,6 +240,9 @@ fn honest_histories_add_up_at_every_entry_and_are_sound() {
     assert!(kinds.iter().all(|count| *count > 10), "{kinds:?}");
 }
 
+/// What somebody does to a state behind the rules' back.
+type Tamper = Box<dyn Fn(&mut State)>;
+
 fn change_income(state: &mut State, number: usize, change: impl FnOnce(&mut Income)) {
     let mut income = state.incomes[number - 1].as_ref().clone();
     change(&mut income);
@@ -262,7 +267,6 @@ fn every_record_that_is_tampered_with_is_missed() {
     let payer = cycle.commons.id("phyle-a");
     let agreement = cycle.agreement;
     let contributors = *commons.incomes[1].shares.last().map(|s| &s.bucket).unwrap();
-    type Tamper = Box<dyn Fn(&mut State)>;
     let balanced = |from: Account, to: Account| -> Tamper {
         Box::new(move |s| post(s, &[(from, -Q), (to, Q)]))
     };
@@ -319,7 +323,7 @@ fn every_record_that_is_tampered_with_is_missed() {
         (
             "a line's fate",
             Box::new(move |s| {
-                Arc::make_mut(s.runs.get_mut(&run).unwrap()).lines[1].fate = Fate::Expired
+                Arc::make_mut(s.runs.get_mut(&run).unwrap()).lines[1].fate = Fate::Expired;
             }),
         ),
         (
@@ -329,7 +333,7 @@ fn every_record_that_is_tampered_with_is_missed() {
         (
             "settled under an agreement",
             Box::new(move |s| {
-                Arc::make_mut(s.agreements.get_mut(&agreement).unwrap()).settled -= 1
+                Arc::make_mut(s.agreements.get_mut(&agreement).unwrap()).settled -= 1;
             }),
         ),
     ];
@@ -345,7 +349,6 @@ fn every_record_that_is_tampered_with_is_missed() {
 fn every_record_of_a_payer_that_is_tampered_with_is_missed() {
     let cycle = cycle();
     let agreement = cycle.agreement;
-    type Tamper = Box<dyn Fn(&mut State)>;
     let item = move |change: fn(&mut subak_ledger::book::agreement::Item)| -> Tamper {
         Box::new(move |s| {
             let a = Arc::make_mut(s.agreements.get_mut(&agreement).unwrap());

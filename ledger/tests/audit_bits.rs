@@ -61,7 +61,9 @@ impl Reader for Flipped<'_> {
     fn entries(&self, ledger: &Hash, from: u64, n: usize, b: usize) -> Result<Vec<StoredEntry>> {
         let mut page = self.store.entries(ledger, from, n, b)?;
         if *ledger == self.ledger {
-            page.iter_mut().for_each(|entry| alter(entry, self.bit));
+            for entry in &mut page {
+                alter(entry, self.bit);
+            }
         }
         Ok(page)
     }

@@ -108,10 +108,10 @@ fn colluding(author: &str, events: impl FnOnce(&World) -> Vec<Kind>) -> Audit {
     let events = events(&cycle.commons).into_iter().map(encode).collect();
     let header = cycle.commons.header(author);
     let envelope = Draft { header, events }.sign(&cycle.commons.secret(author));
-    colluding_with(cycle, envelope)
+    colluding_with(&cycle, envelope)
 }
 
-fn colluding_with(cycle: Cycle, envelope: Vec<u8>) -> Audit {
+fn colluding_with(cycle: &Cycle, envelope: Vec<u8>) -> Audit {
     let [mut log, phyle] = cycle.logs();
     let leaf = log.entries.last().unwrap().0.clone();
     log.entries.push((leaf, envelope));
@@ -148,7 +148,7 @@ fn author_and_operator_together_cannot_break_a_rule_unnoticed() {
     let alone = |_: &World| vec![Kind::WriteOff(v1::WriteOff { income: vec![2] })];
     require_rule(&colluding("sam", alone), reject::Code::QuorumRequired);
     let paid = |world: &World| {
-        let run = *world.state.runs.keys().last().unwrap();
+        let run = *world.state.runs.keys().next_back().unwrap();
         let due = vec![v1::Due { agreement: vec![1; 32], number: 1, amount: 5 }];
         let bank = "bank:colluding".into();
         let agent = vec!["ana".into()];
@@ -170,14 +170,14 @@ fn a_key_of_somebody_else_is_a_rule_broken() {
     let header = cycle.commons.header("sam");
     let join = encode(Kind::AgentAdmit(v1::AgentAdmit { agent: "ben".into() }));
     let envelope = Draft { header, events: vec![join] }.sign(&key("mia"));
-    require_rule(&colluding_with(cycle, envelope), reject::Code::KeyNotOfAuthor);
+    require_rule(&colluding_with(&cycle, envelope), reject::Code::KeyNotOfAuthor);
 }
 
 #[test]
 fn a_statement_recorded_twice_is_a_rule_broken() {
     let cycle = cycle();
     let again = cycle.commons.entries.last().unwrap().1.clone();
-    require_rule(&colluding_with(cycle, again), reject::Code::Replayed);
+    require_rule(&colluding_with(&cycle, again), reject::Code::Replayed);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_history_that_the_author_never_saw_is_a_rule_broken() {
     header.basis = Some(Basis { size: 3, chain: [9; 32] });
     let event = encode(Kind::AgentAdmit(v1::AgentAdmit { agent: "ben".into() }));
     let envelope = Draft { header, events: vec![event] }.sign(&key("sam"));
-    require_rule(&colluding_with(cycle, envelope), reject::Code::BasisOffChain);
+    require_rule(&colluding_with(&cycle, envelope), reject::Code::BasisOffChain);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn what_this_program_does_not_know_is_a_gap() {
         let mut cycle = cycle();
         let header = cycle.commons.header("sam");
         let envelope = Draft { header, events: vec![event] }.sign(&key("sam"));
-        let result = colluding_with(cycle, envelope);
+        let result = colluding_with(&cycle, envelope);
         let last = result.ledgers[0].size - 1;
         assert_eq!(found(&result), [(Code::UnknownEvent, Some(last))]);
         assert_eq!(result.verdict, Verdict::Gap);

@@ -25,7 +25,9 @@ const STATEMENTS: u64 = 50_000;
 fn build() -> World {
     let mut world = World::commons(equation(1, &[("all", 1_000_000, None, &[1])]));
     let people: Vec<String> = (0..50).map(|n| format!("person-{n}")).collect();
-    people.iter().for_each(|name| world.add_person(name));
+    for name in &people {
+        world.add_person(name);
+    }
     while world.state.size < STATEMENTS {
         world.now += 1_000;
         let first = world.state.size;
@@ -97,11 +99,15 @@ fn parts(reader: &SqliteReader, envelopes: &[Vec<u8>]) {
     let examining = each(begun);
     let begun = Instant::now();
     let parse = |e: &Vec<u8>| Unverified::parse(e).unwrap().trust_stored().unwrap();
-    envelopes.iter().for_each(|e| drop(parse(e)));
+    for envelope in envelopes {
+        parse(envelope);
+    }
     let parsing = each(begun);
     let begun = Instant::now();
     let mut fold = LedgerAudit::new(row.clone(), reader.checkpoint(&row.id).unwrap());
-    examined.iter().for_each(|e| drop(fold.push(e)));
+    for e in &examined {
+        fold.push(e);
+    }
     let folding = each(begun);
     let begun = Instant::now();
     fold.finish();

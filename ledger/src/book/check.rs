@@ -13,7 +13,7 @@ use super::{
     accounts::{Account, Fund},
     agreement::{Agreement, Progress},
     equation::{BucketDef, BucketId, To},
-    split::Bucket,
+    split::{Bucket, Point},
     state::{Fate, Income, Lies, State},
     types::*,
 };
@@ -193,7 +193,7 @@ impl State {
             let To::Agent(owner) = bucket.def.to else { continue };
             for (currency, _) in bucket.pots() {
                 let settled =
-                    self.points_in(bucket.def.id, currency).map(|p| p.settled()).sum::<Fixed>();
+                    self.points_in(bucket.def.id, currency).map(Point::settled).sum::<Fixed>();
                 *payable.entry((owner, currency)).or_default() += settled;
             }
         }
@@ -211,11 +211,7 @@ impl State {
     }
 
     /// The points of all incomes that lie in a bucket.
-    fn points_in(
-        &self,
-        bucket: BucketId,
-        currency: Currency,
-    ) -> impl Iterator<Item = &super::split::Point> {
+    fn points_in(&self, bucket: BucketId, currency: Currency) -> impl Iterator<Item = &Point> {
         let incomes = self.incomes.iter().filter(move |income| income.currency == currency);
         incomes.flat_map(|income| &income.shares).filter_map(move |share| match &share.lies {
             Lies::Spread(id, point) if *id == bucket => Some(point),

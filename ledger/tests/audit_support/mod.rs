@@ -12,7 +12,7 @@ use subak_ledger::{
 };
 use subak_proto::v1::{self, event::Kind};
 
-/// What the commitments in the two ledgers open to: (commons?, disclosure).
+/// Both ledgers, and what opens the commitments in them.
 pub(crate) struct Cycle {
     pub(crate) commons: World,
     pub(crate) phyle: World,
@@ -280,13 +280,17 @@ impl Cycle {
 
 pub(crate) fn in_memory(logs: &[RawLog]) -> MemoryStore {
     let mut store = MemoryStore::new();
-    logs.iter().for_each(|log| log.write(&mut store));
+    for log in logs {
+        log.write(&mut store);
+    }
     store
 }
 
 pub(crate) fn in_file(path: &Path, logs: &[RawLog]) {
     let mut store = SqliteStore::open_writer(path, true).unwrap();
-    logs.iter().for_each(|log| log.write(&mut store));
+    for log in logs {
+        log.write(&mut store);
+    }
 }
 
 pub(crate) fn audit_store(reader: &dyn Reader) -> Audit {
