@@ -25,7 +25,12 @@ use subak_ledger::{
     log::{Draft, Hash, Header, LedgerId, SecretKey, Unverified, commit},
     store::Disclosure,
 };
-use subak_node::{Append, Appended, LedgerInfo, Ledgers, client::Remote, keyfile, runtime::{Node, Options}};
+use subak_node::{
+    Append, Appended, LedgerInfo, Ledgers,
+    client::Remote,
+    keyfile,
+    runtime::{Node, Options},
+};
 use subak_proto::v1::{self, event::Kind};
 
 /// Options that every command has.
@@ -182,7 +187,7 @@ impl Context {
             return Ok(Some(shared.clone()));
         }
         let Some(url) = &self.global.node else { return Ok(None) };
-        let remote = Remote::connect(url).await?;
+        let remote = Remote::connect(url, None).await?;
         Ok(Some(Connection { ledgers: Arc::new(remote), embedded: None }))
     }
 

@@ -22,5 +22,10 @@ pub fn passphrase() -> Done<Option<String>> {
 
 /// A key file's error as the command line says it.
 pub fn failure(e: &KeyFileError) -> Failure {
-    Failure::refused(e.code(), e.to_string(), e.next())
+    match e {
+        KeyFileError::Io { .. } | KeyFileError::Random(_) => {
+            Failure::world("key-file", e.to_string(), e.next())
+        }
+        _ => Failure::refused("key-file", e.to_string(), e.next()),
+    }
 }

@@ -5,7 +5,7 @@
 
 use crate::failure::{Done, Failure};
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -110,13 +110,10 @@ impl Output {
     pub fn table(&self, heads: &[&str], rows: &[Vec<String>]) -> String {
         let mut table = Table::new();
         table
-            .load_preset(presets::NOTHING)
+            .load_style(presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(80);
-        table.set_header(heads.iter().map(|h| {
-            let cell = Cell::new(h.trim_start_matches('>'));
-            if self.colour { cell.add_attribute(Attribute::Bold) } else { cell }
-        }));
+        table.set_header(heads.iter().map(|h| Cell::new(h.trim_start_matches('>'))));
         for row in rows {
             table.add_row(row.clone());
         }
@@ -128,6 +125,10 @@ impl Output {
             }
         }
         let text = table.to_string();
-        text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+        let mut lines: Vec<String> = text.lines().map(|l| l.trim_end().to_owned()).collect();
+        if let Some(head) = lines.first_mut() {
+            *head = self.strong(head); // painted last, so that escapes take no room
+        }
+        lines.join("\n")
     }
 }

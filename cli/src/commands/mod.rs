@@ -1,25 +1,27 @@
 //! The commands: one file per noun or frequent verb.
 
-mod agent;
-mod approve;
-mod balance;
-mod completions;
-mod contribute;
-mod contribution;
-mod equation;
-mod held;
-mod import;
-mod key;
-mod log;
-mod open;
-mod places;
-mod role;
-mod validate;
+pub mod agent;
+pub mod approve;
+pub mod balance;
+pub mod completions;
+pub mod contribute;
+pub mod contribution;
+pub mod equation;
+pub mod held;
+pub mod import;
+pub mod key;
+pub mod log;
+pub mod open;
+pub mod places;
+pub mod role;
+pub mod validate;
 
 use crate::{context::Context, failure::Done};
 use clap::Subcommand;
 
-/// Everything `subak` does.
+/// Everything `subak` does. Variants without a comment take the command's own, which
+/// may be longer than one paragraph.
+#[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make, show and list signing keys
