@@ -61,8 +61,7 @@ impl Approve {
         for event in &events {
             cx.out.note(&format!("  {}", describe::event(event)));
         }
-        let event =
-            Kind::Approve(v1::Approve { entry: self.entry, digest: digest.to_vec() });
+        let event = Kind::Approve(v1::Approve { entry: self.entry, digest: digest.to_vec() });
         let appended = cx.say(&open, vec![event], Texts::default()).await?;
         let book = open.connection.ledgers.book(open.info.id).await?;
         let missing = missing(&book, self.entry);
@@ -101,7 +100,11 @@ impl Proposals {
             data.push(json!({ "entry": 0, "by": null, "events": ["Genesis"], "until": null,
                 "digest": hex::encode(book.root().digest), "approved": approved,
                 "quorum": book.root().quorum, "missing": waiting(book, 0) }));
-            lines.push(format!("{}  the genesis of {}", cx.out.strong("entry 0"), book.root().name));
+            lines.push(format!(
+                "{}  the genesis of {}",
+                cx.out.strong("entry 0"),
+                book.root().name
+            ));
             lines.push(standing(book, 0, &approved));
             lines.push("  next: `subak approve 0`".into());
         }
@@ -130,13 +133,7 @@ impl Proposals {
 
 /// Proposes an event that needs the quorum and reports whether it holds already.
 /// `done` says what then holds.
-pub async fn proposed(
-    cx: &Context,
-    open: &Open,
-    event: Kind,
-    data: &Value,
-    done: &str,
-) -> Done {
+pub async fn proposed(cx: &Context, open: &Open, event: Kind, data: &Value, done: &str) -> Done {
     let appended = cx.propose(open, event).await?;
     let book = open.connection.ledgers.book(open.info.id).await?;
     let missing = missing(&book, appended.entry);

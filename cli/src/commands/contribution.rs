@@ -124,8 +124,7 @@ fn reader(cx: &Context, book: &State) -> Done<AgentId> {
 
 fn of_agent(book: &State, agent: AgentId) -> Vec<Ref> {
     let faces = book.faces(agent);
-    let places: BTreeSet<Ref> =
-        faces.iter().flat_map(|a| book.work(*a).map(|w| w.place)).collect();
+    let places: BTreeSet<Ref> = faces.iter().flat_map(|a| book.work(*a).map(|w| w.place)).collect();
     places.into_iter().collect()
 }
 
@@ -202,11 +201,7 @@ async fn revise(cx: &Context, place: &str, quantities: &[String]) -> Done {
 }
 
 /// All parts, those that are named with their new quantity.
-fn new_parts(
-    book: &State,
-    c: &state::Contribution,
-    quantities: &[String],
-) -> Done<Vec<v1::Part>> {
+fn new_parts(book: &State, c: &state::Contribution, quantities: &[String]) -> Done<Vec<v1::Part>> {
     let mut parts: Vec<v1::Part> = c
         .parts
         .iter()
@@ -247,8 +242,7 @@ async fn reject(cx: &Context, place: &str, reason: &str) -> Done {
     let open = cx.write().await?;
     let (place, _) = find(&open, place)?;
     let event = v1::RejectContribution { contribution: Some(wire(place)), reason: word.to_wire() };
-    let appended =
-        cx.say(&open, vec![Kind::RejectContribution(event)], Texts::default()).await?;
+    let appended = cx.say(&open, vec![Kind::RejectContribution(event)], Texts::default()).await?;
     let book = open.connection.ledgers.book(open.info.id).await?;
     let ended = book.contributions[&place].closed.is_some();
     let needed = book.equation().validators;

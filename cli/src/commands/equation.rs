@@ -126,7 +126,8 @@ impl Worked {
             .iter()
             .map(|a| Ok((Handle::new(&a.agent)?, i128::from(a.minor))))
             .collect::<Done<_>>()?;
-        let agents: BTreeSet<&Handle> = computed.keys().chain(stated.iter().map(|s| &s.0)).collect();
+        let agents: BTreeSet<&Handle> =
+            computed.keys().chain(stated.iter().map(|s| &s.0)).collect();
         let lines = agents.into_iter().map(|agent| Line {
             agent: agent.to_string(),
             stated: stated.iter().find(|s| s.0 == *agent).map_or(0, |s| s.1),
@@ -181,8 +182,7 @@ fn check(cx: &Context, file: &Path) -> Done {
         .iter()
         .map(|example| Worked::of(&equation, example))
         .collect::<Done<_>>()?;
-    let mut text: Vec<String> =
-        worked.iter().enumerate().map(|(n, w)| w.text(cx, n + 1)).collect();
+    let mut text: Vec<String> = worked.iter().enumerate().map(|(n, w)| w.text(cx, n + 1)).collect();
     let title = format!("{} version {}", equation.name, equation.version);
     let wrong: Vec<String> = worked
         .iter()
@@ -239,7 +239,10 @@ async fn show(cx: &Context, version: Option<u32>) -> Done {
     let Some(current) = book.equation.as_ref() else {
         return Err(Failure::refused(
             "wrong-ledger-kind",
-            format!("{} keeps no value equation: it is the ledger of a {}", open.info.name, open.info.kind),
+            format!(
+                "{} keeps no value equation: it is the ledger of a {}",
+                open.info.name, open.info.kind
+            ),
             "name the ledger of a commons with --ledger",
         ));
     };

@@ -71,8 +71,7 @@ fn lots(book: &State) -> Vec<Lot<'_>> {
                 income,
                 bucket: income.equation.buckets.iter().find(|b| b.id() == *id)?,
                 minor: whole(share.part - share.reversed),
-                fallback_from: income.recorded_at
-                    + u64::from(income.equation.held_days) * DAY_MS,
+                fallback_from: income.recorded_at + u64::from(income.equation.held_days) * DAY_MS,
             })
         })
         .collect()

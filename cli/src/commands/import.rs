@@ -13,7 +13,7 @@ use std::{fs::File, path::PathBuf};
 use subak_ledger::book::types::day_of;
 
 #[cfg(feature = "git")]
-mod git;
+pub mod git;
 
 /// Claim work that was recorded elsewhere, as a maintainer.
 ///
@@ -158,10 +158,9 @@ fn delimiter(text: &str) -> Done<u8> {
         "," | "comma" => Ok(b','),
         ";" | "semicolon" => Ok(b';'),
         "\t" | "\\t" | "tab" => Ok(b'\t'),
-        other => Err(Failure::usage(
-            format!("--delimiter {other:?}"),
-            "use comma, semicolon or tab",
-        )),
+        other => {
+            Err(Failure::usage(format!("--delimiter {other:?}"), "use comma, semicolon or tab"))
+        }
     }
 }
 

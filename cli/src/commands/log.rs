@@ -108,8 +108,7 @@ impl Reading {
         let mut left = limit;
         while left > 0 {
             let batch = left.min(BATCH);
-            let found =
-                self.connection.ledgers.entries(self.info.id, self.next, batch).await?;
+            let found = self.connection.ledgers.entries(self.info.id, self.next, batch).await?;
             if found.is_empty() {
                 break;
             }
@@ -155,11 +154,8 @@ impl Row {
                 "run `subak audit`; keep the file as it is",
             ));
         }
-        let events = statement
-            .events()
-            .iter()
-            .map(|b| Event::decode(b))
-            .collect::<Result<Vec<_>, _>>()?;
+        let events =
+            statement.events().iter().map(|b| Event::decode(b)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { seq: raw.seq, leaf, statement, events })
     }
 
@@ -261,7 +257,14 @@ impl Shown {
                         .iter()
                         .map(|b| Event::decode(b))
                         .collect::<Result<Vec<_>, _>>()?;
-                    return Ok(Self { seq, leaf, leaf_bytes: raw.leaf, statement, events, postings });
+                    return Ok(Self {
+                        seq,
+                        leaf,
+                        leaf_bytes: raw.leaf,
+                        statement,
+                        events,
+                        postings,
+                    });
                 }
             }
         }

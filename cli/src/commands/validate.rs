@@ -82,10 +82,7 @@ impl Validate {
 /// `ana=1.5`.
 fn part(text: &str) -> Done<v1::Part> {
     let (agent, quantity) = text.split_once('=').ok_or_else(|| {
-        Failure::usage(
-            format!("--quantity {text:?}: expected HANDLE=N"),
-            "write it as in ana=1.5",
-        )
+        Failure::usage(format!("--quantity {text:?}: expected HANDLE=N"), "write it as in ana=1.5")
     })?;
     Ok(v1::Part { agent: agent.into(), quantity: money::quantity(quantity)? })
 }
@@ -128,7 +125,9 @@ async fn validate_all(
             "nothing-to-validate",
             match total {
                 0 => "nothing awaits your word".to_owned(),
-                n => format!("none of these {n} awaits your word: yours, rejected, or validated by you"),
+                n => format!(
+                    "none of these {n} awaits your word: yours, rejected, or validated by you"
+                ),
             },
             "list what does: `subak contribution list --pending`",
         ));
@@ -210,10 +209,7 @@ pub fn pending(book: &State, maintainer: AgentId) -> Vec<Ref> {
     let waits = |p: &WorkPart| {
         let settled = p.standing.is_some() && p.votes.is_empty();
         let ending = p.reading.quantity == 0; // that vote is taken by `contribution reject`
-        !settled
-            && !ending
-            && book.person(p.agent) != maintainer
-            && !p.votes.contains(&maintainer)
+        !settled && !ending && book.person(p.agent) != maintainer && !p.votes.contains(&maintainer)
     };
     book.contributions
         .iter()
@@ -227,9 +223,10 @@ fn counts(book: &State, place: Ref, maintainer: AgentId, remuneration: Remunerat
     let c = &book.contributions[&place];
     let part = |p: &WorkPart| {
         let said = |votes: &[AgentId]| votes.contains(&maintainer);
-        let stands = p.standing.as_ref().filter(|s| {
-            s.quantity == p.reading.quantity && s.remuneration == remuneration
-        });
+        let stands = p
+            .standing
+            .as_ref()
+            .filter(|s| s.quantity == p.reading.quantity && s.remuneration == remuneration);
         book.person(p.agent) != maintainer
             && match stands {
                 Some(s) => !said(&s.votes),
@@ -273,7 +270,8 @@ pub fn standing(book: &State, place: Ref, c: &Contribution) -> String {
             Some(s) => s.remuneration.to_string(),
         };
         let changing = p.standing.is_some() && !p.votes.is_empty();
-        let word = if changing { format!("{word}, change {}/{needed}", p.votes.len()) } else { word };
+        let word =
+            if changing { format!("{word}, change {}/{needed}", p.votes.len()) } else { word };
         if !words.contains(&word) {
             words.push(word);
         }

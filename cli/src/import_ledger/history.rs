@@ -111,11 +111,8 @@ pub async fn import_history(
     let added = add_people(&mut statements, &open.book, &new)?;
     let agents = send(cx, open, signer, statements.finish(), &|_| ()).await?;
 
-    let mut handles: Vec<Option<Handle>> = plan
-        .people
-        .iter()
-        .map(|known| known.map(|a| open.book.agent(a).handle.clone()))
-        .collect();
+    let mut handles: Vec<Option<Handle>> =
+        plan.people.iter().map(|known| known.map(|a| open.book.agent(a).handle.clone())).collect();
     for (person, handle) in plan.new.iter().zip(added) {
         handles[*person] = Some(handle);
     }
@@ -223,9 +220,8 @@ impl Plan {
 }
 
 fn reverted_since(history: &History, claims: &Claims<'_>) -> Vec<RevertedSince> {
-    let still = |hash: &str| {
-        claims.get(&format!("git:{hash}")).filter(|c| c.standing != Standing::Ended)
-    };
+    let still =
+        |hash: &str| claims.get(&format!("git:{hash}")).filter(|c| c.standing != Standing::Ended);
     history
         .cancelled
         .iter()

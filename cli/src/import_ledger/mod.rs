@@ -71,11 +71,7 @@ impl<'a> Statements<'a> {
     }
 
     /// Adds the event that `make` composes; `texts` are the bytes that it commits to.
-    fn push(
-        &mut self,
-        texts: usize,
-        make: impl FnOnce(&mut Commit<'_>) -> Done<Kind>,
-    ) -> Done {
+    fn push(&mut self, texts: usize, make: impl FnOnce(&mut Commit<'_>) -> Done<Kind>) -> Done {
         const ROOM_FOR_AN_EVENT: usize = 5 * 1024; // 64 parts with the longest handles
         let batch = &self.open;
         let full = batch.events.len() >= self.events_at_most

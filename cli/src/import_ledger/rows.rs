@@ -152,9 +152,9 @@ impl<'r> Planner<'r, '_> {
     /// Rows whose reference is claimed: each must be one of its parts.
     fn known(&mut self, rows: &[&'r CsvRow], claim: &super::known::Claim<'_>) {
         for row in rows {
-            let among = self.look_up(&row.person).is_ok_and(|agent| {
-                claim.contribution.parts.iter().any(|p| Some(p.agent) == agent)
-            });
+            let among = self
+                .look_up(&row.person)
+                .is_ok_and(|agent| claim.contribution.parts.iter().any(|p| Some(p.agent) == agent));
             if among || claim.standing == Standing::Ended {
                 self.plan.outcome.known += 1;
             } else {
@@ -227,9 +227,7 @@ impl<'r> Planner<'r, '_> {
         if let Some(agent) = self.look_up(&row.person)? {
             return Ok(Whose::Known(agent));
         }
-        let Who::Person(person) = &row.person else {
-            unreachable!("a handle is known or refused")
-        };
+        let Who::Person(person) = &row.person else { unreachable!("a handle is known or refused") };
         let next = self.plan.new.len();
         let number = *self.numbers.entry(person.identity()).or_insert(next);
         if number == next {
