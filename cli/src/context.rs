@@ -161,28 +161,29 @@ impl Context {
 
     /// Opens for reading: needs neither key nor lock.
     pub async fn reader(&self) -> Done<Connection> {
-        self.connect(async |db| Node::open_reader(db).await).await
+        if let Some(connection) = self.elsewhere().await? {
+            return Ok(connection);
+        }
+        Ok(embedded(Node::open_reader(self.db()).await?))
     }
 
     /// Opens for appending; `create` makes the ledger file if there is none.
     pub async fn writer(&self, create: bool) -> Done<Connection> {
+        if let Some(connection) = self.elsewhere().await? {
+            return Ok(connection);
+        }
         let options = Options { create, ..Options::default() };
-        self.connect(async |db| Node::open(db, options).await).await
+        Ok(embedded(Node::open(self.db(), options).await?))
     }
 
-    async fn connect(
-        &self,
-        open: impl AsyncFnOnce(PathBuf) -> Result<Node, subak_node::NodeError>,
-    ) -> Done<Connection> {
+    /// The connection of whoever runs this command, or a node's; none: the ledger file.
+    async fn elsewhere(&self) -> Done<Option<Connection>> {
         if let Some(shared) = &self.shared {
-            return Ok(shared.clone());
+            return Ok(Some(shared.clone()));
         }
-        if let Some(url) = &self.global.node {
-            let remote = Remote::connect(url).await?;
-            return Ok(Connection { ledgers: Arc::new(remote), embedded: None });
-        }
-        let node = Arc::new(open(self.db()).await?);
-        Ok(Connection { ledgers: node.clone(), embedded: Some(node) })
+        let Some(url) = &self.global.node else { return Ok(None) };
+        let remote = Remote::connect(url).await?;
+        Ok(Some(Connection { ledgers: Arc::new(remote), embedded: None }))
     }
 
     /// The ledger that `--ledger` names, or the only one there.
@@ -354,26 +355,21 @@ impl Context {
         let envelope = draft.sign(secret);
         let signed = Unverified::parse(&envelope)?.trust_stored()?;
         self.out.note(&describe::statement(&signed));
-        let disclosures = texts.disclosures.into_iter().map(|(field, bytes, salt)| {
-            let d = commit::Disclosure {
-                salt,
-                tag: TAG.into(),
-                author: draft.header.author.clone(),
-                field,
-                bytes,
-            };
-            Disclosure {
-                commitment: d.commitment(&draft.header.ledger),
-                salt,
-                tag: d.tag,
-                author: d.author.to_string(),
-                field: d.field,
-                bytes: d.bytes,
-            }
-        });
+        self.append(connection, envelope, &draft.header, texts).await
+    }
+
+    /// Appends what is signed, without showing it: for many statements of one kind,
+    /// which the caller sums up.
+    pub async fn append(
+        &self,
+        connection: &Connection,
+        envelope: Vec<u8>,
+        header: &Header,
+        texts: Texts,
+    ) -> Done<Appended> {
         let at = if self.global.at.is_some() { Some(self.at()?) } else { None };
-        let append = Append { envelope, disclosures: disclosures.collect(), at };
-        Ok(connection.ledgers.append(append).await?)
+        let disclosures = texts.disclosures(&header.ledger, &header.author);
+        Ok(connection.ledgers.append(Append { envelope, disclosures, at }).await?)
     }
 
     /// Folds again after an append.
@@ -399,6 +395,23 @@ impl Texts {
         let hash = commit::commitment(&salt, TAG, ledger, author, field, text.as_bytes());
         self.disclosures.push((field.into(), text.as_bytes().to_vec(), salt));
         Ok(hash.to_vec())
+    }
+
+    /// As they are kept beside the log.
+    fn disclosures(self, ledger: &LedgerId, author: &Handle) -> Vec<Disclosure> {
+        let one = |(field, bytes, salt): (String, Vec<u8>, Hash)| {
+            let tag = TAG.to_owned();
+            let d = commit::Disclosure { salt, tag, author: author.clone(), field, bytes };
+            Disclosure {
+                commitment: d.commitment(ledger),
+                salt,
+                tag: d.tag,
+                author: d.author.to_string(),
+                field: d.field,
+                bytes: d.bytes,
+            }
+        };
+        self.disclosures.into_iter().map(one).collect()
     }
 }
 
@@ -442,6 +455,11 @@ pub fn keyfile_handles(folder: &Path) -> Vec<String> {
         .collect();
     handles.sort();
     handles
+}
+
+fn embedded(node: Node) -> Connection {
+    let node = Arc::new(node);
+    Connection { ledgers: node.clone(), embedded: Some(node) }
 }
 
 /// Re-exported for the commands that write key files.

@@ -1,9 +1,15 @@
 //! An event in one line, from its bytes: what was signed, for people.
 
 use crate::money;
+use std::collections::BTreeMap;
 use subak_ledger::{
-    book::event::Event,
-    log::{Hash, Statement},
+    book::{
+        accounts::{Account, Fund},
+        event::Event,
+        state::State,
+    },
+    log::{Hash, LedgerId, Statement, commit},
+    store::Disclosure,
 };
 
 /// A statement: author, expiry, and its events (at most a dozen lines of them).
@@ -24,6 +30,77 @@ pub fn statement(s: &Statement) -> String {
         text.push_str(&format!("\n  and {} more", s.events().len() - SHOWN));
     }
     text
+}
+
+/// Several events in one line: the event itself, or how many of which kind.
+pub fn events(events: &[Event]) -> String {
+    if let [one] = events {
+        return event(one);
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for e in events {
+        *counts.entry(e.name()).or_default() += 1;
+    }
+    let counts = counts.iter().map(|(name, n)| match n {
+        1 => (*name).to_owned(),
+        n => format!("{n} x {name}"),
+    });
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+/// An account, as `cash:tess/contributors`: its kind, whose it is, of what.
+pub fn account(book: &State, account: &Account) -> String {
+    let handle = |a| book.agent(a).handle.as_str();
+    let bucket = |id| book.buckets.get(id).map_or_else(|| short(id), |b| b.def.name.to_string());
+    match account {
+        Account::Receivable(a) => format!("receivable:{}", handle(*a)),
+        Account::Cash(a, Fund::Contributors) => format!("cash:{}/contributors", handle(*a)),
+        Account::Cash(a, Fund::Agent(of)) => format!("cash:{}/{}", handle(*a), handle(*of)),
+        Account::Bucket(id) => format!("bucket:{}", bucket(id)),
+        Account::Principal(id) => format!("principal:{}", bucket(id)),
+        Account::Reserved(run) => format!("reserved:{run}"),
+        Account::Held(id) => format!("held:{}", bucket(id)),
+        Account::Carry(id) => format!("carry:{}", bucket(id)),
+        Account::Fees => "fees".into(),
+        Account::WriteOff => "writeoff".into(),
+        Account::Revenue => "revenue".into(),
+        Account::Due(agreement) => format!("due:{}", short(agreement)),
+        Account::Sent(agreement) => format!("sent:{}", short(agreement)),
+        Account::Credit(agreement) => format!("credit:{}", short(agreement)),
+        Account::Till => "till".into(),
+    }
+}
+
+/// The commitments in an event, with what each is to; none where it does not decode.
+pub fn commitments(event: &[u8]) -> Vec<(&'static str, Hash)> {
+    use prost::Message as _;
+    use subak_proto::v1::{self, event::Kind};
+    let kind = v1::Event::decode(event).ok().and_then(|e| e.kind);
+    let found: Vec<(&'static str, Vec<u8>)> = match kind {
+        Some(Kind::Genesis(g)) => {
+            g.agent.into_iter().flat_map(|a| [("name", a.name), ("email", a.email)]).collect()
+        }
+        Some(Kind::AgentJoin(a)) => vec![("name", a.name), ("email", a.email)],
+        Some(Kind::AgentAdd(a)) => vec![("name", a.name), ("email", a.email)],
+        Some(Kind::AgentClaim(c)) => vec![("evidence", c.evidence)],
+        Some(Kind::Contribute(c)) => vec![("evidence", c.evidence)],
+        Some(Kind::IncomeRecord(i)) => vec![("note", i.note)],
+        Some(Kind::RevenueRecord(r)) => vec![("note", r.note)],
+        Some(Kind::RevenueReverse(r)) => vec![("note", r.note)],
+        _ => Vec::new(),
+    };
+    let hash = |bytes: Vec<u8>| Hash::try_from(bytes).ok(); // empty: nothing committed to
+    found.into_iter().filter_map(|(field, bytes)| Some((field, hash(bytes)?))).collect()
+}
+
+/// Whether a disclosure opens the commitment that it is kept under: nobody's word is
+/// taken for it.
+pub fn opens(ledger: &LedgerId, d: &Disclosure) -> bool {
+    let Ok(author) = subak_ledger::log::Handle::new(&d.author) else { return false };
+    let of = |ledger: &LedgerId| {
+        commit::commitment(&d.salt, &d.tag, ledger, &author, &d.field, &d.bytes) == d.commitment
+    };
+    of(ledger) || of(&LedgerId::ZERO) // in a genesis the id is not known yet
 }
 
 /// The first 8 hex digits of a hash.

@@ -2,7 +2,7 @@
 //!
 //! One file per command in `commands`, whose doc comments are the help; `context`
 //! finds ledgers and keys and signs; `output` and `money` turn results into text or
-//! JSON; `import` reads histories. It decides no rule: that is `subak-ledger`.
+//! JSON; `import` reads histories and `import_ledger` claims them. It decides no rule: that is `subak-ledger`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -13,6 +13,7 @@ pub mod counterpart;
 pub mod describe;
 pub mod failure;
 pub mod import;
+pub mod import_ledger;
 pub mod keys;
 pub mod money;
 pub mod output;

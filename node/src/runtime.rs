@@ -232,13 +232,13 @@ impl Node {
     /// is answered with [`NodeError::World`], and nobody waits for growth any more.
     pub fn stop(&self) {
         self.shared.closing.send_replace(true);
+        self.readers.close_idle();
         drop(lock(&self.writer).take());
     }
 
     /// [`Node::stop`], and returns once the store is closed and its lock released.
     pub async fn close(&self) {
         self.stop();
-        self.readers.close_idle();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
             off_executor(move || join(thread)).await;
@@ -330,7 +330,6 @@ impl Drop for Node {
     /// The lock on the file is gone when this returns.
     fn drop(&mut self) {
         self.stop();
-        self.readers.close_idle();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread {
             join(thread);

@@ -4,16 +4,26 @@ mod agent;
 mod agreement;
 mod audit;
 mod backup;
+mod approve;
 mod balance;
+mod completions;
 mod contribute;
 mod explain;
 mod income;
+mod contribution;
+mod equation;
+mod held;
+mod import;
 mod key;
+mod log;
 mod open;
 mod payout;
 mod revenue;
 mod serve;
 mod settle;
+mod places;
+mod role;
+mod validate;
 
 use crate::{context::Context, failure::Done};
 use clap::Subcommand;
@@ -35,6 +45,20 @@ pub enum Command {
     Agent(agent::Agent),
     /// Claim work that you did
     Contribute(contribute::Contribute),
+    Validate(validate::Validate),
+    #[command(subcommand)]
+    Contribution(contribution::Contribution),
+    #[command(subcommand)]
+    Import(import::Import),
+    #[command(subcommand)]
+    Equation(equation::Equation),
+    #[command(subcommand)]
+    Role(role::Role),
+    Approve(approve::Approve),
+    Withdraw(approve::Withdraw),
+    Proposals(approve::Proposals),
+    #[command(subcommand)]
+    Held(held::Held),
     /// What has accrued to whom, what is payable, what was paid
     Balance(balance::Balance),
     /// Agreements between a payer and a commons
@@ -60,6 +84,9 @@ pub enum Command {
     Serve(serve::Serve),
     /// Copy the ledger file, all ledgers in it
     Backup(backup::Backup),
+    Log(log::Log),
+    Show(log::Show),
+    Completions(completions::Completions),
 }
 
 impl Command {
@@ -70,6 +97,16 @@ impl Command {
             Self::Commons(_) | Self::Phyle(_) => "subak.ledger/1",
             Self::Agent(_) => "subak.agent/1",
             Self::Contribute(_) => "subak.appended/1",
+            Self::Validate(_) | Self::Role(_) => "subak.appended/1",
+            Self::Approve(_) | Self::Withdraw(_) => "subak.appended/1",
+            Self::Contribution(_) => "subak.contribution/1",
+            Self::Import(_) => "subak.import/1",
+            Self::Equation(_) => "subak.equation/1",
+            Self::Proposals(_) => "subak.proposals/1",
+            Self::Held(_) => "subak.held/1",
+            Self::Log(_) => "subak.log/1",
+            Self::Show(_) => "subak.entry/1",
+            Self::Completions(_) => "subak.completions/1",
             Self::Balance(_) => "subak.balance/1",
             Self::Agreement(c) => c.schema(),
             Self::Revenue(c) => c.schema(),
@@ -91,6 +128,18 @@ impl Command {
             Self::Phyle(c) => c.run(context).await,
             Self::Agent(c) => c.run(context).await,
             Self::Contribute(c) => c.run(context).await,
+            Self::Validate(c) => c.run(context).await,
+            Self::Contribution(c) => c.run(context).await,
+            Self::Import(c) => c.run(context).await,
+            Self::Equation(c) => c.run(context).await,
+            Self::Role(c) => c.run(context).await,
+            Self::Approve(c) => c.run(context).await,
+            Self::Withdraw(c) => c.run(context).await,
+            Self::Proposals(c) => c.run(context).await,
+            Self::Held(c) => c.run(context).await,
+            Self::Log(c) => c.run(context).await,
+            Self::Show(c) => c.run(context).await,
+            Self::Completions(c) => c.run(context),
             Self::Balance(c) => c.run(context).await,
             Self::Agreement(c) => c.run(context).await,
             Self::Revenue(c) => c.run(context).await,

@@ -20,6 +20,8 @@ use std::path::Path;
 
 /// After how many commits the progress is told.
 const PROGRESS_EVERY: u64 = 1_024;
+/// Decompressed objects kept for the deltas that build on them.
+const PACK_CACHE_BYTES: usize = 16 << 20;
 
 /// Reads all that is reachable from `options.revision` in the repository that holds
 /// `path`. `progress` is told, now and then, how many commits have been read.
@@ -28,7 +30,11 @@ pub fn read(
     options: &Options,
     progress: &dyn Fn(u64),
 ) -> Result<History, ImportError> {
-    let repository = open(path)?;
+    let mut repository = open(path)?;
+    // Commits are small and lie deep in chains of deltas: their bases are needed again.
+    repository.objects.set_pack_cache(|| {
+        Box::new(gix::odb::pack::cache::lru::MemoryCappedHashmap::new(PACK_CACHE_BYTES))
+    });
     let tip = find_tip(&repository, path, options)?;
     let (mailmap, complaint) = mailmap(&repository, options);
     let mut reader = Reader::new(options, &mailmap, tip)?;
