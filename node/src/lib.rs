@@ -18,14 +18,14 @@
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
 //! load       fold, from a store
 //! writer     the one thread that appends: group commit
-//! readers    everybody else, beside it
+//! readers    everybody else, beside it;  slots: what they see
 //! runtime    `Node`: all of it behind the trait `Ledgers`
 //! wire       our types and the protocol's
 //! service    the gRPC services over any `Ledgers`; serve: the server
 //! client     `Remote`: the trait again, from afar, believing nothing
 //! ```
 
-// pub mod client;
+pub mod client;
 pub mod clock;
 mod disclose;
 pub mod fold;
@@ -36,10 +36,11 @@ pub mod refusal;
 pub mod ring;
 pub mod runtime;
 pub mod sequencer;
-// pub mod serve;
-// pub mod service;
+pub mod serve;
+pub mod service;
+mod slots;
 pub mod tree;
-// mod wire;
+mod wire;
 mod writer;
 
 use async_trait::async_trait;

@@ -102,7 +102,8 @@ pub(crate) async fn off_executor<T: Send + 'static>(
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => unreachable!("who awaits it runs on the runtime that alone could cancel it"),
+            // Cancelled: the runtime is going down, and is about to drop the caller too.
+            Err(_) => std::future::pending().await,
         },
     }
 }

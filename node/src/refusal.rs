@@ -140,5 +140,14 @@ pub(crate) fn world(message: impl Into<String>, next: impl Into<String>) -> Node
 
 /// What everybody gets who asks, or still waits, when a node stops.
 pub(crate) fn stopping() -> NodeError {
-    world("the node is shutting down; the statement was not recorded", "try again when it is back")
+    world("the node is shutting down and records nothing more", "try again when it is back")
+}
+
+/// What everybody gets once the writer's thread has ended by a bug of ours.
+pub(crate) fn broken() -> NodeError {
+    world(
+        "the node's writer has failed by a bug: it cannot say whether the statement was recorded",
+        "restart the node, report what its log says, and send the same bytes again: a statement \
+         is recorded once at most",
+    )
 }

@@ -13,14 +13,14 @@ use crate::{
     fold::Folded,
     load::{self, unknown},
     readers::{Readers, lock, off_executor},
-    refusal::{Refusal, stopping, world},
+    refusal::{Refusal, broken, stopping, world},
     ring::{Ring, Use},
     sequencer::ledger_of,
+    slots::{Shared, Slot},
     writer::{Job, Order, Writer},
 };
 use async_trait::async_trait;
 use std::{
-    collections::HashMap,
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -32,7 +32,7 @@ use subak_ledger::{
     log::{Hash, KeyCache, LedgerId, SecretKey, Statement, Unverified, tree},
     store::{Disclosure, Reader, SqliteStore, Store},
 };
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Reading + Send + Sync>;
@@ -74,63 +74,6 @@ impl fmt::Debug for Options {
     }
 }
 
-/// What a ledger looks like to readers: the newest durable snapshot.
-pub(crate) struct Slot {
-    /// Held while it is folded, so that it is folded once.
-    loading: tokio::sync::Mutex<()>,
-    published: watch::Sender<Option<Arc<Folded>>>,
-}
-
-impl Slot {
-    pub(crate) fn get(&self) -> Option<Arc<Folded>> {
-        self.published.borrow().clone()
-    }
-
-    /// Logs only grow: an older snapshot never takes the place of a newer one.
-    pub(crate) fn publish(&self, folded: Folded) {
-        self.published.send_if_modified(|current| {
-            let newer = current.as_ref().is_none_or(|c| c.state.size < folded.state.size);
-            if newer {
-                *current = Some(Arc::new(folded));
-            }
-            newer
-        });
-    }
-}
-
-/// The snapshots by ledger.
-#[derive(Default)]
-pub(crate) struct Slots(Mutex<HashMap<LedgerId, Arc<Slot>>>);
-
-impl Slots {
-    fn find(&self, ledger: LedgerId) -> Option<Arc<Slot>> {
-        lock(&self.0).get(&ledger).cloned()
-    }
-
-    /// Only for ledgers that exist: strangers' ids would fill the memory.
-    pub(crate) fn make(&self, ledger: LedgerId) -> Arc<Slot> {
-        let new = || {
-            let loading = tokio::sync::Mutex::new(());
-            Arc::new(Slot { loading, published: watch::Sender::new(None) })
-        };
-        lock(&self.0).entry(ledger).or_insert_with(new).clone()
-    }
-}
-
-/// What the writer and its node share.
-pub(crate) struct Shared {
-    pub(crate) ring: Ring,
-    pub(crate) allow_new_ledgers: bool,
-    pub(crate) slots: Slots,
-    closing: watch::Sender<bool>,
-}
-
-impl Shared {
-    pub(crate) fn is_closing(&self) -> bool {
-        *self.closing.borrow()
-    }
-}
-
 /// As many signatures at once as there are cores, each with a cache of admitted keys.
 struct Verifiers {
     permits: Semaphore,
@@ -167,7 +110,7 @@ impl Node {
         off_executor(move || {
             // What cannot be opened is said now and not at the first read.
             let path = SqliteStore::open_reader(&path)?.path().to_path_buf();
-            let shared = shared(Ring::beside(&path), false);
+            let shared = Shared::new(Ring::beside(&path), false);
             Ok(Self::new(shared, Readers::of_file(path), None))
         })
         .await
@@ -184,7 +127,7 @@ impl Node {
         let ring = options.key_ring.map(Ring::new).or(beside).ok_or_else(|| {
             world("a store that is no file has no key ring", "name one (Options::key_ring)")
         })?;
-        let shared = shared(ring, options.allow_new_ledgers);
+        let shared = Shared::new(ring, options.allow_new_ledgers);
         let (sender, queue) = mpsc::channel(QUEUE);
         let writer = Writer::new(store, queue, shared.clone(), options.clock);
         let thread = thread::Builder::new()
@@ -253,6 +196,11 @@ impl Node {
         lock(&self.writer).clone().ok_or_else(stopping)
     }
 
+    /// Why the writer does not answer.
+    fn gone(&self) -> NodeError {
+        if self.shared.is_closing() { stopping() } else { broken() }
+    }
+
     async fn read<T, F>(&self, read: F) -> Result<T, NodeError>
     where
         T: Send + 'static,
@@ -264,12 +212,11 @@ impl Node {
 
     /// The newest snapshot, folded here if nobody has yet.
     async fn load(&self, ledger: LedgerId) -> Result<(Arc<Slot>, Arc<Folded>), NodeError> {
-        let slot = match self.shared.slots.find(ledger) {
-            Some(slot) => slot,
-            None => {
-                self.size(ledger).await?;
-                self.shared.slots.make(ledger)
-            }
+        let slot = if let Some(slot) = self.shared.slots.find(ledger) {
+            slot
+        } else {
+            self.size(ledger).await?;
+            self.shared.slots.make(ledger)
         };
         // Where another process writes, the snapshot may be old.
         let current = |slot: &Slot| slot.get().filter(|_| self.writes);
@@ -312,11 +259,6 @@ impl Node {
         })
         .await
     }
-}
-
-fn shared(ring: Ring, allow_new_ledgers: bool) -> Arc<Shared> {
-    let (slots, closing) = (Slots::default(), watch::Sender::new(false));
-    Arc::new(Shared { ring, allow_new_ledgers, slots, closing })
 }
 
 /// Waits for the writer; a panic there was reported there.
@@ -372,9 +314,10 @@ impl Ledgers for Node {
         }
         let (answer, answered) = oneshot::channel();
         let order = Order { ledger, statement, disclosures, at, answer };
-        writer.send(Job::Append(Box::new(order))).await.map_err(|_| stopping())?;
+        writer.send(Job::Append(Box::new(order))).await.map_err(|_| self.gone())?;
+        // So that a writer that is told to stop is not kept waiting.
         drop(writer);
-        answered.await.map_err(|_| stopping())?
+        answered.await.map_err(|_| self.gone())?
     }
 
     async fn entries(

@@ -20,8 +20,9 @@ use crate::{
     load,
     refusal::{Refusal, stopping, world},
     ring::Use,
-    runtime::{Clock, Shared},
+    runtime::Clock,
     sequencer::{Sequencer, genesis},
+    slots::Shared,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -38,12 +39,15 @@ const MOST: usize = 1_024;
 /// Bytes of envelopes in one transaction at most.
 const MOST_BYTES: usize = 8 << 20;
 
+/// Reads, and sends what it found to whoever waits.
+pub(crate) type Look = Box<dyn FnOnce(&dyn Reader) + Send>;
+
 /// Something for the writer's thread.
 pub(crate) enum Job {
     /// A statement to append.
     Append(Box<Order>),
     /// A look at the store, between two commits.
-    Read(Box<dyn FnOnce(&dyn Reader) + Send>),
+    Read(Look),
 }
 
 /// A verified statement, and who waits for it.
@@ -59,6 +63,12 @@ impl Order {
     /// Whoever gave up waiting needs no answer.
     fn answer(self, result: Result<Appended, NodeError>) {
         drop(self.answer.send(result));
+    }
+}
+
+fn answer_all(group: Vec<Order>, error: &NodeError) {
+    for order in group {
+        order.answer(Err(error.clone()));
     }
 }
 
@@ -97,7 +107,7 @@ impl Writer {
                 continue;
             }
             if self.shared.is_closing() {
-                group.into_iter().for_each(|order| order.answer(Err(stopping())));
+                answer_all(group, &stopping());
             } else {
                 self.commit(group);
             }
@@ -127,7 +137,7 @@ impl Writer {
             Ok(now) => now,
             Err(fault) => {
                 tracing::error!(%fault, "nothing is appended");
-                return group.into_iter().for_each(|order| order.answer(Err(fault.into())));
+                return answer_all(group, &fault.into());
             }
         };
         let judged: Vec<_> = group
@@ -254,12 +264,14 @@ impl Writer {
             })
             .collect();
         // Readers first, so that who has an answer finds the entry.
-        for (ledger, _) in notes {
+        for ledger in notes.keys() {
             let open = self.open.get_mut(ledger).expect("it was stored from here");
             open.disclosures.clear();
             self.shared.slots.make(*ledger).publish(open.sequencer.committed());
         }
-        answers.into_iter().for_each(|(order, answer)| order.answer(answer));
+        for (order, answer) in answers {
+            order.answer(answer);
+        }
     }
 
     fn appended(

@@ -415,11 +415,11 @@ async fn a_clock_that_steps_or_leaps_stops_the_writer_until_it_is_right() {
     let ledger = open_commons(&*node, "rice", false).await;
     let first = node.book(ledger).await.unwrap().time;
     for (n, (step, refused)) in
-        [(-1_000, false), (-5_000, true), (5_000, false), (60_000, true), (-60_000, false)]
+        [(-1_000_i64, false), (-5_000, true), (5_000, false), (60_000, true), (-60_000, false)]
             .into_iter()
             .enumerate()
     {
-        wall.fetch_add(step as u64, Ordering::SeqCst);
+        wall.store(wall.load(Ordering::SeqCst).checked_add_signed(step).unwrap(), Ordering::SeqCst);
         let answer = node.append(hour(ledger, &n.to_string())).await;
         assert_eq!(is_world(&answer), refused, "step {n}: {answer:?}");
     }

@@ -1,0 +1,407 @@
+//! The ledgers of a node far away, believing nothing that can be checked.
+//!
+//! Owns the connection and what was verified over it. Guarantees: a ledger's operator key
+//! is the one in the genesis whose hash is the ledger's id; an append counts only with an
+//! inclusion proof under a checkpoint of that operator; a book is folded here, from
+//! entries whose signatures, chain, tree and signed head were verified, and a node that
+//! shows a shorter or another log later is caught. What fails is told apart: the world
+//! (`World`), a lie (`Corrupt`), a refusal. Leaves out proofs that were asked for
+//! (`inclusion`, `consistency`): whoever asked knows what they must prove.
+
+use crate::{
+    Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry, disclose,
+    fold::Folded,
+    readers::off_executor,
+    sequencer::{genesis, ledger_of},
+    wire::{self, MOST, away, lie},
+};
+use async_trait::async_trait;
+use std::{
+    collections::{BTreeSet, HashMap},
+    error::Error,
+    fmt,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use subak_ledger::{
+    book::state::State,
+    log::{
+        Checkpoint, Hash, KeyCache, Leaf, LedgerId, PublicKey, Statement, Unverified,
+        entry::ledger_id_of_genesis, tree,
+    },
+    store::Disclosure,
+};
+use subak_proto::v1::{self, append_reply, log_client::LogClient};
+use tokio::sync::Mutex;
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a call may take to be answered, or a stream to begin.
+const CALL: Duration = Duration::from_mins(1);
+/// A silent node is asked after this whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Entries that are verified and folded at a time.
+const BATCH: usize = 4_096;
+
+/// A node at an address.
+pub struct Remote {
+    url: String,
+    channel: Channel,
+    expect: Option<Hash>,
+    origins: Mutex<HashMap<LedgerId, Arc<Origin>>>,
+    /// What was folded before; only its continuation is fetched.
+    books: Mutex<HashMap<LedgerId, Folded>>,
+}
+
+/// What a verified genesis says.
+struct Origin {
+    operator: PublicKey,
+    commitments: BTreeSet<Hash>,
+}
+
+impl Remote {
+    /// Connects to `http://HOST:PORT`. With `expect`, every ledger used must have this
+    /// operator key; without, a ledger's own id says which key is its operator's.
+    pub async fn connect(url: &str, expect: Option<Hash>) -> Result<Self, NodeError> {
+        let failed = |e: tonic::transport::Error| away(url, &reasons(&e));
+        let channel = Endpoint::from_shared(url.to_owned())
+            .map_err(failed)?
+            .connect_timeout(CONNECT)
+            .timeout(CALL)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE)
+            .connect()
+            .await
+            .map_err(failed)?;
+        Ok(Self {
+            url: url.to_owned(),
+            channel,
+            expect,
+            origins: Mutex::default(),
+            books: Mutex::default(),
+        })
+    }
+
+    fn log(&self) -> LogClient<Channel> {
+        LogClient::new(self.channel.clone()).max_decoding_message_size(2 * MOST)
+    }
+
+    fn failed(&self, status: &Status) -> NodeError {
+        wire::error(status, &self.url)
+    }
+
+    fn lie(&self, what: impl fmt::Display) -> NodeError {
+        lie(&self.url, &what.to_string())
+    }
+
+    /// The genesis, which is authentic because its hash is the ledger's id.
+    async fn origin(&self, ledger: LedgerId) -> Result<Arc<Origin>, NodeError> {
+        if let Some(known) = self.origins.lock().await.get(&ledger) {
+            return Ok(known.clone());
+        }
+        let first = self.entries(ledger, 0, 1).await?.into_iter().next();
+        let first = first.ok_or_else(|| self.lie("a ledger without entries"))?;
+        let statement = Unverified::parse(&first.envelope)
+            .and_then(|unverified| unverified.verify(&mut KeyCache::default()))
+            .map_err(|reject| self.lie(format!("ledger {ledger}, entry 0: {reject}")))?;
+        self.remember(ledger, &statement).await
+    }
+
+    async fn remember(
+        &self,
+        ledger: LedgerId,
+        statement: &Statement,
+    ) -> Result<Arc<Origin>, NodeError> {
+        let of_this = ledger_id_of_genesis(statement.body()) == ledger;
+        let Some((operator, _)) = genesis(statement).filter(|_| of_this) else {
+            return Err(self.lie(format!("entry 0 is not the genesis of ledger {ledger}")));
+        };
+        if let Some(expected) = self.expect.filter(|expected| *expected != operator) {
+            return Err(NodeError::Corrupt(format!(
+                "ledger {ledger}: expected the operator key {}, its genesis names {}; compare \
+                 with the key that you were given",
+                hex::encode(expected),
+                hex::encode(operator)
+            )));
+        }
+        let operator = PublicKey::admit(&operator).map_err(|reject| self.lie(reject))?;
+        let origin = Arc::new(Origin { operator, commitments: disclose::commitments(statement) });
+        self.origins.lock().await.insert(ledger, origin.clone());
+        Ok(origin)
+    }
+
+    fn path(
+        &self,
+        reply: Result<tonic::Response<v1::PathReply>, Status>,
+    ) -> Result<Vec<Hash>, NodeError> {
+        let reply = reply.map_err(|status| self.failed(&status))?.into_inner();
+        wire::path(&reply).map_err(|what| self.lie(what))
+    }
+
+    /// Reads on from `base` to `size`.
+    async fn fetch(
+        &self,
+        ledger: LedgerId,
+        mut base: Folded,
+        size: u64,
+    ) -> Result<Folded, NodeError> {
+        let from = base.state.size;
+        if from > size {
+            return Err(self.lie(format!(
+                "ledger {ledger} had {from} entries before, and the signed head now says {size}; \
+                 keep both heads as evidence"
+            )));
+        }
+        if from < size {
+            let (id, limit) = (ledger.0.to_vec(), size - from);
+            let request = v1::EntriesRequest { ledger: id, from, limit, follow: false };
+            let stream = self.log().entries(request).await;
+            let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
+            let mut batch = Vec::new();
+            while let Some(reply) = stream.message().await.map_err(|s| self.failed(&s))? {
+                batch.extend(reply.entry.into_iter().map(wire::entry_in));
+                if batch.len() >= BATCH {
+                    base = self.absorb(ledger, base, std::mem::take(&mut batch)).await?;
+                }
+            }
+            base = self.absorb(ledger, base, batch).await?;
+        }
+        if base.state.size == size {
+            return Ok(base);
+        }
+        let found = base.state.size;
+        Err(self.lie(format!("the signed head says {size} entries, and {found} were sent")))
+    }
+
+    /// Verifies entries and folds them, off the executor.
+    async fn absorb(
+        &self,
+        ledger: LedgerId,
+        mut base: Folded,
+        batch: Vec<RawEntry>,
+    ) -> Result<Folded, NodeError> {
+        let folded = off_executor(move || {
+            let statements = verify(&batch)?;
+            for (raw, statement) in batch.iter().zip(&statements) {
+                base.push(ledger, &raw.leaf, statement)
+                    .map_err(|what| format!("entry {}: {what}", raw.seq))?;
+            }
+            base.tree.prune();
+            Ok(base)
+        })
+        .await;
+        folded.map_err(|what: String| self.lie(what))
+    }
+
+    /// Whether the answer to an append proves that the statement is in the ledger.
+    fn check(
+        statement: &Statement,
+        appended: &Appended,
+        operator: &PublicKey,
+    ) -> Result<(), String> {
+        let ledger = ledger_of(statement);
+        let text = |reject: subak_ledger::reject::Reject| reject.to_string();
+        let leaf = Leaf::from_bytes(&appended.leaf).map_err(text)?;
+        let named = (leaf.ledger, leaf.seq, leaf.envelope);
+        if named != (ledger, appended.entry, statement.envelope_digest())
+            || appended.ledger != ledger
+        {
+            return Err("the leaf is not that of the statement".into());
+        }
+        let head = Checkpoint::open(&appended.checkpoint, ledger, operator).map_err(text)?;
+        let hash = tree::leaf_hash(&appended.leaf);
+        tree::verify_inclusion(leaf.seq, head.size, &head.root, &hash, &appended.path).map_err(text)
+    }
+}
+
+/// Verifies signatures on all cores.
+fn verify(batch: &[RawEntry]) -> Result<Vec<Statement>, String> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    // A thread for less than this would cost more than it saves.
+    let share = batch.len().div_ceil(cores).max(64);
+    thread::scope(|scope| {
+        let lanes: Vec<_> =
+            batch.chunks(share).map(|lane| scope.spawn(|| verify_lane(lane))).collect();
+        let mut all = Vec::with_capacity(batch.len());
+        for lane in lanes {
+            all.extend(lane.join().expect("verifying does not panic")?);
+        }
+        Ok(all)
+    })
+}
+
+fn verify_lane(lane: &[RawEntry]) -> Result<Vec<Statement>, String> {
+    let mut keys = KeyCache::default();
+    let one = |raw: &RawEntry| {
+        Unverified::parse(&raw.envelope)
+            .and_then(|unverified| unverified.verify(&mut keys))
+            .map_err(|reject| format!("entry {}: {reject}", raw.seq))
+    };
+    lane.iter().map(one).collect()
+}
+
+/// An error with what caused it: the transport's own text says only that it failed.
+fn reasons(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Remote({})", self.url)
+    }
+}
+
+#[async_trait]
+impl Ledgers for Remote {
+    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError> {
+        let reply = self.log().ledgers(v1::LedgersRequest {}).await;
+        let reply = reply.map_err(|status| self.failed(&status))?.into_inner();
+        let all = reply.ledger.into_iter().map(wire::info_in);
+        all.collect::<Result<_, _>>().map_err(|what| self.lie(what))
+    }
+
+    async fn prepare(&self) -> Result<(Hash, Hash), NodeError> {
+        let reply = self.log().prepare(v1::PrepareRequest {}).await;
+        let reply = reply.map_err(|status| self.failed(&status))?.into_inner();
+        let operator = wire::hash(&reply.operator_key, "operator_key");
+        let clerk = wire::hash(&reply.clerk_key, "clerk_key");
+        operator.and_then(|operator| Ok((operator, clerk?))).map_err(|what| self.lie(what))
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, NodeError> {
+        // Our own bytes: only the node has to judge the signature.
+        let statement = Unverified::parse(&append.envelope)?.trust_stored()?;
+        let reply = self.log().append(wire::append_out(append)).await;
+        let reply = reply.map_err(|status| self.failed(&status))?.into_inner();
+        let appended = match reply.result {
+            Some(append_reply::Result::Appended(appended)) => {
+                wire::appended_in(appended).map_err(|what| self.lie(what))?
+            }
+            Some(append_reply::Result::Refused(refused)) => return Err(wire::refused_in(refused)),
+            None => return Err(self.lie("an empty answer")),
+        };
+        let ledger = ledger_of(&statement);
+        let origin = if appended.entry == 0 {
+            self.remember(ledger, &statement).await?
+        } else {
+            self.origin(ledger).await?
+        };
+        Self::check(&statement, &appended, &origin.operator).map_err(|what| self.lie(what))?;
+        Ok(appended)
+    }
+
+    async fn entries(
+        &self,
+        ledger: LedgerId,
+        from: u64,
+        limit: u64,
+    ) -> Result<Vec<RawEntry>, NodeError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let ledger = ledger.0.to_vec();
+        let request = v1::EntriesRequest { ledger, from, limit, follow: false };
+        let stream = self.log().entries(request).await;
+        let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
+        let first = stream.message().await.map_err(|status| self.failed(&status))?;
+        let page = first.unwrap_or_default().entry;
+        Ok(page.into_iter().map(wire::entry_in).collect())
+    }
+
+    async fn wait_beyond(&self, ledger: LedgerId, size: u64) -> Result<(), NodeError> {
+        let ledger = ledger.0.to_vec();
+        let request = v1::EntriesRequest { ledger, from: size, limit: 1, follow: true };
+        let stream = self.log().entries(request).await;
+        let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
+        match stream.message().await.map_err(|status| self.failed(&status))? {
+            Some(_) => Ok(()),
+            None => Err(away(&self.url, "it ended the stream")),
+        }
+    }
+
+    async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError> {
+        let origin = self.origin(ledger).await?;
+        let request = v1::CheckpointRequest { ledger: ledger.0.to_vec() };
+        let reply = self.log().checkpoint(request).await;
+        let text = reply.map_err(|status| self.failed(&status))?.into_inner().checkpoint;
+        match Checkpoint::open(&text, ledger, &origin.operator) {
+            Ok(_) => Ok(text),
+            Err(reject) => Err(self.lie(reject)),
+        }
+    }
+
+    async fn inclusion(
+        &self,
+        ledger: LedgerId,
+        entry: u64,
+        size: u64,
+    ) -> Result<Vec<Hash>, NodeError> {
+        let request = v1::InclusionRequest { ledger: ledger.0.to_vec(), entry, size };
+        self.path(self.log().inclusion(request).await)
+    }
+
+    async fn consistency(
+        &self,
+        ledger: LedgerId,
+        old: u64,
+        new: u64,
+    ) -> Result<Vec<Hash>, NodeError> {
+        let request = v1::ConsistencyRequest { ledger: ledger.0.to_vec(), old, new };
+        self.path(self.log().consistency(request).await)
+    }
+
+    async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError> {
+        let origin = self.origin(ledger).await?;
+        let request = v1::DisclosuresRequest { ledger: ledger.0.to_vec() };
+        let stream = self.log().disclosures(request).await;
+        let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
+        let mut all = Vec::new();
+        while let Some(reply) = stream.message().await.map_err(|status| self.failed(&status))? {
+            for sent in reply.disclosure {
+                let read = wire::disclosure_in(sent).and_then(|d| commit(d, ledger, &origin));
+                all.push(read.map_err(|what| self.lie(what))?);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn book(&self, ledger: LedgerId) -> Result<Arc<State>, NodeError> {
+        // Held all through: two who ask at once fetch once, and nobody takes the head that
+        // another has read before for one that went back.
+        let mut books = self.books.lock().await;
+        // The head first: all its entries are there, and what comes later is left for later.
+        let text = self.checkpoint(ledger).await?;
+        let origin = self.origin(ledger).await?;
+        let head = Checkpoint::open(&text, ledger, &origin.operator);
+        let size = head.map_err(|reject| self.lie(reject))?.size;
+        let base = books.get(&ledger).cloned().unwrap_or_default();
+        let folded = self.fetch(ledger, base, size).await?;
+        folded.check(&text).map_err(|what| self.lie(format!("ledger {ledger}: {what}")))?;
+        let state = folded.state.clone();
+        books.insert(ledger, folded);
+        Ok(state)
+    }
+}
+
+/// With its commitment, which in a genesis was made before the ledger had an id.
+fn commit(mut d: Disclosure, ledger: LedgerId, origin: &Origin) -> Result<Disclosure, String> {
+    let first = disclose::recompute(&d, &LedgerId::ZERO).filter(|c| origin.commitments.contains(c));
+    let commitment = first.or_else(|| disclose::recompute(&d, &ledger));
+    d.commitment = commitment.ok_or("a disclosure by what is no handle")?;
+    Ok(d)
+}

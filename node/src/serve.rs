@@ -1,0 +1,79 @@
+//! The server: services, limits, and an orderly end.
+//!
+//! Owns the port. Guarantees that sizes, times and concurrency are bounded; that at the end
+//! what was begun is finished and answered, what waits is told, and the store is closed
+//! when [`serve`] returns. Leaves out TLS, which a proxy in front of it ends, and all
+//! authentication: a statement's signature is the permission.
+
+use crate::{runtime::Node, service::Services};
+use anyhow::Context as _;
+use std::{future::Future, sync::Arc, time::Duration};
+use subak_proto::v1::{book_server::BookServer, log_server::LogServer};
+use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
+
+/// A call that is not a stream is answered or given up within this.
+const CALL: Duration = Duration::from_secs(30);
+/// Calls at a time on one connection; beyond them the answer is RESOURCE_EXHAUSTED.
+const CALLS_A_CONNECTION: usize = 256;
+/// How long the end waits for slow readers.
+const DRAIN: Duration = Duration::from_secs(10);
+/// A silent peer is asked after this, and given up after as long again.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// Serves `node` on `listener` until `shutdown`; returns once the store is closed.
+pub async fn serve(
+    node: Arc<Node>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let services = Services::new(node.clone());
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<LogServer<Services>>().await;
+    health.set_serving::<BookServer<Services>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(subak_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .context("the compiled descriptors")?;
+    // Not Server::tcp_nodelay, which does nothing for a listener that is handed over.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let (stopping, mut stopped) = tokio::sync::watch::channel(false);
+    let end = {
+        let node = node.clone();
+        async move {
+            shutdown.await;
+            tracing::info!("shutting down");
+            health.set_not_serving::<LogServer<Services>>().await;
+            health.set_not_serving::<BookServer<Services>>().await;
+            // Ends the streams that follow, too: the server waits for all that is open.
+            node.stop();
+            stopping.send_replace(true);
+        }
+    };
+    let server = Server::builder()
+        .timeout(CALL)
+        .concurrency_limit_per_connection(CALLS_A_CONNECTION)
+        .load_shed(true)
+        .max_concurrent_streams(Some(u32::try_from(CALLS_A_CONNECTION * 2)?))
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        // The path names the call; what is in it may be personal.
+        .trace_fn(|request| tracing::info_span!("call", path = request.uri().path()))
+        .add_service(services.log())
+        .add_service(services.book())
+        .add_service(health_service)
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(incoming, end);
+    let late = async {
+        // An error means that the server is gone already.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    let served = tokio::select! {
+        served = server => served.context("the server"),
+        () = late => Ok(()),
+    };
+    node.close().await;
+    served
+}

@@ -1,0 +1,74 @@
+//! What the writer shows to everybody else.
+//!
+//! Owns the newest durable snapshot of each ledger. Guarantees that it only ever grows.
+//! Leaves out where snapshots come from (`load`, `writer`).
+
+use crate::{fold::Folded, readers::lock, ring::Ring};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+use subak_ledger::log::LedgerId;
+use tokio::sync::watch;
+
+/// What a ledger looks like to readers: the newest durable snapshot.
+pub(crate) struct Slot {
+    /// Held while it is folded, so that it is folded once.
+    pub(crate) loading: tokio::sync::Mutex<()>,
+    pub(crate) published: watch::Sender<Option<Arc<Folded>>>,
+}
+
+impl Slot {
+    pub(crate) fn get(&self) -> Option<Arc<Folded>> {
+        self.published.borrow().clone()
+    }
+
+    /// Logs only grow: an older snapshot never takes the place of a newer one.
+    pub(crate) fn publish(&self, folded: Folded) {
+        self.published.send_if_modified(|current| {
+            let newer = current.as_ref().is_none_or(|c| c.state.size < folded.state.size);
+            if newer {
+                *current = Some(Arc::new(folded));
+            }
+            newer
+        });
+    }
+}
+
+/// The snapshots by ledger.
+#[derive(Default)]
+pub(crate) struct Slots(Mutex<HashMap<LedgerId, Arc<Slot>>>);
+
+impl Slots {
+    pub(crate) fn find(&self, ledger: LedgerId) -> Option<Arc<Slot>> {
+        lock(&self.0).get(&ledger).cloned()
+    }
+
+    /// Only for ledgers that exist: strangers' ids would fill the memory.
+    pub(crate) fn make(&self, ledger: LedgerId) -> Arc<Slot> {
+        let new = || {
+            let loading = tokio::sync::Mutex::new(());
+            Arc::new(Slot { loading, published: watch::Sender::new(None) })
+        };
+        lock(&self.0).entry(ledger).or_insert_with(new).clone()
+    }
+}
+
+/// What the writer and its node share.
+pub(crate) struct Shared {
+    pub(crate) ring: Ring,
+    pub(crate) allow_new_ledgers: bool,
+    pub(crate) slots: Slots,
+    pub(crate) closing: watch::Sender<bool>,
+}
+
+impl Shared {
+    pub(crate) fn new(ring: Ring, allow_new_ledgers: bool) -> Arc<Self> {
+        let (slots, closing) = (Slots::default(), watch::Sender::new(false));
+        Arc::new(Self { ring, allow_new_ledgers, slots, closing })
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+}

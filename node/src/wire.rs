@@ -1,0 +1,246 @@
+//! Our types and the protocol's, both ways.
+//!
+//! Owns conversions, and how a [`NodeError`] travels: as a status whose details are a
+//! `Refused` message with code, wording and next step. Guarantees that an error comes back
+//! as what it was. Leaves out what is asked and answered (`service`, `client`).
+
+use crate::{Append, Appended, LedgerInfo, NodeError, RawEntry, refusal::world};
+use prost::Message as _;
+use subak_ledger::{
+    book::types::AgentKind,
+    log::{Hash, LedgerId},
+    store::Disclosure,
+};
+use subak_proto::v1;
+use tonic::{Code, Status};
+
+/// The largest message that is read, in bytes: the largest envelope with the texts behind
+/// it, or a page of entries that ends with the largest envelope; and room to spare.
+pub(crate) const MOST: usize = 2 << 20;
+
+/// 32 bytes out of a message; `field` names them.
+pub(crate) fn hash(bytes: &[u8], field: &str) -> Result<Hash, String> {
+    bytes.try_into().map_err(|_| format!("{field}: expected 32 bytes, found {}", bytes.len()))
+}
+
+fn hashes(list: &[Vec<u8>], field: &str) -> Result<Vec<Hash>, String> {
+    list.iter().map(|bytes| hash(bytes, field)).collect()
+}
+
+/// A list of hashes for a message.
+pub(crate) fn bytes(hashes: &[Hash]) -> Vec<Vec<u8>> {
+    hashes.iter().map(|hash| hash.to_vec()).collect()
+}
+
+pub(crate) fn path(reply: &v1::PathReply) -> Result<Vec<Hash>, String> {
+    hashes(&reply.hash, "hash")
+}
+
+// ---- ledgers ----
+
+pub(crate) fn info_out(info: LedgerInfo) -> v1::LedgerInfo {
+    v1::LedgerInfo {
+        id: info.id.0.to_vec(),
+        name: info.name,
+        kind: info.kind.to_wire(),
+        size: info.size,
+        sandbox: info.sandbox,
+        operator_key: info.operator.to_vec(),
+        chain: info.chain.to_vec(),
+        recorded_at: info.recorded_at,
+    }
+}
+
+pub(crate) fn info_in(info: v1::LedgerInfo) -> Result<LedgerInfo, String> {
+    Ok(LedgerInfo {
+        id: LedgerId(hash(&info.id, "ledger.id")?),
+        kind: AgentKind::from_wire(info.kind).map_err(|reject| reject.to_string())?,
+        size: info.size,
+        sandbox: info.sandbox,
+        operator: hash(&info.operator_key, "ledger.operator_key")?,
+        chain: hash(&info.chain, "ledger.chain")?,
+        recorded_at: info.recorded_at,
+        name: info.name,
+    })
+}
+
+// ---- appending ----
+
+pub(crate) fn append_out(append: Append) -> v1::AppendRequest {
+    v1::AppendRequest {
+        envelope: append.envelope,
+        disclosure: append.disclosures.into_iter().map(disclosure_out).collect(),
+        at: append.at.unwrap_or(0),
+    }
+}
+
+pub(crate) fn append_in(request: v1::AppendRequest) -> Result<Append, String> {
+    let disclosures = request.disclosure.into_iter().map(disclosure_in);
+    Ok(Append {
+        envelope: request.envelope,
+        disclosures: disclosures.collect::<Result<_, _>>()?,
+        at: (request.at > 0).then_some(request.at),
+    })
+}
+
+pub(crate) fn appended_out(appended: Appended) -> v1::Appended {
+    v1::Appended {
+        ledger: appended.ledger.0.to_vec(),
+        entry: appended.entry,
+        leaf: appended.leaf,
+        path: bytes(&appended.path),
+        checkpoint: appended.checkpoint,
+    }
+}
+
+pub(crate) fn appended_in(appended: v1::Appended) -> Result<Appended, String> {
+    Ok(Appended {
+        ledger: LedgerId(hash(&appended.ledger, "appended.ledger")?),
+        entry: appended.entry,
+        leaf: appended.leaf,
+        path: hashes(&appended.path, "appended.path")?,
+        checkpoint: appended.checkpoint,
+    })
+}
+
+// ---- entries and disclosures ----
+
+pub(crate) fn entry_out(raw: RawEntry) -> v1::Entry {
+    v1::Entry { seq: raw.seq, leaf: raw.leaf, envelope: raw.envelope }
+}
+
+pub(crate) fn entry_in(entry: v1::Entry) -> RawEntry {
+    RawEntry { seq: entry.seq, leaf: entry.leaf, envelope: entry.envelope }
+}
+
+pub(crate) fn disclosure_out(d: Disclosure) -> v1::Disclosure {
+    let salt = d.salt.to_vec();
+    v1::Disclosure { salt, tag: d.tag, author: d.author, field: d.field, text: d.bytes }
+}
+
+/// Without its commitment, which does not travel: whoever reads recomputes it.
+pub(crate) fn disclosure_in(d: v1::Disclosure) -> Result<Disclosure, String> {
+    let salt = hash(&d.salt, "disclosure.salt")?;
+    let commitment = [0; 32];
+    Ok(Disclosure { commitment, salt, tag: d.tag, author: d.author, field: d.field, bytes: d.text })
+}
+
+// ---- errors ----
+
+/// A refusal, in an answer or in a status.
+pub(crate) fn refused_out(error: &NodeError) -> v1::Refused {
+    let parts = |code: &str, message: &str, next: &str| v1::Refused {
+        code: code.into(),
+        message: message.into(),
+        next: next.into(),
+    };
+    match error {
+        NodeError::Refused { code, message, next } => parts(code, message, next),
+        NodeError::World { message, next } => parts("world", message, next),
+        NodeError::NotFound(message) => parts("not-found", message, ""),
+        NodeError::Corrupt(message) => parts("corrupt", message, ""),
+    }
+}
+
+pub(crate) fn refused_in(refused: v1::Refused) -> NodeError {
+    let v1::Refused { code, message, next } = refused;
+    NodeError::Refused { code, message, next }
+}
+
+/// The status that carries an error.
+pub(crate) fn status(error: &NodeError) -> Status {
+    let code = match error {
+        NodeError::Refused { .. } => Code::FailedPrecondition,
+        NodeError::World { .. } => Code::Unavailable,
+        NodeError::NotFound(_) => Code::NotFound,
+        NodeError::Corrupt(_) => Code::DataLoss,
+    };
+    let refused = refused_out(error);
+    let message = refused.message.clone();
+    Status::with_details(code, message, refused.encode_to_vec().into())
+}
+
+/// What a request has wrong with it before it means anything.
+pub(crate) fn malformed(why: String) -> Status {
+    Status::invalid_argument(why)
+}
+
+/// The error that a status carries, or what the transport's own statuses mean here. `node`
+/// is the address asked.
+pub(crate) fn error(status: &Status, node: &str) -> NodeError {
+    let ours = v1::Refused::decode(status.details()).ok().filter(|r| !r.code.is_empty());
+    let message = status.message().to_owned();
+    match (status.code(), ours) {
+        (Code::FailedPrecondition, Some(refused)) => refused_in(refused),
+        (Code::NotFound, _) => NodeError::NotFound(message),
+        (Code::DataLoss, _) => NodeError::Corrupt(message),
+        (Code::Unavailable, Some(refused)) => world(refused.message, refused.next),
+        // The transport's bound on a message.
+        (Code::OutOfRange, _) => NodeError::Refused {
+            code: "too-large".into(),
+            message: format!("the message is over the node's size limit: {message}"),
+            next: "split it into several statements".into(),
+        },
+        (Code::InvalidArgument, _) => NodeError::Refused {
+            code: "malformed".into(),
+            message,
+            next: "use a client of this version".into(),
+        },
+        (Code::Unimplemented, _) => {
+            world(format!("{node} does not know this call"), "use programs of one version")
+        }
+        (Code::ResourceExhausted, _) => {
+            world(format!("{node} has too much to do: {message}"), "try again in a while")
+        }
+        (Code::Cancelled | Code::DeadlineExceeded, _) => world(
+            format!("{node} did not answer in time"),
+            "try again with the same bytes: a statement is recorded once at most",
+        ),
+        _ => away(node, &message),
+    }
+}
+
+/// Nobody answers there, or the connection broke.
+pub(crate) fn away(node: &str, why: &str) -> NodeError {
+    world(
+        format!("the node {node} is away: {why}"),
+        "check the address and that the node runs; a statement that was on its way may be \
+         recorded, and sending the same bytes again is safe",
+    )
+}
+
+/// What a node sent that it should not have: kept apart from failures of the network.
+pub(crate) fn lie(node: &str, what: &str) -> NodeError {
+    NodeError::Corrupt(format!("the node {node} sent what does not hold: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_comes_back_as_it_was() {
+        let refused = NodeError::Refused {
+            code: "expired".into(),
+            message: "its time has passed: 7".into(),
+            next: "sign it again".into(),
+        };
+        for sent in [
+            refused,
+            world("the disk is full", "make room"),
+            NodeError::NotFound("no such ledger".into()),
+            NodeError::Corrupt("entry 7".into()),
+        ] {
+            assert_eq!(error(&status(&sent), "http://here"), sent);
+        }
+    }
+
+    #[test]
+    fn a_transport_that_fails_is_the_world() {
+        for code in [Code::Unavailable, Code::Unknown, Code::Internal, Code::DeadlineExceeded] {
+            let found = error(&Status::new(code, "tcp connect error"), "http://here");
+            let NodeError::World { message, next } = found else { panic!("{found:?}") };
+            assert!(message.contains("http://here") && !next.is_empty());
+        }
+    }
+}

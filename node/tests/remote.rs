@@ -1,0 +1,482 @@
+//! The node over gRPC: the same answers, verified by whoever asked.
+#![allow(clippy::unwrap_used)]
+
+mod kit;
+
+use kit::*;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::{Duration, Instant},
+};
+use subak_ledger::log::{Checkpoint, LedgerId, tree};
+use subak_node::{
+    Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry, client::Remote, runtime::Node,
+    runtime::Options, serve::serve, service::Services,
+};
+use subak_proto::v1::{self, book_client::BookClient, event::Kind, log_client::LogClient};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+struct Server {
+    fresh: Fresh,
+    url: String,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<anyhow::Result<()>>,
+}
+
+async fn server() -> Server {
+    let fresh = fresh();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(serve(fresh.node.clone(), listener, async {
+        let _ = stopped.await;
+    }));
+    Server { fresh, url, stop, served }
+}
+
+impl Server {
+    async fn client(&self) -> Remote {
+        Remote::connect(&self.url, None).await.unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_afar_it_is_the_same() {
+    let server = server().await;
+    let (here, far) = (&*server.fresh.node, server.client().await);
+    let ledger = open_commons(&far, "rice", false).await;
+    let (kind, disclosure) = person(ledger, "wayan", "Wayan of Jatiluwih");
+    let add = Append {
+        envelope: say(ledger, "sam", vec![kind]),
+        disclosures: vec![disclosure],
+        at: None,
+    };
+    far.append(add).await.unwrap();
+    for n in 2..30 {
+        assert_eq!(far.append(hour(ledger, &n.to_string())).await.unwrap().entry, n);
+    }
+    assert_eq!(far.ledgers().await, here.ledgers().await);
+    assert_eq!(far.checkpoint(ledger).await, here.checkpoint(ledger).await);
+    assert_eq!(far.entries(ledger, 3, 7).await, here.entries(ledger, 3, 7).await);
+    assert_eq!(far.entries(ledger, 30, 7).await, Ok(vec![]));
+    assert_eq!(far.disclosures(ledger).await, here.disclosures(ledger).await);
+    assert_eq!(far.disclosures(ledger).await.unwrap().len(), 1);
+    assert_eq!(far.inclusion(ledger, 5, 20).await, here.inclusion(ledger, 5, 20).await);
+    assert_eq!(far.consistency(ledger, 5, 20).await, here.consistency(ledger, 5, 20).await);
+    assert_eq!(far.inclusion(ledger, 5, 31).await, here.inclusion(ledger, 5, 31).await);
+    let (a, b) = (far.book(ledger).await.unwrap(), here.book(ledger).await.unwrap());
+    assert_eq!((a.size, &a.chain), (30, &b.chain));
+    assert_eq!(a.contributions.len(), b.contributions.len());
+    // Only the continuation is fetched, and it fits.
+    far.append(hour(ledger, "more")).await.unwrap();
+    assert_eq!(far.book(ledger).await.unwrap().size, 31);
+
+    // Refusals come back with code and next step.
+    let refused = far.append(hour(ledger, "more")).await;
+    let Err(NodeError::Refused { code: c, message, next }) = refused else { panic!("{refused:?}") };
+    assert!(c == "duplicate-claim" && !message.is_empty() && !next.is_empty());
+    let mut altered = hour(ledger, "altered");
+    *altered.envelope.last_mut().unwrap() ^= 1;
+    assert_eq!(code(far.append(altered).await), "bad-signature");
+    assert_eq!(
+        code(far.append(append(say(ledger, "mia", vec![work("z")]))).await),
+        "unknown-author"
+    );
+    let chosen = Append { at: Some(now() - 5_000), ..hour(ledger, "b") };
+    assert_eq!(code(far.append(chosen).await), "not-sandbox");
+    let unknown = far.book(LedgerId([7; 32])).await;
+    assert!(matches!(unknown, Err(NodeError::NotFound(_))), "{unknown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_at_once_are_each_there_once() {
+    let server = server().await;
+    let far = Arc::new(server.client().await);
+    let ledger = open_commons(&*far, "rice", false).await;
+    let operator = operator(&*far, ledger).await;
+    let alone = Instant::now();
+    for n in 0..100 {
+        far.append(hour(ledger, &format!("alone-{n}"))).await.unwrap();
+    }
+    let alone = 100_000_000 / alone.elapsed().as_micros();
+    let before = server.fresh.handles.commits.load(Ordering::SeqCst);
+    let orders: Vec<_> = (0..64 * 20).map(|n| hour(ledger, &n.to_string())).collect();
+    let start = Instant::now();
+    let lanes: Vec<_> = orders
+        .chunks(20)
+        .map(|lane| {
+            let (far, lane) = (far.clone(), lane.to_vec());
+            tokio::spawn(async move {
+                let mut answers = Vec::new();
+                for order in lane {
+                    let appended = far.append(order.clone()).await.unwrap();
+                    answers.push((order.envelope, appended));
+                }
+                answers
+            })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for lane in lanes {
+        answers.extend(lane.await.unwrap());
+    }
+    let elapsed = start.elapsed();
+    let commits = server.fresh.handles.commits.load(Ordering::SeqCst) - before;
+    println!(
+        "gRPC: {alone}/s alone, {}/s with 64 in flight, proofs verified, \
+         1280 in {commits} commits",
+        1_280_000_000 / elapsed.as_micros(),
+    );
+    let mut numbers = BTreeSet::new();
+    for (envelope, appended) in answers {
+        assert!(numbers.insert(appended.entry), "a number was given twice");
+        verify(&appended, &envelope, &operator);
+        let stored = far.entries(ledger, appended.entry, 1).await.unwrap().remove(0);
+        assert_eq!((stored.envelope, stored.leaf), (envelope, appended.leaf));
+    }
+    assert_eq!(numbers.len(), 1_280);
+    assert!(commits < 640, "groups form: {commits} commits");
+    assert_eq!(far.book(ledger).await.unwrap().size, 1_381);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_gets_what_comes() {
+    let server = server().await;
+    let ledger = open_commons(&*server.fresh.node, "rice", false).await;
+    let mut log = LogClient::connect(server.url.clone()).await.unwrap();
+    let request = v1::EntriesRequest { ledger: ledger.0.to_vec(), from: 0, limit: 0, follow: true };
+    let mut stream = log.entries(request).await.unwrap().into_inner();
+    let mut seen = Vec::new();
+    for n in 0..5 {
+        let reply = stream.message().await.unwrap().unwrap();
+        seen.extend(reply.entry.iter().map(|e| e.seq));
+        assert_eq!(seen, (0..=n).collect::<Vec<_>>());
+        let node = server.fresh.node.clone();
+        tokio::spawn(async move { node.append(hour(ledger, &n.to_string())).await.unwrap() });
+    }
+    let far = server.client().await;
+    far.wait_beyond(ledger, 4).await.unwrap();
+    let waiting = tokio::time::timeout(Duration::from_millis(200), far.wait_beyond(ledger, 100));
+    assert!(waiting.await.is_err(), "there is nothing to see yet");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_is_orderly() {
+    let server = server().await;
+    let far = Arc::new(server.client().await);
+    let ledger = open_commons(&*far, "rice", false).await;
+    let gate = server.fresh.handles.close_gate();
+    let spawn = |reference: &str| {
+        let (far, order) = (far.clone(), hour(ledger, reference));
+        tokio::spawn(async move { far.append(order).await })
+    };
+    let begun = spawn("begun");
+    let gate = tokio::task::spawn_blocking(move || {
+        gate.arrived.recv().unwrap();
+        gate
+    });
+    let gate = gate.await.unwrap();
+    let queued = spawn("queued");
+    let follower = {
+        let far = far.clone();
+        tokio::spawn(async move { far.wait_beyond(ledger, 1_000).await })
+    };
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.stop.send(()).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gate.go.send(()).unwrap();
+    assert_eq!(begun.await.unwrap().unwrap().entry, 1);
+    assert!(is_world(&queued.await.unwrap()));
+    assert!(is_world(&follower.await.unwrap()));
+    let served = tokio::time::timeout(Duration::from_secs(5), server.served).await;
+    served.expect("it does not wait for ever").unwrap().unwrap();
+    // The lock is gone; what was acknowledged is there, what was not is not.
+    let node = Node::open(&server.fresh.path, Options::default()).await.unwrap();
+    assert_eq!(node.book(ledger).await.unwrap().size, 2);
+    // And now nobody is there.
+    let after = far.append(hour(ledger, "after")).await;
+    assert!(is_world(&after), "{after:?}");
+    let Err(NodeError::World { message, next }) = Remote::connect(&server.url, None).await else {
+        panic!("somebody answered");
+    };
+    assert!(message.contains(&server.url) && message.contains("refused"), "{message}");
+    assert!(next.contains("address"), "{next}");
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_before_it_is_read() {
+    let server = server().await;
+    let far = server.client().await;
+    let ledger = open_commons(&far, "rice", false).await;
+    assert_eq!(code(far.append(append(vec![1; 300_000])).await), "too-large");
+    let mut log = LogClient::connect(server.url.clone()).await.unwrap();
+    let request = v1::AppendRequest { envelope: vec![1; 300_000], ..Default::default() };
+    let reply = log.append(request).await.unwrap().into_inner().result;
+    let Some(v1::append_reply::Result::Refused(refused)) = reply else { panic!("{reply:?}") };
+    assert_eq!(refused.code, "too-large");
+    // Over the size of any message: the transport says so.
+    let request = v1::AppendRequest { envelope: vec![1; 5_000_000], ..Default::default() };
+    assert_eq!(log.append(request).await.unwrap_err().code(), tonic::Code::OutOfRange);
+    let (_, disclosure) = person(ledger, "wayan", "Wayan");
+    let large = subak_ledger::store::Disclosure { bytes: vec![0; 5_000_000], ..disclosure };
+    let order = Append { disclosures: vec![large], ..hour(ledger, "x") };
+    assert_eq!(code(far.append(order).await), "too-large");
+    assert_eq!(far.append(hour(ledger, "y")).await.unwrap().entry, 1, "the connection lives");
+}
+
+#[tokio::test]
+async fn the_book_is_told_at_a_glance() {
+    let server = server().await;
+    let far = server.client().await;
+    let ledger = open_commons(&far, "rice", false).await;
+    let phyle = v1::AgentAdd {
+        handle: "bakery".into(),
+        kind: v1::AgentKind::Phyle as i32,
+        ..Default::default()
+    };
+    let mia = v1::AgentAdd {
+        handle: "mia".into(),
+        kind: v1::AgentKind::Person as i32,
+        key: key("mia").public().bytes().to_vec(),
+        ..Default::default()
+    };
+    let maintains = v1::RoleGrant { agent: "mia".into(), role: v1::Role::Maintainer as i32 };
+    let maintains = v1::Event { kind: Some(Kind::RoleGrant(maintains)) };
+    let event = vec![prost::Message::encode_to_vec(&maintains)];
+    let kinds = vec![
+        Kind::AgentAdd(phyle),
+        Kind::AgentAdd(mia),
+        Kind::Propose(v1::Propose { event }),
+        work("a"),
+    ];
+    far.append(append(say(ledger, "sam", kinds))).await.unwrap();
+    let place = v1::Ref { entry: 1, event: 3 };
+    let validate = v1::Validate {
+        span: vec![v1::Span { first: Some(place), last: Some(place) }],
+        remuneration: v1::Remuneration::Unpaid as i32,
+        quantity: vec![],
+    };
+    far.append(append(say(ledger, "mia", vec![Kind::Validate(validate)]))).await.unwrap();
+    let gift = v1::IncomeRecord {
+        payer: "bakery".into(),
+        amount: Some(v1::Amount { currency: "EUR".into(), minor: 12_345 }),
+        bank: "bank:1".into(),
+        note: vec![],
+    };
+    far.append(append(say(ledger, "sam", vec![Kind::IncomeRecord(gift)]))).await.unwrap();
+
+    let mut book = BookClient::connect(server.url.clone()).await.unwrap();
+    let ledger = ledger.0.to_vec();
+    let request = v1::BalancesRequest { ledger: ledger.clone(), agent: String::new() };
+    let reply = book.balances(request).await.unwrap().into_inner();
+    assert_eq!(reply.size, 4);
+    let [sam] = &reply.balance[..] else { panic!("{reply:?}") };
+    assert_eq!(
+        (sam.agent.as_str(), sam.accrued, sam.payable, sam.points),
+        ("sam", 12_345, 12_345, 2_000)
+    );
+    let request = v1::AccountsRequest { ledger: ledger.clone() };
+    let reply = book.accounts(request).await.unwrap().into_inner();
+    let cash = reply.account.iter().find(|a| a.account == "cash:sam/contributors").unwrap();
+    assert_eq!((cash.amount.as_str(), cash.currency.as_str()), ("12345", "EUR"));
+    assert!(reply.account.iter().any(|a| a.account == "bucket:work"));
+    let request = v1::ExplainRequest { ledger: ledger.clone(), agent: "sam".into() };
+    let reply = book.explain(request).await.unwrap().into_inner();
+    let [reason] = &reply.reason[..] else { panic!("{reply:?}") };
+    assert_eq!((reason.payer.as_str(), reason.accrued.as_str()), ("bakery", "12345"));
+    let request = v1::ExplainRequest { ledger, agent: "nobody".into() };
+    let status = book.explain(request).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn it_says_what_it_is_and_that_it_is_well() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let server = server().await;
+    let channel = tonic::transport::Endpoint::from_shared(server.url.clone())
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let check = HealthCheckRequest { service: "subak.v1.Log".into() };
+    let health = HealthClient::new(channel.clone()).check(check).await.unwrap().into_inner();
+    assert_eq!(health.status, 1, "SERVING");
+    let ask = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers = ServerReflectionClient::new(channel)
+        .server_reflection_info(tokio_stream::once(ask))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response;
+    let Some(MessageResponse::ListServicesResponse(list)) = answer else { panic!("{answer:?}") };
+    let names: Vec<_> = list.service.iter().map(|s| s.name.as_str()).collect();
+    assert!(names.contains(&"subak.v1.Log") && names.contains(&"subak.v1.Book"), "{names:?}");
+}
+
+/// A node that lies in one way.
+struct Liar {
+    node: Arc<Node>,
+    lie: Lie,
+    shown: Mutex<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Lie {
+    Nothing,
+    ShortLog,
+    OtherStatement,
+    LeafOfAnother,
+    SwappedEntries,
+    ForeignCheckpoint,
+    OldCheckpoint,
+    FalseGenesis,
+    NoProof,
+    NotAppended,
+}
+
+#[async_trait::async_trait]
+impl Ledgers for Liar {
+    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError> {
+        self.node.ledgers().await
+    }
+    async fn prepare(&self) -> Result<([u8; 32], [u8; 32]), NodeError> {
+        self.node.prepare().await
+    }
+    async fn append(&self, append: Append) -> Result<Appended, NodeError> {
+        let mut appended = self.node.append(append).await?;
+        match self.lie {
+            Lie::NoProof => drop(appended.path.pop()),
+            // An answer about an entry that was there before.
+            Lie::NotAppended => {
+                let old = self.node.entries(appended.ledger, 1, 1).await?.remove(0);
+                let size = appended.entry + 1;
+                appended.path = self.node.inclusion(appended.ledger, 1, size).await?;
+                (appended.entry, appended.leaf) = (1, old.leaf);
+            }
+            Lie::ForeignCheckpoint => appended.checkpoint = foreign(appended.ledger),
+            _ => {}
+        }
+        Ok(appended)
+    }
+    async fn entries(&self, l: LedgerId, from: u64, n: u64) -> Result<Vec<RawEntry>, NodeError> {
+        let mut page = self.node.entries(l, from, n).await?;
+        match self.lie {
+            Lie::ShortLog if page.len() > 1 => drop(page.pop()),
+            Lie::ShortLog if from > 0 => page.clear(),
+            Lie::SwappedEntries if page.len() > 3 => page.swap(2, 3),
+            Lie::OtherStatement if page.len() > 3 => {
+                page[2].envelope = page[3].envelope.split_off(0);
+            }
+            Lie::LeafOfAnother if page.len() > 3 => page[2].leaf = page[3].leaf.split_off(0),
+            Lie::FalseGenesis if from == 0 => page[0].envelope = false_genesis(),
+            _ => {}
+        }
+        Ok(page)
+    }
+    async fn wait_beyond(&self, l: LedgerId, size: u64) -> Result<(), NodeError> {
+        self.node.wait_beyond(l, size).await
+    }
+    async fn checkpoint(&self, l: LedgerId) -> Result<String, NodeError> {
+        let text = self.node.checkpoint(l).await?;
+        Ok(match self.lie {
+            Lie::ForeignCheckpoint => foreign(l),
+            // Two heads in their order, and then the first again.
+            Lie::OldCheckpoint => {
+                let mut shown = self.shown.lock().unwrap();
+                shown.push(text);
+                shown[(shown.len() - 1) % 2].clone()
+            }
+            _ => text,
+        })
+    }
+    async fn inclusion(&self, l: LedgerId, e: u64, n: u64) -> Result<Vec<[u8; 32]>, NodeError> {
+        self.node.inclusion(l, e, n).await
+    }
+    async fn consistency(&self, l: LedgerId, o: u64, n: u64) -> Result<Vec<[u8; 32]>, NodeError> {
+        self.node.consistency(l, o, n).await
+    }
+    async fn disclosures(
+        &self,
+        l: LedgerId,
+    ) -> Result<Vec<subak_ledger::store::Disclosure>, NodeError> {
+        self.node.disclosures(l).await
+    }
+    async fn book(&self, l: LedgerId) -> Result<Arc<subak_ledger::book::state::State>, NodeError> {
+        self.node.book(l).await
+    }
+}
+
+/// The same head under another key.
+fn foreign(ledger: LedgerId) -> String {
+    Checkpoint { ledger, size: 3, root: tree::EMPTY_ROOT }.sign(&key("liar"))
+}
+
+/// A genesis that names the liar's key.
+fn false_genesis() -> Vec<u8> {
+    let own = genesis("rice", key("liar").public().bytes(), key("c").public().bytes(), false);
+    say(LedgerId::ZERO, "sam", vec![Kind::Genesis(own)])
+}
+
+async fn lying(node: Arc<Node>, lie: Lie) -> Remote {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let services = Services::new(Arc::new(Liar { node, lie, shown: Mutex::default() }));
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    tokio::spawn(
+        tonic::transport::Server::builder()
+            .add_service(services.log())
+            .serve_with_incoming(incoming),
+    );
+    Remote::connect(&url, None).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lies_is_caught() {
+    let fresh = fresh();
+    let ledger = open_commons(&*fresh.node, "rice", false).await;
+    for n in 0..6 {
+        fresh.node.append(hour(ledger, &n.to_string())).await.unwrap();
+    }
+    let honest = lying(fresh.node.clone(), Lie::Nothing).await;
+    assert_eq!(honest.book(ledger).await.unwrap().size, 7, "the control");
+    for lie in [
+        Lie::ShortLog,
+        Lie::OtherStatement,
+        Lie::LeafOfAnother,
+        Lie::SwappedEntries,
+        Lie::ForeignCheckpoint,
+        Lie::FalseGenesis,
+    ] {
+        let found = lying(fresh.node.clone(), lie).await.book(ledger).await;
+        assert!(matches!(found, Err(NodeError::Corrupt(_))), "{lie:?}: {found:?}");
+    }
+    for lie in [Lie::NoProof, Lie::NotAppended, Lie::ForeignCheckpoint] {
+        let order = hour(ledger, &format!("{lie:?}"));
+        let found = lying(fresh.node.clone(), lie).await.append(order).await;
+        assert!(matches!(found, Err(NodeError::Corrupt(_))), "{lie:?}: {found:?}");
+    }
+    // A head of long ago is signed and sound, but this client has seen a later one.
+    let forgetful = lying(fresh.node.clone(), Lie::OldCheckpoint).await;
+    let size = forgetful.book(ledger).await.unwrap().size;
+    fresh.node.append(hour(ledger, "later")).await.unwrap();
+    assert_eq!(forgetful.book(ledger).await.unwrap().size, size + 1);
+    let found = forgetful.book(ledger).await;
+    assert!(matches!(found, Err(NodeError::Corrupt(_))), "{found:?}");
+    // The operator that one was told about is not the one.
+    let server = server().await;
+    let other = open_commons(&*server.fresh.node, "tea", false).await;
+    let expect = operator(&*server.fresh.node, other).await.bytes();
+    let pinned = Remote::connect(&server.url, Some(expect)).await.unwrap();
+    assert_eq!(pinned.book(other).await.unwrap().size, 1);
+    let strange = Remote::connect(&server.url, Some([1; 32])).await.unwrap();
+    let found = strange.book(other).await;
+    assert!(matches!(found, Err(NodeError::Corrupt(_))), "{found:?}");
+}
