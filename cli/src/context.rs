@@ -182,7 +182,7 @@ impl Context {
             return Ok(Some(shared.clone()));
         }
         let Some(url) = &self.global.node else { return Ok(None) };
-        let remote = Remote::connect(url).await?;
+        let remote = Remote::connect(url, None).await?;
         Ok(Some(Connection { ledgers: Arc::new(remote), embedded: None }))
     }
 

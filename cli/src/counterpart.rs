@@ -75,7 +75,7 @@ fn here(node: Node) -> Connection {
 }
 
 async fn afar(url: &str) -> Done<Connection> {
-    Ok(Connection { ledgers: Arc::new(Remote::connect(url).await?), embedded: None })
+    Ok(Connection { ledgers: Arc::new(Remote::connect(url, None).await?), embedded: None })
 }
 
 /// The ledger with this id there, folded; `None` if it is not there.

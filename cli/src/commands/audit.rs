@@ -100,7 +100,7 @@ fn bar(shown: bool) -> ProgressBar {
 async fn audit_one(target: &str, expect: Vec<PublicKey>, shown: bool) -> Done<Found> {
     let bar = bar(shown);
     if target.starts_with("http://") || target.starts_with("https://") {
-        let remote = Remote::connect(target).await?;
+        let remote = Remote::connect(target, None).await?;
         let store = copy(&remote, &bar).await?;
         return judged(move || Ok(store), expect, bar).await;
     }
