@@ -6,7 +6,7 @@
 //! (`ledger::book::{split, explain}`).
 
 use crate::{
-    commands::payout,
+    commands::{log::Show, payout},
     context::{Context, Open},
     failure::{Done, Failure},
     money,
@@ -36,11 +36,11 @@ const LISTED: usize = 12;
 /// total, exactly; amounts are shown with four more decimals than the currency has.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  subak explain ana\n  subak explain ana --income 3\n  subak explain ana --income 3 --all --json"
+    after_help = "Examples:\n  subak explain ana\n  subak explain ana --income 3\n  subak explain ana --income 3 --all --json\n  subak explain 57"
 )]
 pub struct Explain {
-    /// Whose accruals
-    #[arg(value_name = "AGENT")]
+    /// Whose accruals; or the number of an entry, for what it did
+    #[arg(value_name = "AGENT|ENTRY")]
     agent: String,
     /// The chain of reasons of this income
     #[arg(long, value_name = "N")]
@@ -57,23 +57,17 @@ impl Explain {
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
         let open = cx.read().await?;
-        let agent = self.find(&open.book)?;
+        let handle = Handle::new(&self.agent)?;
+        if let Ok(entry) = self.agent.parse()
+            && !open.book.handles.contains_key(&handle)
+        {
+            return Show { entry, all: self.all }.run(cx).await;
+        }
+        let agent = open.book.find(&handle)?;
         match self.income {
             Some(number) => one_income(cx, &open, agent, number, self.all).await,
             None => total(cx, &open.book, agent, self.currency.as_deref()),
         }
-    }
-
-    fn find(&self, book: &State) -> Done<AgentId> {
-        let handle = Handle::new(&self.agent)?;
-        let number = self.agent.bytes().all(|b| b.is_ascii_digit());
-        if number && !book.handles.contains_key(&handle) {
-            return Err(Failure::usage(
-                format!("{} is an entry, not an agent", self.agent),
-                format!("see what it did: `subak show {}`", self.agent),
-            ));
-        }
-        Ok(book.find(&handle)?)
     }
 }
 

@@ -1,4 +1,7 @@
 //! `subak serve`: the node, on the network.
+//!
+//! Owns the process around the server: the log on standard error, the listener, the
+//! signals that end it. Leaves out the server (`subak_node::serve`).
 
 use crate::{
     context::Context,
@@ -8,24 +11,27 @@ use clap::Args;
 use serde_json::json;
 use std::{net::SocketAddr, sync::Arc};
 use subak_node::{
+    Ledgers as _,
     runtime::{Node, Options},
     serve,
 };
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
 
 /// Serve the ledgers of a file: gRPC, with reflection and health.
 ///
 /// Writing needs no account: a statement's signature is the permission. Ends in order
 /// on SIGINT and SIGTERM: what was acknowledged is durable. Logs go to standard error;
-/// RUST_LOG says how much.
+/// RUST_LOG says how much. TLS is for a proxy in front of it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  subak serve --db subak.db\n  subak serve --listen 0.0.0.0:7117 --new-ledgers"
 )]
 pub struct Serve {
-    /// Address and port
+    /// Address and port; port 0 takes any that is free
     #[arg(long, default_value = "127.0.0.1:7117", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Let strangers open ledgers here
+    /// Make the ledger file where there is none, and let anyone open ledgers in it
     #[arg(long)]
     new_ledgers: bool,
 }
