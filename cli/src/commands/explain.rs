@@ -493,15 +493,19 @@ fn chain(
     text
 }
 
-/// One line for each contribution; many of a kind and month become one.
+/// One line for each contribution; many of a kind and month become one line, and of a
+/// long list only the newest months are told one by one.
 fn work_lines(work: &[Counted], all: bool) -> String {
     let mut groups: BTreeMap<(Handle, u32), Vec<&Counted>> = BTreeMap::new();
     for w in work {
         groups.entry((w.kind.clone(), w.month)).or_default().push(w);
     }
+    let newest = groups.keys().map(|(_, month)| *month).max().unwrap_or(0);
+    let long = work.len() > 2 * LISTED;
     let mut text = String::new();
-    for ((kind, _), group) in groups {
-        if !all && group.len() > LISTED {
+    for ((kind, month), group) in groups {
+        let folded = group.len() > LISTED || (long && month + 2 < newest);
+        if !all && folded {
             text.push_str(&group_line(&kind, &group));
         } else {
             group.iter().for_each(|w| text.push_str(&work_line(w)));
@@ -518,11 +522,11 @@ fn group_line(kind: &Handle, group: &[&Counted]) -> String {
     let quantity: i128 = group.iter().map(|w| i128::from(w.quantity)).sum();
     let all: i128 = group.iter().map(|w| w.points).sum();
     format!(
-        "\n  {} {} of {}: {} units{} = {} points (--all lists them)",
-        group.len(),
-        kind,
+        "\n  {} {kind} x{}: {} unit{}{} = {} points (--all lists them)",
         &money::show_day(group[0].worked_on)[..7],
+        group.len(),
         points(quantity),
+        if quantity == 1_000 { "" } else { "s" },
         weighed(group[0].weight),
         points(all)
     )
@@ -633,7 +637,7 @@ mod tests {
         let many: Vec<Counted> = (0..13).map(one).collect();
         assert_eq!(
             work_lines(&many, false),
-            "\n  13 commit of 2026-11: 13 units = 26 points (--all lists them)"
+            "\n  2026-11 commit x13: 13 units = 26 points (--all lists them)"
         );
         assert_eq!(work_lines(&many, true).lines().filter(|l| l.contains("git:")).count(), 13);
         assert_eq!(work_lines(&many[..12], false).lines().filter(|l| l.contains("git:")).count(), 12);

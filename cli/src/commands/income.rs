@@ -292,10 +292,12 @@ fn table(cx: &Context, book: &State, incomes: &[&Row], now: u64) -> String {
     let m = |v: u64, c: Currency| if v == 0 { "-".into() } else { money::plain(v.into(), c) };
     let reversed = incomes.iter().any(|i| i.refunded > 0);
     let given_up = incomes.iter().any(|i| i.written_off > 0);
-    let mut heads = vec![">no.", "date", "payer", "", ">amount"];
+    let waiting = incomes.iter().any(|i| !when(book, i, now).is_empty());
+    let mut heads = vec![">no.", "|date", "payer", "", ">amount"];
     heads.extend(reversed.then_some(">reversed"));
-    heads.extend(given_up.then_some(">written off"));
-    heads.extend([">settled", ">open", "due"]);
+    heads.extend(given_up.then_some(">bad debt"));
+    heads.extend([">settled", ">open"]);
+    heads.extend(waiting.then_some("due"));
     let rows: Vec<Vec<String>> = incomes
         .iter()
         .map(|i| {
@@ -309,7 +311,8 @@ fn table(cx: &Context, book: &State, incomes: &[&Row], now: u64) -> String {
             ];
             row.extend(reversed.then(|| m(i.refunded, c)));
             row.extend(given_up.then(|| m(i.written_off, c)));
-            row.extend([m(i.settled, c), m(i.open(), c), when(book, i, now)]);
+            row.extend([m(i.settled, c), m(i.open(), c)]);
+            row.extend(waiting.then(|| when(book, i, now)));
             row
         })
         .collect();

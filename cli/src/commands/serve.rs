@@ -11,12 +11,9 @@ use clap::Args;
 use serde_json::json;
 use std::{net::SocketAddr, sync::Arc};
 use subak_node::{
-    Ledgers as _,
     runtime::{Node, Options},
     serve,
 };
-use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
 
 /// Serve the ledgers of a file: gRPC, with reflection and health.
 ///

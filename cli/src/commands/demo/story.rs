@@ -15,9 +15,9 @@ use subak_ledger::book::types::{AgentKind, DAY_MS, Handle};
 
 const COMMONS: &str = "sample-commons";
 const UPSTREAM: &str = "sample-upstream";
-const ONE: &str = "sample-phyle-one";
-const TWO: &str = "sample-phyle-two";
-const ASSOCIATION: &str = "sample-association";
+const ONE: &str = "sample-one";
+const TWO: &str = "sample-two";
+const ASSOCIATION: &str = "sample-assoc";
 const TRUST: &str = "sample-trust";
 /// The two stewards, who also maintain; the first keeps the cash.
 const ADA: &str = "sample-steward-a";
@@ -270,6 +270,7 @@ async fn look(stage: &Stage, run: String, people: &[String]) -> Done {
     stage.show(COMMONS, &["income", "list"]).await?;
     stage.show(COMMONS, &["balance", "--top", "12"]).await?;
     stage.show(COMMONS, &["payout", "list", &run]).await?;
+    stage.show(COMMONS, &["agreement", "list"]).await?;
     if let Some(person) = people.first() {
         stage.show(COMMONS, &["explain", person]).await?;
         let book = stage.book(COMMONS).await?;
