@@ -289,6 +289,9 @@ mod tests {
         assert!(long.lines().skip(1).all(|l| l.starts_with("    word")));
         assert_eq!(long.split_whitespace().count(), 40);
         let hash = "f".repeat(100);
-        assert_eq!(wrap(&format!("  to {hash} then"), 4), format!("  to\n    {hash}\n    then"));
+        assert_eq!(
+            wrap(&format!("  digest {hash} then"), 4),
+            format!("  digest\n    {hash}\n    then")
+        );
     }
 }
