@@ -154,9 +154,9 @@ impl Offer {
         }
         let stated = state_stage(cx, &open, &digest, Stage::Offered).await?;
         let short = describe::short(&digest);
-        let name = &other.info.name;
+        let (name, hint) = (&other.info.name, self.elsewhere.hint(cx));
         let text = format!(
-            "agreement {short} is offered to {name} (stated in entry {})\n  next, the commons: `subak agreement accept {short} --ledger {name}`",
+            "agreement {short} is offered to {name} (stated in entry {})\n  next, the commons: `subak agreement accept {short} --ledger {name}{hint}`",
             stated.entry
         );
         report(cx, &appended, &with(more, "stated", stated.entry), &text)
@@ -363,7 +363,7 @@ async fn accept(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
                 stated.entry,
                 why.message,
                 payer.info.name,
-                elsewhere.hint()
+                elsewhere.hint(cx)
             );
             report(cx, &appended, &more, &text)
         }

@@ -274,18 +274,22 @@ fn ledger_text(cx: &Context, audit: &Found, l: &LedgerReport) -> String {
         "internally consistent, operator not authenticated"
     };
     let verdict = verdict_of(&audit.findings, Some(l.id));
-    let trust = if verdict == Verdict::Sound { operator } else { "see below" };
     let book = l
         .stopped_book_at
-        .map_or_else(String::new, |n| format!("\n       book judged up to entry {n} only"));
+        .map_or_else(String::new, |n| format!("\n       the book is not judged from entry {n} on"));
+    // Who signs an unsound log does not matter.
+    let trust =
+        if verdict == Verdict::Fault { String::new() } else { format!("\n       {operator}") };
     format!(
-        "{}  {} {} entries{}, {trust}{}\n       root {}{book}",
+        "{}{:gap$}{}: {} entries{}{}\n       root {}{trust}{book}",
         painted(cx, verdict),
+        "",
         cx.out.strong(&l.name),
         l.size,
-        l.recorded_at.map_or_else(String::new, |t| format!(" to {}", money::show_date(t))),
+        l.recorded_at.map_or_else(String::new, |t| format!(" to {}", money::show_time(t))),
         if l.sandbox { ", SANDBOX" } else { "" },
         hex::encode(l.root),
+        gap = 7 - verdict.word().len(),
     )
 }
 

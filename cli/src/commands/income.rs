@@ -325,7 +325,7 @@ fn table(cx: &Context, book: &State, incomes: &[&Row], now: u64) -> String {
 
 fn when(book: &State, i: &Row, now: u64) -> String {
     match due_at(book, i) {
-        Some(due) if i.open() > 0 && due < now => format!("{} overdue", money::show_date(due)),
+        Some(due) if i.open() > 0 && due < now => format!("late {} d", (now - due) / DAY_MS),
         Some(due) if i.open() > 0 => money::show_date(due),
         _ => String::new(),
     }

@@ -493,7 +493,9 @@ async fn failed(cx: &Context, run: u64, agents: Vec<String>, why: &str) -> Done 
         cx,
         &appended,
         &more,
-        &format!("run {run}: {names} could not be paid ({reason}); it is free again"),
+        &format!(
+            "run {run}: {names} could not be paid ({reason}); what was reserved is free again"
+        ),
     )
 }
 

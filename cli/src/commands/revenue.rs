@@ -175,7 +175,7 @@ impl Record {
                 String::new()
             }
         );
-        answer(cx, &mut open, (&before, &appended, &due), &what, "falls due").await
+        answer(cx, &mut open, (&before, &appended, &due), &what, "falls due to").await
     }
 }
 
@@ -209,7 +209,7 @@ impl Reverse {
         .await?;
         let what =
             format!("taken back of {id} ({cause}): {}", money::show((net + tax).into(), currency));
-        answer(cx, &mut open, (&before, &appended, &due), &what, "is taken back").await
+        answer(cx, &mut open, (&before, &appended, &due), &what, "is taken back from").await
     }
 }
 
@@ -257,11 +257,11 @@ async fn answer(
         let (old, new) = (figures(before, before.agreement(&digest)?), figures(&open.book, a));
         let c = a.terms.currency;
         text.push_str(&format!(
-            "\n  {} {verb} ({} of {}, {}, number {})\n    open: {} before, {} now",
+            "\n  {} {verb} {}: {} of {}, number {}\n    open: {} before, {} now",
             money::show(d.amount.into(), c),
+            partner(a),
             money::show_share(a.terms.share),
             a.terms.base,
-            partner(a),
             d.number,
             money::plain(old.open, c),
             money::show(new.open, c)
@@ -273,7 +273,7 @@ async fn answer(
         }));
     }
     if due.is_empty() {
-        text.push_str("\n  nothing falls due: no active agreement matches");
+        text.push_str("\n  under no agreement: nothing falls due or comes back");
     }
     report(cx, appended, &json!({ "due": rows }), &text)
 }
