@@ -248,7 +248,10 @@ fn rounding(exact: Fixed, shown: i128, currency: Currency) -> String {
     let text = if rest == 0 {
         "exactly".to_owned()
     } else if rest > 0 {
-        format!("and {} that stays yours until it is a whole unit", money::show_fixed(rest, currency))
+        format!(
+            "and {} that stays yours until it is a whole unit",
+            money::show_fixed(rest, currency)
+        )
     } else {
         "less a trace under 2^-16 of a minor unit, which rounding forgives".to_owned()
     };
@@ -350,7 +353,11 @@ async fn book_at(open: &Open, entry: u64) -> Done<State> {
         let limit = PAGE.min(entry + 1 - state.size);
         let page = open.connection.ledgers.entries(open.info.id, state.size, limit).await?;
         if page.is_empty() {
-            return Err(Failure::world("short-answer", "entries are missing in the answer", "try again"));
+            return Err(Failure::world(
+                "short-answer",
+                "entries are missing in the answer",
+                "try again",
+            ));
         }
         for raw in page {
             let leaf = Leaf::from_bytes(&raw.leaf)?;
@@ -467,7 +474,10 @@ fn chain(
         money::show_fixed(r.part, currency)
     );
     if matches!(bucket.def.to, To::Agent(_)) {
-        text.push_str(&format!("\n  all of it is {handle}'s: {}", money::show_fixed(r.accrued, currency)));
+        text.push_str(&format!(
+            "\n  all of it is {handle}'s: {}",
+            money::show_fixed(r.accrued, currency)
+        ));
         return text;
     }
     text.push_str(&work_lines(work, all));
@@ -640,6 +650,9 @@ mod tests {
             "\n  2026-11 commit x13: 13 units = 26 points (--all lists them)"
         );
         assert_eq!(work_lines(&many, true).lines().filter(|l| l.contains("git:")).count(), 13);
-        assert_eq!(work_lines(&many[..12], false).lines().filter(|l| l.contains("git:")).count(), 12);
+        assert_eq!(
+            work_lines(&many[..12], false).lines().filter(|l| l.contains("git:")).count(),
+            12
+        );
     }
 }

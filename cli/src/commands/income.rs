@@ -122,7 +122,10 @@ async fn take(cx: &Context, wanted: Option<&str>, elsewhere: &Elsewhere) -> Done
     for digest in digests {
         let a = open.book.agreement(&digest)?.clone();
         if let (Some(entry), None) = (a.frozen, wanted) {
-            cx.out.note(&format!("agreement {} is frozen by entry {entry}", describe::short(&digest)));
+            cx.out.note(&format!(
+                "agreement {} is frozen by entry {entry}",
+                describe::short(&digest)
+            ));
             continue;
         }
         match counterpart::find(cx, &there, a.terms.payer).await? {
@@ -221,7 +224,8 @@ async fn record(
     let reference = event.bank.clone();
     let appended = cx.say(&open, vec![Kind::IncomeRecord(event)], texts).await?;
     cx.refresh(&mut open).await?;
-    let number = open.book.incomes.iter().rev().find(|i| i.place.entry == appended.entry).map(|i| i.number);
+    let number =
+        open.book.incomes.iter().rev().find(|i| i.place.entry == appended.entry).map(|i| i.number);
     let more = json!({ "income": number, "bank": reference });
     let text = format!(
         "income {}: {} from {payer}, settled ({reference})",

@@ -90,7 +90,7 @@ pub struct Reverse {
 impl Revenue {
     /// The schema of its JSON.
     pub fn schema(&self) -> &'static str {
-        if matches!(self, Self::List{..}) { "subak.revenue/1" } else { "subak.appended/1" }
+        if matches!(self, Self::List { .. }) { "subak.revenue/1" } else { "subak.appended/1" }
     }
 
     /// Runs it.
@@ -169,7 +169,11 @@ impl Record {
         let what = format!(
             "revenue {id}: {} net{}",
             money::show(net.into(), currency),
-            if tax > 0 { format!(", {} tax", money::plain(tax.into(), currency)) } else { String::new() }
+            if tax > 0 {
+                format!(", {} tax", money::plain(tax.into(), currency))
+            } else {
+                String::new()
+            }
         );
         answer(cx, &mut open, (&before, &appended, &due), &what, "falls due").await
     }
@@ -203,7 +207,8 @@ impl Reverse {
             (Kind::RevenueReverse(reverse), due)
         })
         .await?;
-        let what = format!("taken back of {id} ({cause}): {}", money::show((net + tax).into(), currency));
+        let what =
+            format!("taken back of {id} ({cause}): {}", money::show((net + tax).into(), currency));
         answer(cx, &mut open, (&before, &appended, &due), &what, "is taken back").await
     }
 }
@@ -276,7 +281,10 @@ async fn answer(
 async fn void(cx: &Context, text: &str) -> Done {
     let id = invoice(text)?;
     if id.line > 0 {
-        return Err(Failure::usage("a whole invoice number is void, never a line", "leave out the line"));
+        return Err(Failure::usage(
+            "a whole invoice number is void, never a line",
+            "leave out the line",
+        ));
     }
     let open = cx.write().await?;
     let event = v1::InvoiceVoid { series: id.series.to_string(), number: id.number };
@@ -328,15 +336,20 @@ async fn list(cx: &Context) -> Done {
         text.push_str(&format!("\nvoid: {}", names.join(", ")));
     }
     for (series, first, last) in &gaps {
-        let which =
-            if first == last { format!("{series}/{first}") } else { format!("{series}/{first} to {last}") };
+        let which = if first == last {
+            format!("{series}/{first}")
+        } else {
+            format!("{series}/{first} to {last}")
+        };
         text.push_str(&format!(
             "\n{}: {which} neither recorded nor void (`subak revenue void`)",
             cx.out.bad("gap")
         ));
     }
-    let gaps: Vec<Value> =
-        gaps.iter().map(|(s, a, b)| json!({ "series": s.as_str(), "first": a, "last": b })).collect();
+    let gaps: Vec<Value> = gaps
+        .iter()
+        .map(|(s, a, b)| json!({ "series": s.as_str(), "first": a, "last": b }))
+        .collect();
     let voids: Vec<Value> =
         book.voids.iter().map(|(s, n)| json!({ "series": s.as_str(), "number": n })).collect();
     cx.out.result(

@@ -37,7 +37,10 @@ impl Serve {
     /// Runs it, until a signal ends it.
     pub async fn run(self, cx: &Context) -> Done {
         if cx.global.node.is_some() {
-            return Err(Failure::usage("a node serves a ledger file", "name it with --db, leave --node out"));
+            return Err(Failure::usage(
+                "a node serves a ledger file",
+                "name it with --db, leave --node out",
+            ));
         }
         let filter = tracing_subscriber::EnvFilter::try_from_default_env()
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
@@ -50,9 +53,15 @@ impl Serve {
         };
         let node = Arc::new(Node::open(cx.db(), options).await?);
         let listener = tokio::net::TcpListener::bind(self.listen).await.map_err(|e| {
-            Failure::world("listen", format!("{}: {e}", self.listen), "choose another address with --listen")
+            Failure::world(
+                "listen",
+                format!("{}: {e}", self.listen),
+                "choose another address with --listen",
+            )
         })?;
-        let address = listener.local_addr().map_err(|e| Failure::world("listen", e.to_string(), "try again"))?;
+        let address = listener
+            .local_addr()
+            .map_err(|e| Failure::world("listen", e.to_string(), "try again"))?;
         let text = format!("serving {} on http://{address}", cx.db().display());
         cx.out.result("subak.serve/1", &json!({ "url": format!("http://{address}") }), &text)?;
         serve::serve(node, listener, ended())
