@@ -59,12 +59,17 @@ impl Elsewhere {
         }
     }
 
-    /// The options again, for a command that somebody is told to run.
-    pub fn hint(&self) -> String {
-        match (&self.other_db, &self.other_node) {
+    /// Where the other side finds its ledger and this one, for a command that it is told
+    /// to run; nothing where both are on one connection.
+    pub fn hint(&self, cx: &Context) -> String {
+        let theirs = match (&self.other_db, &self.other_node) {
             (Some(db), _) => format!(" --db {}", db.display()),
             (None, Some(url)) => format!(" --node {url}"),
-            (None, None) => String::new(),
+            (None, None) => return String::new(),
+        };
+        match &cx.global.node {
+            Some(url) => format!("{theirs} --other-node {url}"),
+            None => format!("{theirs} --other-db {}", cx.db().display()),
         }
     }
 }

@@ -23,8 +23,8 @@ pub fn statement(s: &Statement) -> String {
     );
     for bytes in s.events().iter().take(SHOWN) {
         let line = Event::decode(bytes).map_or_else(|r| format!("unreadable: {r}"), |e| event(&e));
-        text.push_str("\n  ");
-        text.push_str(&line);
+        text.push('\n');
+        text.push_str(&wrap(&format!("  {line}"), 4));
     }
     if s.events().len() > SHOWN {
         text.push_str(&format!("\n  and {} more", s.events().len() - SHOWN));
@@ -103,6 +103,33 @@ pub fn opens(ledger: &LedgerId, d: &Disclosure) -> bool {
     of(ledger) || of(&LedgerId::ZERO) // in a genesis the id is not known yet
 }
 
+/// Text in lines of at most 80 columns where it has spaces, those after the first
+/// indented by `indent`.
+pub fn wrap(text: &str, indent: usize) -> String {
+    const WIDTH: usize = 80;
+    let mut out = String::new();
+    let mut column = 0;
+    for (n, word) in text.split(' ').enumerate() {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > WIDTH {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if n > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
+/// `1 commit`, `2 commits`.
+pub fn count(n: u64, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
 /// The first 8 hex digits of a hash.
 pub fn short(hash: &Hash) -> String {
     hex::encode(&hash[..4])
@@ -167,7 +194,7 @@ pub fn event(e: &Event) -> String {
             let quantities = if quantities.is_empty() {
                 String::new()
             } else {
-                format!(" as {}", parts(quantities))
+                format!(", with {}", parts(quantities))
             };
             format!("{name}: {} as {remuneration}{quantities}", spans.join(", "))
         }
@@ -247,5 +274,24 @@ pub fn event(e: &Event) -> String {
                 s.bank
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_wrapped_between_words() {
+        assert_eq!(wrap("  short", 4), "  short");
+        let long = wrap(&format!("  {}", ["word"; 40].join(" ")), 4);
+        assert!(long.lines().all(|l| l.chars().count() <= 80));
+        assert!(long.lines().skip(1).all(|l| l.starts_with("    word")));
+        assert_eq!(long.split_whitespace().count(), 40);
+        let hash = "f".repeat(100);
+        assert_eq!(
+            wrap(&format!("  digest {hash} then"), 4),
+            format!("  digest\n    {hash}\n    then")
+        );
     }
 }

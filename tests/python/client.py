@@ -282,7 +282,7 @@ def main():
 
         balances = book.Balances(SERVICE.BalancesRequest(ledger=copy.ledger), timeout=PATIENCE)
         require(balances.size > appended.entry, "the book is behind the log")
-        print(f"balances   after {balances.size} entries: {len(balances.balance)} agents have accrued something")
+        print(f"balances   after {balances.size} entries, of {len(balances.balance)} who have accrued something")
         for b in balances.balance:
             print(f"           {b.agent}: accrued {b.accrued}, available {b.available} (minor units of {b.currency})")
 

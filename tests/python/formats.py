@@ -20,10 +20,7 @@ import tempfile
 import grpc_tools
 from blake3 import blake3
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from grpc_tools import protoc
 
 PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
@@ -98,8 +95,8 @@ def verify_signature(public, message, signature, what):
     """Ed25519 as OpenSSL verifies it.
 
     A node and the audit are stricter: they also refuse keys and R of small order and keys
-    with a torsion component. A client that takes money's word for it should use a strict
-    verifier too; what an honest program signs passes both.
+    with a torsion component. What an honest program signs passes both;
+    to judge a stranger's ledger, use the audit.
     """
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)

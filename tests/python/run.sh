@@ -39,19 +39,33 @@ export SUBAK_HOME=$folder/home
 db=$folder/subak.db
 
 "$subak" --db "$db" key new ana
-"$subak" --db "$db" commons open our-commons --steward ana --sandbox
+"$subak" --db "$db" commons open our-commons --steward ana --phyle our-phyle --sandbox
 operator=$("$subak" --db "$db" --json commons show | "$python" -c 'import json, sys; print(json.load(sys.stdin)["data"]["operator_key"])')
 
-port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-"$subak" --db "$db" serve --listen "127.0.0.1:$port" 2>"$folder/node.log" &
+# The port is the system's choice; the node prints its URL once it listens.
+"$subak" --db "$db" --json serve --listen 127.0.0.1:0 >"$folder/serve.json" 2>"$folder/node.log" &
 node=$!
-
-# Twice: newcomers do not get in one another's way.
-for _ in 1 2; do
-    "$python" tests/python/client.py --node "http://127.0.0.1:$port" --ledger our-commons --operator "$operator"
+for _ in $(seq 300); do
+    [ -s "$folder/serve.json" ] && break
+    kill -0 "$node" 2>/dev/null || break
+    sleep 0.1
 done
+url=$("$python" -c 'import json, sys; print(json.load(sys.stdin)["data"]["url"])' <"$folder/serve.json")
 
-"$python" tests/python/liar.py --node "http://127.0.0.1:$port" --ledger our-commons
+claim() {
+    "$python" tests/python/client.py --node "$url" --ledger our-commons --operator "$operator" | tee "$folder/client.txt"
+}
+
+claim
+# What the newcomer has claimed is validated, money comes, and it is theirs.
+newcomer=$(sed -n 's/^recorded .* by \(py-[0-9a-f]*\),.*/\1/p' "$folder/client.txt")
+"$subak" --node "$url" --as ana agent admit "$newcomer"
+"$subak" --node "$url" --as ana validate --all-pending --remuneration unpaid
+"$subak" --node "$url" --as ana income record --payer our-phyle --amount "1000.00 EUR" --bank TRANSFER-1
+claim
+grep -q "^ *$newcomer: accrued 100000, " "$folder/client.txt" || { echo "the claim has not earned the income" >&2; exit 1; }
+
+"$python" tests/python/liar.py --node "$url" --ledger our-commons
 
 kill -TERM "$node"
 wait "$node" || { echo "the node ended with status $?" >&2; exit 1; }

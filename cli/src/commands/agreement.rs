@@ -115,7 +115,7 @@ pub struct Offer {
 impl AgreementCommand {
     /// The schema of its JSON.
     pub fn schema(&self) -> &'static str {
-        if matches!(self, Self::List{..}) { "subak.agreement/1" } else { "subak.appended/1" }
+        if matches!(self, Self::List { .. }) { "subak.agreement/1" } else { "subak.appended/1" }
     }
 
     /// Runs it.
@@ -154,9 +154,9 @@ impl Offer {
         }
         let stated = state_stage(cx, &open, &digest, Stage::Offered).await?;
         let short = describe::short(&digest);
-        let name = &other.info.name;
+        let (name, hint) = (&other.info.name, self.elsewhere.hint(cx));
         let text = format!(
-            "agreement {short} is offered to {name} (stated in entry {})\n  next, the commons: `subak agreement accept {short} --ledger {name}`",
+            "agreement {short} is offered to {name} (stated in entry {})\n  next, the commons: `subak agreement accept {short} --ledger {name}{hint}`",
             stated.entry
         );
         report(cx, &appended, &with(more, "stated", stated.entry), &text)
@@ -265,10 +265,16 @@ async fn state(cx: &Context, wanted: &str) -> Done {
     let short = describe::short(&digest);
     let next = match stage {
         Stage::Offered => {
-            format!("next, the commons: `subak agreement accept {short} --ledger {}`", agreement.terms.commons_handle)
+            format!(
+                "next, the commons: `subak agreement accept {short} --ledger {}`",
+                agreement.terms.commons_handle
+            )
         }
         Stage::Accepted => {
-            format!("next, the payer: `subak agreement activate {short} --ledger {}`", agreement.terms.payer_handle)
+            format!(
+                "next, the payer: `subak agreement activate {short} --ledger {}`",
+                agreement.terms.payer_handle
+            )
         }
     };
     let more = json!({ "agreement": hex::encode(digest), "stage": stage.word() });
@@ -277,17 +283,21 @@ async fn state(cx: &Context, wanted: &str) -> Done {
 
 /// What somebody agrees to, in sentences.
 fn sentences(t: &subak_ledger::book::event::Terms) -> String {
-    let on = t.product.as_ref().map_or_else(
-        || "all revenue".to_owned(),
-        |p| format!("revenue tagged {p}"),
-    );
+    let on = t
+        .product
+        .as_ref()
+        .map_or_else(|| "all revenue".to_owned(), |p| format!("revenue tagged {p}"));
     let what = match t.base {
         Base::Payout => "whatever is paid out".to_owned(),
         base => format!("{} of {on}, {base}", money::show_share(t.share)),
     };
     format!(
         "agreement {}\n  {} pays {} {what}, in {}\n  to be paid within {} days; ends {} days after notice",
-        describe::short(&t.digest), t.payer_handle, t.commons_handle, t.currency, t.due_days,
+        describe::short(&t.digest),
+        t.payer_handle,
+        t.commons_handle,
+        t.currency,
+        t.due_days,
         t.notice_days
     )
 }
@@ -310,7 +320,10 @@ async fn accept(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
     let terms = counterpart::offered_terms(&payer, &digest).await?.ok_or_else(|| {
         Failure::refused(
             "corrupt",
-            format!("ledger {} has the agreement, but not the entry that offers it", payer.info.name),
+            format!(
+                "ledger {} has the agreement, but not the entry that offers it",
+                payer.info.name
+            ),
             "run `subak audit` on it",
         )
     })?;
@@ -347,7 +360,10 @@ async fn accept(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
         Err(why) => {
             let text = format!(
                 "agreement {short} is accepted (stated in entry {})\n  not active yet: {}\n  next, the payer: `subak agreement activate {short} --ledger {}{}`",
-                stated.entry, why.message, payer.info.name, elsewhere.hint()
+                stated.entry,
+                why.message,
+                payer.info.name,
+                elsewhere.hint(cx)
             );
             report(cx, &appended, &more, &text)
         }
@@ -442,8 +458,14 @@ async fn activate(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
         let verb = if accepted { "state" } else { "accept" };
         Failure::refused(
             "agreement-stage-wrong",
-            format!("ledger {} does not state that it has accepted agreement {short}", commons.info.name),
-            format!("let the commons run `subak agreement {verb} {short} --ledger {}`", commons.info.name),
+            format!(
+                "ledger {} does not state that it has accepted agreement {short}",
+                commons.info.name
+            ),
+            format!(
+                "let the commons run `subak agreement {verb} {short} --ledger {}`",
+                commons.info.name
+            ),
         )
     })?;
     let proof = counterpart::prove(&commons, stated).await?;
@@ -451,7 +473,8 @@ async fn activate(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
     let appended =
         counterpart::say_as_anyone(cx, &open, vec![Kind::AgreementActive(event)]).await?;
     let more = json!({ "agreement": hex::encode(digest) });
-    let text = format!("agreement {short} is active: shares fall due on what is recorded from now on");
+    let text =
+        format!("agreement {short} is active: shares fall due on what is recorded from now on");
     report(cx, &appended, &more, &text)
 }
 
@@ -464,13 +487,16 @@ async fn end(cx: &Context, wanted: &str) -> Done {
     let short = describe::short(&digest);
     let ends_at = open.book.agreement(&digest)?.ends_at;
     let text = match ends_at {
-        Some(at) => format!("agreement {short} ends on {}; what is due stays due", money::show_date(at)),
+        Some(at) => {
+            format!("agreement {short} ends on {}; what is due stays due", money::show_date(at))
+        }
         None => format!(
             "the end of agreement {short} is proposed; it waits for {}",
             approvals(&open.book, appended.entry)
         ),
     };
-    let more = json!({ "agreement": hex::encode(digest), "ends_at": ends_at.map(money::show_time) });
+    let more =
+        json!({ "agreement": hex::encode(digest), "ends_at": ends_at.map(money::show_time) });
     report(cx, &appended, &more, &text)
 }
 
@@ -490,11 +516,18 @@ pub struct Figures {
 
 /// Sums an agreement's items.
 pub fn figures(book: &State, a: &Agreement) -> Figures {
-    let due: i128 = a.dues.items.values().map(|i| i128::from(i.due) - i128::from(i.due_reversed)).sum();
+    let due: i128 =
+        a.dues.items.values().map(|i| i128::from(i.due) - i128::from(i.due_reversed)).sum();
     let settled = i128::try_from(a.settled).expect("cash is limited by MAX_MONEY");
     let off = a.written_off.iter().filter_map(|n| book.income(*n).ok());
     let written_off = off.map(|i| i128::from(i.written_off)).sum();
-    Figures { due, settled, written_off, open: due - settled - written_off, credit: a.credit().into() }
+    Figures {
+        due,
+        settled,
+        written_off,
+        open: due - settled - written_off,
+        credit: a.credit().into(),
+    }
 }
 
 async fn list(cx: &Context) -> Done {

@@ -57,10 +57,11 @@ impl Approve {
         let events = proposed_events(&open.book, self.entry, &statement)?;
         let by = &statement.header().author;
         let digest = statement.body_digest();
-        cx.out.note(&format!("entry {}, by {by}, digest {}:", self.entry, hex::encode(digest)));
+        cx.out.note(&format!("entry {}, by {by}:", self.entry));
         for event in &events {
-            cx.out.note(&format!("  {}", describe::event(event)));
+            cx.out.note(&describe::wrap(&format!("  {}", describe::event(event)), 4));
         }
+        cx.out.note(&format!("  digest {}", hex::encode(digest)));
         let event = Kind::Approve(v1::Approve { entry: self.entry, digest: digest.to_vec() });
         let appended = cx.say(&open, vec![event], Texts::default()).await?;
         let book = open.connection.ledgers.book(open.info.id).await?;
@@ -120,7 +121,9 @@ impl Proposals {
             let head = cx.out.strong(&format!("entry {entry}"));
             let until = money::show_time(p.expires_at);
             lines.push(format!("{head}  by {}, until {until}", book.agent(p.by).handle));
-            lines.extend(p.events.iter().map(|e| format!("  {}", describe::event(e))));
+            lines.extend(
+                p.events.iter().map(|e| describe::wrap(&format!("  {}", describe::event(e)), 4)),
+            );
             lines.push(standing(book, *entry, &approved));
             lines.push(format!("  next: `subak approve {entry}`"));
         }

@@ -19,9 +19,7 @@ use std::{
 use subak_ledger::{
     audit::{self, Audit as Found, Finding, LedgerReport, Options, Severity, Verdict},
     log::{
-        Frontier, LEAF_LEN, LedgerId, PublicKey,
-        checkpoint::parse_verifier_key,
-        entry::chain_hash,
+        Frontier, LEAF_LEN, LedgerId, PublicKey, checkpoint::parse_verifier_key, entry::chain_hash,
         tree::leaf_hash,
     },
     store::{Batch, Head, MemoryStore, NewEntry, Node, Reader, SqliteReader, Store as _},
@@ -164,7 +162,8 @@ async fn copy_ledger(
         let mut entries = Vec::new();
         let mut nodes: Vec<Node> = Vec::new();
         for raw in page {
-            let chain = raw.leaf.as_slice().try_into().map_or([0; 32], |l: &[u8; LEAF_LEN]| chain_hash(l));
+            let chain =
+                raw.leaf.as_slice().try_into().map_or([0; 32], |l: &[u8; LEAF_LEN]| chain_hash(l));
             let completed = tree.push(leaf_hash(&raw.leaf)).into_iter();
             nodes.extend(completed.filter_map(|(l, i, h)| Some((u8::try_from(l).ok()?, i, h))));
             entries.push(NewEntry { leaf: raw.leaf, envelope: raw.envelope, chain });
@@ -184,11 +183,8 @@ async fn copy_ledger(
         ));
     }
     let disclosures = node.disclosures(info.id).await?;
-    let batch = Batch {
-        checkpoint: Some(&checkpoint),
-        disclosures: &disclosures,
-        ..nothing(info, head)
-    };
+    let batch =
+        Batch { checkpoint: Some(&checkpoint), disclosures: &disclosures, ..nothing(info, head) };
     Ok(store.append(&[batch])?)
 }
 
@@ -278,16 +274,22 @@ fn ledger_text(cx: &Context, audit: &Found, l: &LedgerReport) -> String {
         "internally consistent, operator not authenticated"
     };
     let verdict = verdict_of(&audit.findings, Some(l.id));
-    let trust = if verdict == Verdict::Sound { operator } else { "see below" };
-    let book = l.stopped_book_at.map_or_else(String::new, |n| format!("\n       book judged up to entry {n} only"));
+    let book = l
+        .stopped_book_at
+        .map_or_else(String::new, |n| format!("\n       the book is not judged from entry {n} on"));
+    // Who signs an unsound log does not matter.
+    let trust =
+        if verdict == Verdict::Fault { String::new() } else { format!("\n       {operator}") };
     format!(
-        "{}  {} {} entries{}, {trust}{}\n       root {}{book}",
+        "{}{:gap$}{}: {} entries{}{}\n       root {}{trust}{book}",
         painted(cx, verdict),
+        "",
         cx.out.strong(&l.name),
         l.size,
-        l.recorded_at.map_or_else(String::new, |t| format!(" to {}", money::show_date(t))),
+        l.recorded_at.map_or_else(String::new, |t| format!(" to {}", money::show_time(t))),
         if l.sandbox { ", SANDBOX" } else { "" },
         hex::encode(l.root),
+        gap = 7 - verdict.word().len(),
     )
 }
 
@@ -295,7 +297,13 @@ fn ledger_text(cx: &Context, audit: &Found, l: &LedgerReport) -> String {
 fn finding_text(cx: &Context, audit: &Found, f: &Finding) -> String {
     let name = f.ledger.map_or_else(
         || "the file".to_owned(),
-        |id| audit.ledgers.iter().find(|l| l.id == id).map_or_else(|| id.to_string(), |l| l.name.clone()),
+        |id| {
+            audit
+                .ledgers
+                .iter()
+                .find(|l| l.id == id)
+                .map_or_else(|| id.to_string(), |l| l.name.clone())
+        },
     );
     let word = match f.severity {
         Severity::Warning => f.severity.word().to_owned(),

@@ -48,11 +48,8 @@ impl Backup {
         })??;
         let lines: Vec<String> =
             rows.iter().map(|(name, _, size)| format!("\n  {name}: {size} entries")).collect();
-        let text = format!(
-            "copied to {}{}\n  check it: `subak audit {0}`",
-            to.display(),
-            lines.concat()
-        );
+        let text =
+            format!("copied to {}{}\n  check it: `subak audit {0}`", to.display(), lines.concat());
         let ledgers: Vec<_> = rows
             .iter()
             .map(|(name, id, size)| json!({ "name": name, "id": id, "size": size }))

@@ -130,7 +130,9 @@ fn of_agent(book: &State, agent: AgentId) -> Vec<Ref> {
 
 fn row(book: &State, place: Ref) -> Vec<String> {
     let c = &book.contributions[&place];
-    let quantity: i128 = c.parts.iter().map(|p| i128::from(p.reading.quantity)).sum();
+    let holds =
+        |p: &state::WorkPart| p.standing.as_ref().map_or(p.reading.quantity, |s| s.quantity);
+    let quantity: i128 = c.parts.iter().map(|p| i128::from(holds(p))).sum();
     let first = &book.agent(c.parts[0].agent).handle;
     let who = match c.parts.len() {
         1 => first.to_string(),

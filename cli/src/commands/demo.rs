@@ -70,10 +70,10 @@ impl Demo {
         let now = money::now();
         let (history, origin) = self.history(cx, now)?;
         std::fs::create_dir_all(&self.dir).map_err(|e| Failure::file(&self.dir, &e))?;
-        let global = Global { db: Some(db.clone()), home: Some(self.dir.clone()), ..Global::default() };
+        let global =
+            Global { db: Some(db.clone()), home: Some(self.dir.clone()), ..Global::default() };
         let connection = Context::new(global)?.writer(true).await?;
-        let stage =
-            Stage { db, home: self.dir.clone(), connection, out: Output::new(false) };
+        let stage = Stage { db, home: self.dir.clone(), connection, out: Output::new(false) };
         story::play(&stage, &history, &origin, now).await
     }
 
@@ -103,13 +103,18 @@ impl Demo {
 
 #[cfg(feature = "git")]
 fn read_repository(repo: &Path, today: u32) -> Done<History> {
-    import::read(repo, &import::Options::new(today), &|_| ())
-        .map_err(|e| Failure::refused("history", e.to_string(), "name a git repository with --repo"))
+    import::read(repo, &import::Options::new(today), &|_| ()).map_err(|e| {
+        Failure::refused("history", e.to_string(), "name a git repository with --repo")
+    })
 }
 
 #[cfg(not(feature = "git"))]
 fn read_repository(_: &Path, _: u32) -> Done<History> {
-    Err(Failure::refused("no-git", "built without the feature git", "build with it to read repositories"))
+    Err(Failure::refused(
+        "no-git",
+        "built without the feature git",
+        "build with it to read repositories",
+    ))
 }
 
 fn shown(path: &Path) -> String {
@@ -145,7 +150,10 @@ impl Stage {
         let db = self.db.display().to_string();
         let named = if ledger.is_empty() { String::new() } else { format!(" --ledger {ledger}") };
         let where_ = if line[0] == "audit" { String::new() } else { format!(" --db {db}{named}") };
-        self.out.line(&format!("\n{}", self.out.strong(&format!("$ subak {}{where_}", line.join(" ")))))?;
+        self.out.line(&format!(
+            "\n{}",
+            self.out.strong(&format!("$ subak {}{where_}", line.join(" ")))
+        ))?;
         let global = Global {
             db: Some(self.db.clone()),
             ledger: Some(ledger.into()).filter(|l: &String| !l.is_empty()),
@@ -172,5 +180,7 @@ impl Stage {
 
 fn parse(line: &[&str]) -> Done<super::Command> {
     let words = std::iter::once("subak").chain(line.iter().copied());
-    crate::parse(words).map_err(|e| Failure::refused("demo", e.to_string(), "this is a bug of the demo: report it"))
+    crate::parse(words).map_err(|e| {
+        Failure::refused("demo", e.to_string(), "this is a bug of the demo: report it")
+    })
 }

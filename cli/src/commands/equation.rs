@@ -2,7 +2,7 @@
 
 use super::approve::proposed;
 use crate::{
-    context::Context,
+    context::{Context, Open},
     failure::{Done, Failure},
     money,
 };
@@ -13,11 +13,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use subak_ledger::book::{
-    equation::Equation as Checked,
-    equation_toml,
-    templates::{Institutions, NAMES, template},
-    types::{Currency, Handle},
+use subak_ledger::{
+    book::{
+        equation::Equation as Checked,
+        equation_toml,
+        templates::{Institutions, NAMES, template},
+        types::{Currency, Handle},
+    },
+    reject::{Code, Reject, require},
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -166,7 +169,7 @@ impl Worked {
                 vec![l.agent.clone(), m(l.stated), m(l.computed), mark.into()]
             })
             .collect();
-        let table = cx.out.table(&["  agent", ">stated", ">computed", ""], &rows);
+        let table = cx.out.table(&["agent", ">stated", ">computed", ""], &rows);
         let table: Vec<String> = table.lines().map(|l| format!("  {l}")).collect();
         let income = money::show(self.income.into(), self.currency);
         format!("example {number}: income {income}\n{}", table.join("\n"))
@@ -220,7 +223,14 @@ async fn propose(cx: &Context, file: &Path) -> Done {
     let wire = read(file)?;
     let equation = Checked::from_wire(wire.clone())?;
     let open = cx.write().await?;
-    let notice = open.book.equations.last().map_or(0, |(_, e)| e.notice_days);
+    let Some((_, last)) = open.book.equations.last() else {
+        return Err(no_equation(&open));
+    };
+    // Refused now, not when the last steward approves.
+    require(equation.version == last.version + 1, Code::EquationVersion, || {
+        format!("expected version {}, found {}", last.version + 1, equation.version)
+    })?;
+    let notice = last.notice_days;
     let event = Kind::EquationAdopt(v1::EquationAdopt { equation: Some(wire) });
     let title = format!("{} version {}", equation.name, equation.version);
     let done = match notice {
@@ -237,14 +247,7 @@ async fn show(cx: &Context, version: Option<u32>) -> Done {
     let open = cx.read().await?;
     let book = &open.book;
     let Some(current) = book.equation.as_ref() else {
-        return Err(Failure::refused(
-            "wrong-ledger-kind",
-            format!(
-                "{} keeps no value equation: it is the ledger of a {}",
-                open.info.name, open.info.kind
-            ),
-            "name the ledger of a commons with --ledger",
-        ));
+        return Err(no_equation(&open));
     };
     let wanted = version.unwrap_or(current.version);
     let found = book.equations.iter().find(|(_, e)| e.version == wanted);
@@ -272,4 +275,9 @@ async fn show(cx: &Context, version: Option<u32>) -> Done {
     });
     let text = format!("# {} version {wanted}, {when}\n{toml}", equation.name);
     cx.out.result("subak.equation/1", &data, &text)
+}
+
+fn no_equation(open: &Open) -> Failure {
+    let detail = format!("{} is the ledger of a {}", open.info.name, open.info.kind);
+    Reject::new(Code::WrongLedgerKind, detail).into()
 }

@@ -56,13 +56,17 @@ pub struct Explain {
 impl Explain {
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
-        let open = cx.read().await?;
+        let connection = cx.reader().await?;
+        let info = cx.choose(&connection, cx.global.ledger.as_deref()).await?;
         let handle = Handle::new(&self.agent)?;
-        if let Ok(entry) = self.agent.parse()
-            && !open.book.handles.contains_key(&handle)
-        {
-            return Show { entry, all: self.all }.run(cx).await;
+        if let Ok(entry) = self.agent.parse() {
+            // A handle may consist of digits too, and then it is meant.
+            let book = connection.ledgers.book(info.id).await?;
+            if !book.handles.contains_key(&handle) {
+                return Show { entry, all: self.all }.run(cx).await;
+            }
         }
+        let open = cx.open_ledger(connection, info).await?;
         let agent = open.book.find(&handle)?;
         match self.income {
             Some(number) => one_income(cx, &open, agent, number, self.all).await,
@@ -174,26 +178,38 @@ struct Cells {
 
 fn cells(book: &State, r: &Reason, currency: Currency) -> Cells {
     let income = book.income(r.income).expect("a reason names an income of this book");
+    let (bucket, _) = place(book, income, r);
+    // The one agent of a bucket has one point of one.
+    let shown = |p| if is_one_agents(bucket) { "1".to_owned() } else { points(p) };
     Cells {
         number: r.income.to_string(),
-        income: money::plain(income.amount.into(), currency),
+        income: money::plain(standing(income).into(), currency),
         share: format!("{} {}", money::show_share(r.share), r.bucket),
-        yours: points(r.points),
-        all: points(r.all_points),
+        yours: shown(r.points),
+        all: shown(r.all_points),
         accrued: money::show_fixed(r.accrued, currency),
         more: remarks(income, r, currency),
     }
 }
 
-/// What makes a line differ from the plain product.
+fn is_one_agents(bucket: &Bucket) -> bool {
+    matches!(bucket.def.to, To::Agent(_))
+}
+
+/// What is left of an income after all that was taken back or given up.
+fn standing(income: &Income) -> u64 {
+    income.amount - income.refunded - income.written_off
+}
+
+/// What stands behind a line's figures.
 fn remarks(income: &Income, r: &Reason, currency: Currency) -> Vec<String> {
     let m = |v: u64| money::plain(v.into(), currency);
     let mut more = Vec::new();
     if income.refunded > 0 {
-        more.push(format!("{} of the income was taken back", m(income.refunded)));
+        more.push(format!("of {}, {} was taken back", m(income.amount), m(income.refunded)));
     }
     if income.written_off > 0 {
-        more.push(format!("{} of it was written off", m(income.written_off)));
+        more.push(format!("of {}, {} was written off", m(income.amount), m(income.written_off)));
     }
     if income.open() > 0 {
         let payable = money::show_fixed(r.payable, currency);
@@ -234,7 +250,7 @@ fn face_text(book: &State, face: &Face, person: AgentId, currency: Currency) -> 
     }
     let rows: Vec<Cells> = face.reasons.iter().map(|r| cells(book, r, currency)).collect();
     format!(
-        "{whose}income x share of the bucket x points / all points = accrued{}\n  sum of {} line{}: {}",
+        "{whose}income x share of the bucket x points / all points (by age) = accrued{}\n  sum of {} line{}: {}",
         lines(&rows),
         rows.len(),
         if rows.len() == 1 { "" } else { "s" },
@@ -248,7 +264,10 @@ fn rounding(exact: Fixed, shown: i128, currency: Currency) -> String {
     let text = if rest == 0 {
         "exactly".to_owned()
     } else if rest > 0 {
-        format!("and {} that stays yours until it is a whole unit", money::show_fixed(rest, currency))
+        format!(
+            "and {} that stays yours until it is a whole unit",
+            money::show_fixed(rest, currency)
+        )
     } else {
         "less a trace under 2^-16 of a minor unit, which rounding forgives".to_owned()
     };
@@ -350,7 +369,11 @@ async fn book_at(open: &Open, entry: u64) -> Done<State> {
         let limit = PAGE.min(entry + 1 - state.size);
         let page = open.connection.ledgers.entries(open.info.id, state.size, limit).await?;
         if page.is_empty() {
-            return Err(Failure::world("short-answer", "entries are missing in the answer", "try again"));
+            return Err(Failure::world(
+                "short-answer",
+                "entries are missing in the answer",
+                "try again",
+            ));
         }
         for raw in page {
             let leaf = Leaf::from_bytes(&raw.leaf)?;
@@ -387,7 +410,7 @@ async fn one_income(cx: &Context, open: &Open, agent: AgentId, number: u64, all:
             let at = if r.was_held { book.as_ref() } else { &then };
             let (bucket, point) = place(book, &income, r);
             let work = counted(at, bucket, point, face);
-            text.push_str(&chain(book, face, r, bucket, &work, currency, all));
+            text.push_str(&chain(book, face, r, (&income, bucket), &work, all));
             data.push(chain_data(book, face, r, &work, currency));
             exact += r.accrued;
         }
@@ -454,20 +477,27 @@ fn chain(
     book: &State,
     agent: AgentId,
     r: &Reason,
-    bucket: &Bucket,
+    (income, bucket): (&Income, &Bucket),
     work: &[Counted],
-    currency: Currency,
     all: bool,
 ) -> String {
-    let handle = &book.agent(agent).handle;
-    let mut text = format!(
-        "\n\nbucket {} has {} of it: {}",
-        r.bucket,
-        money::show_share(r.share),
-        money::show_fixed(r.part, currency)
-    );
-    if matches!(bucket.def.to, To::Agent(_)) {
-        text.push_str(&format!("\n  all of it is {handle}'s: {}", money::show_fixed(r.accrued, currency)));
+    let (handle, currency) = (&book.agent(agent).handle, income.currency);
+    let spec = income.equation.buckets.iter().position(|b| b.name == r.bucket);
+    let back = spec.and_then(|n| income.shares.get(n)).map_or(0, |s| s.reversed);
+    let part = money::show_fixed(r.part - back, currency);
+    let mut text =
+        format!("\n\nbucket {} has {} of it: {part}", r.bucket, money::show_share(r.share));
+    if back > 0 {
+        text.push_str(&format!(
+            " (of {}, the rest was taken back)",
+            money::show_fixed(r.part, currency)
+        ));
+    }
+    if is_one_agents(bucket) {
+        text.push_str(&format!(
+            "\n  all of it is {handle}'s: {}",
+            money::show_fixed(r.accrued, currency)
+        ));
         return text;
     }
     text.push_str(&work_lines(work, all));
@@ -479,10 +509,9 @@ fn chain(
         ));
     }
     text.push_str(&format!(
-        "\n  {handle}'s points {} of {}: {} x {} / {} = {}",
+        "\n  {handle} has {} of {} points: {part} x {} / {} = {}",
         points(r.points),
         points(r.all_points),
-        money::show_fixed(r.part, currency),
         points(r.points),
         points(r.all_points),
         money::show_fixed(r.accrued, currency)
@@ -517,8 +546,11 @@ fn weighed(weight: u32) -> String {
 fn group_line(kind: &Handle, group: &[&Counted]) -> String {
     let quantity: i128 = group.iter().map(|w| i128::from(w.quantity)).sum();
     let all: i128 = group.iter().map(|w| w.points).sum();
+    let rate = group[0].rate;
+    let same = group.iter().all(|w| w.rate == rate);
+    let rated = if same && rate > 1 { format!(" x {rate} points") } else { String::new() };
     format!(
-        "\n  {} {} of {}: {} units{} = {} points (--all lists them)",
+        "\n  {} {} of {}: {} units{rated}{} = {} points (--all lists them)",
         group.len(),
         kind,
         &money::show_day(group[0].worked_on)[..7],
@@ -633,9 +665,12 @@ mod tests {
         let many: Vec<Counted> = (0..13).map(one).collect();
         assert_eq!(
             work_lines(&many, false),
-            "\n  13 commit of 2026-11: 13 units = 26 points (--all lists them)"
+            "\n  13 commit of 2026-11: 13 units x 2 points = 26 points (--all lists them)"
         );
         assert_eq!(work_lines(&many, true).lines().filter(|l| l.contains("git:")).count(), 13);
-        assert_eq!(work_lines(&many[..12], false).lines().filter(|l| l.contains("git:")).count(), 12);
+        assert_eq!(
+            work_lines(&many[..12], false).lines().filter(|l| l.contains("git:")).count(),
+            12
+        );
     }
 }

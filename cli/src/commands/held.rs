@@ -8,10 +8,13 @@ use crate::{
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
-use subak_ledger::book::{
-    equation::EquationBucket,
-    state::{Income, State},
-    types::{DAY_MS, Handle, whole},
+use subak_ledger::{
+    book::{
+        equation::EquationBucket,
+        state::{Income, State},
+        types::{DAY_MS, Handle, whole},
+    },
+    reject::{Code, require},
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -123,6 +126,14 @@ async fn release(cx: &Context, mut incomes: Vec<u64>, bucket: &str) -> Done {
     incomes.sort_unstable();
     incomes.dedup();
     let open = cx.write().await?;
+    let held = lots(&open.book);
+    for income in &incomes {
+        let lies = |l: &Lot<'_>| l.income.number == *income && l.bucket.name == bucket;
+        // Refused now, not when the last steward approves.
+        require(held.iter().any(lies), Code::UnknownLot, || {
+            format!("income {income}, bucket {bucket}")
+        })?;
+    }
     let notice = open.book.equation.as_ref().map_or(0, |e| e.notice_days);
     let event = v1::HeldRelease { income: incomes.clone(), bucket: bucket.to_string() };
     let done = if notice == 0 {

@@ -2,6 +2,7 @@
 
 use crate::{
     context::{Context, Open},
+    describe,
     failure::{Done, Failure},
     import::csv::{self, BadRow, Mapping},
     import_ledger::rows,
@@ -118,31 +119,28 @@ impl Csv {
     }
 
     fn refuse(&self, bad: &[&BadRow]) -> Failure {
-        let lines: Vec<String> = bad.iter().map(|b| format!("  {b}")).collect();
-        let count = match bad.len() {
-            1 => "1 bad row".to_owned(),
-            n => format!("{n} bad rows"),
-        };
+        let lines: String = bad.iter().map(|b| format!("\n  {b}")).collect();
+        let count = describe::count(bad.len() as u64, "bad row");
         Failure::refused(
             "bad-rows",
-            format!("{}: {count}, nothing imported:\n{}\n", self.file.display(), lines.join("\n")),
+            format!("{}:{lines}\n{count}, nothing imported", self.file.display()),
             "correct them, or leave them out with --skip-bad",
         )
     }
 
     fn text(&self, o: &rows::RowsOutcome, bad: &[&BadRow]) -> String {
         let mut lines = vec![format!(
-            "{} {} contributions ({} rows){}",
+            "{} {} ({}){}",
             if self.dry_run { "would claim" } else { "claimed" },
-            o.new_contributions,
-            o.new_rows,
+            describe::count(o.new_contributions, "contribution"),
+            describe::count(o.new_rows, "row"),
             entries(o.first_entry, o.last_entry)
         )];
-        lines.push(format!("  new agents       {}", o.new_agents));
-        lines.push(format!("  known before     {} rows", o.known));
+        lines.push(format!("  new agents    {}", o.new_agents));
+        lines.push(format!("  known before  {}", describe::count(o.known, "row")));
         if !bad.is_empty() {
-            lines.push(format!("  left out         {} rows:", bad.len()));
-            lines.extend(bad.iter().map(|b| format!("    {b}")));
+            lines.push(format!("  left out      {}:", describe::count(bad.len() as u64, "row")));
+            lines.extend(bad.iter().map(|b| describe::wrap(&format!("    {b}"), 6)));
         }
         lines.extend(next(o.first_entry, o.last_entry));
         lines.join("\n")

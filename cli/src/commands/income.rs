@@ -122,7 +122,10 @@ async fn take(cx: &Context, wanted: Option<&str>, elsewhere: &Elsewhere) -> Done
     for digest in digests {
         let a = open.book.agreement(&digest)?.clone();
         if let (Some(entry), None) = (a.frozen, wanted) {
-            cx.out.note(&format!("agreement {} is frozen by entry {entry}", describe::short(&digest)));
+            cx.out.note(&format!(
+                "agreement {} is frozen by entry {entry}",
+                describe::short(&digest)
+            ));
             continue;
         }
         match counterpart::find(cx, &there, a.terms.payer).await? {
@@ -221,7 +224,8 @@ async fn record(
     let reference = event.bank.clone();
     let appended = cx.say(&open, vec![Kind::IncomeRecord(event)], texts).await?;
     cx.refresh(&mut open).await?;
-    let number = open.book.incomes.iter().rev().find(|i| i.place.entry == appended.entry).map(|i| i.number);
+    let number =
+        open.book.incomes.iter().rev().find(|i| i.place.entry == appended.entry).map(|i| i.number);
     let more = json!({ "income": number, "bank": reference });
     let text = format!(
         "income {}: {} from {payer}, settled ({reference})",
@@ -292,10 +296,12 @@ fn table(cx: &Context, book: &State, incomes: &[&Row], now: u64) -> String {
     let m = |v: u64, c: Currency| if v == 0 { "-".into() } else { money::plain(v.into(), c) };
     let reversed = incomes.iter().any(|i| i.refunded > 0);
     let given_up = incomes.iter().any(|i| i.written_off > 0);
-    let mut heads = vec![">no.", "date", "payer", "", ">amount"];
+    let waiting = incomes.iter().any(|i| !when(book, i, now).is_empty());
+    let mut heads = vec![">no.", "|date", "payer", "", ">amount"];
     heads.extend(reversed.then_some(">reversed"));
-    heads.extend(given_up.then_some(">written off"));
-    heads.extend([">settled", ">open", "due"]);
+    heads.extend(given_up.then_some(">bad debt"));
+    heads.extend([">settled", ">open"]);
+    heads.extend(waiting.then_some("due"));
     let rows: Vec<Vec<String>> = incomes
         .iter()
         .map(|i| {
@@ -309,7 +315,8 @@ fn table(cx: &Context, book: &State, incomes: &[&Row], now: u64) -> String {
             ];
             row.extend(reversed.then(|| m(i.refunded, c)));
             row.extend(given_up.then(|| m(i.written_off, c)));
-            row.extend([m(i.settled, c), m(i.open(), c), when(book, i, now)]);
+            row.extend([m(i.settled, c), m(i.open(), c)]);
+            row.extend(waiting.then(|| when(book, i, now)));
             row
         })
         .collect();
@@ -318,7 +325,7 @@ fn table(cx: &Context, book: &State, incomes: &[&Row], now: u64) -> String {
 
 fn when(book: &State, i: &Row, now: u64) -> String {
     match due_at(book, i) {
-        Some(due) if i.open() > 0 && due < now => format!("{} overdue", money::show_date(due)),
+        Some(due) if i.open() > 0 && due < now => format!("late {} d", (now - due) / DAY_MS),
         Some(due) if i.open() > 0 => money::show_date(due),
         _ => String::new(),
     }

@@ -325,7 +325,8 @@ impl Shown {
         }
         lines.push(String::new());
         for (n, event) in self.events.iter().enumerate().take(most) {
-            lines.push(format!("  {}.{n}  {}", self.seq, describe::event(event)));
+            let line = format!("  {}.{n}  {}", self.seq, describe::event(event));
+            lines.push(describe::wrap(&line, 8));
             lines.extend(texts.iter().filter(|t| t.event == n).map(|t| match &t.text {
                 Some(text) => format!("        {}: {text:?}", t.field),
                 None => format!("        {}: committed to, not disclosed", t.field),

@@ -2,28 +2,28 @@
 
 mod agent;
 mod agreement;
+mod approve;
 mod audit;
 mod backup;
-mod approve;
 mod balance;
 mod completions;
 mod contribute;
-mod demo;
-mod explain;
-mod income;
 mod contribution;
+mod demo;
 mod equation;
+mod explain;
 mod held;
 mod import;
+mod income;
 mod key;
 mod log;
 mod open;
 mod payout;
+mod places;
 mod revenue;
+mod role;
 mod serve;
 mod settle;
-mod places;
-mod role;
 mod validate;
 
 use crate::{context::Context, failure::Done};

@@ -126,7 +126,7 @@ pub struct Paid {
 impl Payout {
     /// The schema of its JSON.
     pub fn schema(&self) -> &'static str {
-        if matches!(self, Self::List{..}) { "subak.payout/1" } else { "subak.appended/1" }
+        if matches!(self, Self::List { .. }) { "subak.payout/1" } else { "subak.appended/1" }
     }
 
     /// Runs it.
@@ -420,7 +420,10 @@ impl Paid {
             money::show(sum, currency)
         );
         if left > 0 {
-            text.push_str(&format!("\n  {left} undecided: pay them, or `subak payout failed {}`", self.run));
+            text.push_str(&format!(
+                "\n  {left} undecided: pay them, or `subak payout failed {}`",
+                self.run
+            ));
         }
         for d in &due {
             text.push_str(&format!(
@@ -477,8 +480,7 @@ fn reason(text: &str) -> Done<FailReason> {
 
 async fn failed(cx: &Context, run: u64, agents: Vec<String>, why: &str) -> Done {
     let reason = reason(why)?;
-    let mut agents =
-        agents.iter().map(|h| Handle::new(h)).collect::<Result<Vec<Handle>, _>>()?;
+    let mut agents = agents.iter().map(|h| Handle::new(h)).collect::<Result<Vec<Handle>, _>>()?;
     agents.sort();
     agents.dedup();
     let open = cx.write().await?;
@@ -487,7 +489,14 @@ async fn failed(cx: &Context, run: u64, agents: Vec<String>, why: &str) -> Done 
     let more = json!({ "run": run, "agents": agent, "reason": reason.word() });
     let event = v1::PayoutFailed { run, agent, reason: reason.to_wire() };
     let appended = cx.say(&open, vec![Kind::PayoutFailed(event)], Texts::default()).await?;
-    report(cx, &appended, &more, &format!("run {run}: {names} could not be paid ({reason}); it is free again"))
+    report(
+        cx,
+        &appended,
+        &more,
+        &format!(
+            "run {run}: {names} could not be paid ({reason}); what was reserved is free again"
+        ),
+    )
 }
 
 async fn returned(cx: &Context, run: u64, agent: &str, text: &str, why: &str) -> Done {
@@ -503,8 +512,14 @@ async fn returned(cx: &Context, run: u64, agent: &str, text: &str, why: &str) ->
         due,
     };
     let appended = cx.say(&open, vec![Kind::PayoutReturned(event)], Texts::default()).await?;
-    let more = json!({ "run": run, "agent": agent.as_str(), "reason": reason.word(), "bank": bank });
-    report(cx, &appended, &more, &format!("run {run}: {agent}'s line came back ({reason}); it is free again"))
+    let more =
+        json!({ "run": run, "agent": agent.as_str(), "reason": reason.word(), "bank": bank });
+    report(
+        cx,
+        &appended,
+        &more,
+        &format!("run {run}: {agent}'s line came back ({reason}); it is free again"),
+    )
 }
 
 /// The word for a line's fate.

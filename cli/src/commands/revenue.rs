@@ -90,7 +90,7 @@ pub struct Reverse {
 impl Revenue {
     /// The schema of its JSON.
     pub fn schema(&self) -> &'static str {
-        if matches!(self, Self::List{..}) { "subak.revenue/1" } else { "subak.appended/1" }
+        if matches!(self, Self::List { .. }) { "subak.revenue/1" } else { "subak.appended/1" }
     }
 
     /// Runs it.
@@ -169,9 +169,13 @@ impl Record {
         let what = format!(
             "revenue {id}: {} net{}",
             money::show(net.into(), currency),
-            if tax > 0 { format!(", {} tax", money::plain(tax.into(), currency)) } else { String::new() }
+            if tax > 0 {
+                format!(", {} tax", money::plain(tax.into(), currency))
+            } else {
+                String::new()
+            }
         );
-        answer(cx, &mut open, (&before, &appended, &due), &what, "falls due").await
+        answer(cx, &mut open, (&before, &appended, &due), &what, "falls due to").await
     }
 }
 
@@ -203,8 +207,9 @@ impl Reverse {
             (Kind::RevenueReverse(reverse), due)
         })
         .await?;
-        let what = format!("taken back of {id} ({cause}): {}", money::show((net + tax).into(), currency));
-        answer(cx, &mut open, (&before, &appended, &due), &what, "is taken back").await
+        let what =
+            format!("taken back of {id} ({cause}): {}", money::show((net + tax).into(), currency));
+        answer(cx, &mut open, (&before, &appended, &due), &what, "is taken back from").await
     }
 }
 
@@ -252,11 +257,11 @@ async fn answer(
         let (old, new) = (figures(before, before.agreement(&digest)?), figures(&open.book, a));
         let c = a.terms.currency;
         text.push_str(&format!(
-            "\n  {} {verb} ({} of {}, {}, number {})\n    open: {} before, {} now",
+            "\n  {} {verb} {}: {} of {}, number {}\n    open: {} before, {} now",
             money::show(d.amount.into(), c),
+            partner(a),
             money::show_share(a.terms.share),
             a.terms.base,
-            partner(a),
             d.number,
             money::plain(old.open, c),
             money::show(new.open, c)
@@ -268,7 +273,7 @@ async fn answer(
         }));
     }
     if due.is_empty() {
-        text.push_str("\n  nothing falls due: no active agreement matches");
+        text.push_str("\n  under no agreement: nothing falls due or comes back");
     }
     report(cx, appended, &json!({ "due": rows }), &text)
 }
@@ -276,7 +281,10 @@ async fn answer(
 async fn void(cx: &Context, text: &str) -> Done {
     let id = invoice(text)?;
     if id.line > 0 {
-        return Err(Failure::usage("a whole invoice number is void, never a line", "leave out the line"));
+        return Err(Failure::usage(
+            "a whole invoice number is void, never a line",
+            "leave out the line",
+        ));
     }
     let open = cx.write().await?;
     let event = v1::InvoiceVoid { series: id.series.to_string(), number: id.number };
@@ -328,15 +336,20 @@ async fn list(cx: &Context) -> Done {
         text.push_str(&format!("\nvoid: {}", names.join(", ")));
     }
     for (series, first, last) in &gaps {
-        let which =
-            if first == last { format!("{series}/{first}") } else { format!("{series}/{first} to {last}") };
+        let which = if first == last {
+            format!("{series}/{first}")
+        } else {
+            format!("{series}/{first} to {last}")
+        };
         text.push_str(&format!(
             "\n{}: {which} neither recorded nor void (`subak revenue void`)",
             cx.out.bad("gap")
         ));
     }
-    let gaps: Vec<Value> =
-        gaps.iter().map(|(s, a, b)| json!({ "series": s.as_str(), "first": a, "last": b })).collect();
+    let gaps: Vec<Value> = gaps
+        .iter()
+        .map(|(s, a, b)| json!({ "series": s.as_str(), "first": a, "last": b }))
+        .collect();
     let voids: Vec<Value> =
         book.voids.iter().map(|(s, n)| json!({ "series": s.as_str(), "number": n })).collect();
     cx.out.result(

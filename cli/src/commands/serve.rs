@@ -9,7 +9,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::json;
-use std::{net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 use subak_node::{
     Ledgers as _,
     runtime::{Node, Options},
@@ -37,45 +37,73 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Runs it, until a signal ends it.
+    /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
-        if cx.global.node.is_some() {
-            return Err(Failure::usage("a node serves a ledger file", "name it with --db, leave --node out"));
+        if let Some(url) = &cx.global.node {
+            return Err(Failure::usage(
+                format!("a node serves a ledger file, found --node {url}"),
+                "name the file with --db",
+            ));
         }
-        let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-        // Where strangers may open ledgers, the file may be a new one.
+        log_to_stderr();
         let options = Options {
             create: self.new_ledgers,
             allow_new_ledgers: self.new_ledgers,
             ..Options::default()
         };
         let node = Arc::new(Node::open(cx.db(), options).await?);
-        let listener = tokio::net::TcpListener::bind(self.listen).await.map_err(|e| {
-            Failure::world("listen", format!("{}: {e}", self.listen), "choose another address with --listen")
-        })?;
-        let address = listener.local_addr().map_err(|e| Failure::world("listen", e.to_string(), "try again"))?;
-        let text = format!("serving {} on http://{address}", cx.db().display());
-        cx.out.result("subak.serve/1", &json!({ "url": format!("http://{address}") }), &text)?;
-        serve::serve(node, listener, ended())
-            .await
-            .map_err(|e| Failure::world("serve", format!("{e:#}"), "start it again"))
+        let listener = TcpListener::bind(self.listen).await.map_err(|e| taken(self.listen, &e))?;
+        let address = listener.local_addr().map_err(|e| taken(self.listen, &e))?;
+        let names: Vec<String> = node.ledgers().await?.into_iter().map(|l| l.name).collect();
+        let shutdown = signals()?;
+        cx.out.result(
+            "subak.serve/1",
+            &json!({ "url": format!("http://{address}"), "ledgers": names }),
+            &format!(
+                "serving {} at http://{address}\n  use it: `subak commons show --node http://{address} --ledger NAME`; end with Ctrl-C",
+                if names.is_empty() { "no ledger yet".to_owned() } else { names.join(", ") }
+            ),
+        )?;
+        serve::serve(node, listener, shutdown).await.map_err(|e| {
+            Failure::world("serve", format!("{e:#}"), "look at the log, then start it again")
+        })
     }
 }
 
-/// Returns at SIGINT or SIGTERM.
-async fn ended() {
-    let interrupt = tokio::signal::ctrl_c();
+fn taken(address: SocketAddr, error: &io::Error) -> Failure {
+    Failure::world(
+        "listen",
+        format!("{address}: {error}"),
+        "choose another address with --listen, or end who has it",
+    )
+}
+
+/// A second call (a command run within another) keeps the first subscriber.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+}
+
+/// Ends when the process is asked to: SIGINT, and SIGTERM where there is one.
+fn signals() -> Done<impl Future<Output = ()> + Send> {
+    let failed =
+        |e: io::Error| Failure::world("signals", format!("no signal handler: {e}"), "try again");
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-            let _ = interrupt.await;
-            return;
-        };
-        tokio::select! { _ = interrupt => (), _ = terminate.recv() => () }
-    }
-    #[cfg(not(unix))]
-    let _ = interrupt.await;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(failed)?;
+    #[cfg(unix)]
+    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+        .map_err(failed)?;
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = failed;
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    })
 }

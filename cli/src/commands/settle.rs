@@ -98,7 +98,8 @@ impl Settle {
 /// An amount in the currency that is expected; the currency may be left out after `=`.
 pub fn in_currency(text: &str, currency: Currency) -> Done<Minor> {
     let bare = text.trim().bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b','));
-    let (minor, found) = if bare { money::read(&format!("{text} {currency}"))? } else { money::read(text)? };
+    let (minor, found) =
+        if bare { money::read(&format!("{text} {currency}"))? } else { money::read(text)? };
     if found != currency {
         return Err(Failure::usage(
             format!("expected an amount in {currency}, found {text:?}"),
@@ -127,7 +128,8 @@ fn bad_item(text: &str) -> Failure {
 impl Sent {
     async fn run(self, cx: &Context) -> Done {
         let mut open = cx.write().await?;
-        let events = if self.agreement == "all" { self.all(&open)? } else { vec![self.one(&open)?] };
+        let events =
+            if self.agreement == "all" { self.all(&open)? } else { vec![self.one(&open)?] };
         let kinds = events.iter().cloned().map(Kind::SettlementSent).collect();
         let before = open.book.clone();
         let appended = cx.say(&open, kinds, Texts::default()).await?;
@@ -179,7 +181,10 @@ impl Sent {
             events.push(v1::SettlementSent {
                 agreement: a.terms.digest.to_vec(),
                 minor: u64::try_from(due).expect("checked to be above 0, and within MAX_MONEY"),
-                bank: bank::reference(&open.info.id, &format!("{} {}", self.bank, suffix(&open.book, a)))?,
+                bank: bank::reference(
+                    &open.info.id,
+                    &format!("{} {}", self.bank, suffix(&open.book, a)),
+                )?,
                 item: Vec::new(),
                 fee: 0,
             });
@@ -198,7 +203,8 @@ impl Sent {
 /// What tells the transfers of one batch apart: the commons' handle, and the digest
 /// where there are several agreements with it.
 fn suffix(book: &State, a: &subak_ledger::book::agreement::Agreement) -> String {
-    let same = |b: &&std::sync::Arc<subak_ledger::book::agreement::Agreement>| partner(b) == partner(a);
+    let same =
+        |b: &&std::sync::Arc<subak_ledger::book::agreement::Agreement>| partner(b) == partner(a);
     if book.agreements.values().filter(same).count() > 1 {
         format!("{} {}", partner(a), crate::describe::short(&a.terms.digest))
     } else {
@@ -239,7 +245,10 @@ impl Received {
             } else {
                 ", settled in full".into()
             };
-            text.push_str(&format!("\n  income {number}: {}{of}", money::show(i128::from(*more), currency)));
+            text.push_str(&format!(
+                "\n  income {number}: {}{of}",
+                money::show(i128::from(*more), currency)
+            ));
         }
         data["incomes"] = settled
             .iter()

@@ -164,10 +164,13 @@ async fn validate_all(
 }
 
 fn summary(count: usize, hold: usize, skipped: usize, remuneration: Remuneration) -> String {
-    let mut text = format!("{count} contributions validated by you as {remuneration}");
+    let mut text = match count {
+        1 => format!("1 contribution, your word: {remuneration}"),
+        n => format!("{n} contributions, your word: {remuneration}"),
+    };
     text.push_str(&match count - hold {
-        0 => "; all of them hold".to_owned(),
-        wait => format!("; {hold} hold, {wait} wait for another maintainer"),
+        0 => "; all of it is validated now".to_owned(),
+        wait => format!("\n  {hold} validated now, {wait} wait for another maintainer"),
     });
     if skipped > 0 {
         text.push_str(&format!("\n  {skipped} skipped: yours, rejected, or validated by you"));
@@ -263,15 +266,17 @@ pub fn standing(book: &State, place: Ref, c: &Contribution) -> String {
     let needed = book.equation.as_ref().map_or(0, |e| e.validators as usize);
     let mut words: Vec<String> = Vec::new();
     for p in &c.parts {
-        let word = match &p.standing {
-            None => format!("pending {}/{needed}", p.votes.len()),
+        let votes = format!("{}/{needed}", p.votes.len());
+        let mut word = match &p.standing {
+            None => format!("pending {votes}"),
             Some(s) if s.maturing > 0 => format!("maturing, {}", s.remuneration),
             Some(s) if s.quantity == 0 => "ended".to_owned(),
             Some(s) => s.remuneration.to_string(),
         };
-        let changing = p.standing.is_some() && !p.votes.is_empty();
-        let word =
-            if changing { format!("{word}, change {}/{needed}", p.votes.len()) } else { word };
+        if p.standing.is_some() && !p.votes.is_empty() {
+            let what = if p.reading.quantity == 0 { "end" } else { "change" };
+            word = format!("{word}, {what} {votes}");
+        }
         if !words.contains(&word) {
             words.push(word);
         }

@@ -11,6 +11,9 @@ pub mod history;
 pub mod known;
 pub mod rows;
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     context::{Context, Open, Texts, encode, random},
     failure::{Done, Failure},
@@ -237,7 +240,7 @@ pub fn progress(cx: &Context, total: Option<u64>, what: &'static str) -> Progres
 }
 
 #[cfg(test)]
-mod tests {
+mod limits {
     use super::*;
 
     fn events(statements: &mut Statements<'_>, count: usize, texts: usize) {

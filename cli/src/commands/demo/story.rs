@@ -15,9 +15,9 @@ use subak_ledger::book::types::{AgentKind, DAY_MS, Handle};
 
 const COMMONS: &str = "sample-commons";
 const UPSTREAM: &str = "sample-upstream";
-const ONE: &str = "sample-phyle-one";
-const TWO: &str = "sample-phyle-two";
-const ASSOCIATION: &str = "sample-association";
+const ONE: &str = "sample-one";
+const TWO: &str = "sample-two";
+const ASSOCIATION: &str = "sample-assoc";
 const TRUST: &str = "sample-trust";
 /// The two stewards, who also maintain; the first keeps the cash.
 const ADA: &str = "sample-steward-a";
@@ -35,7 +35,9 @@ struct Deals {
 
 pub(super) async fn play(stage: &Stage, history: &History, origin: &str, now: u64) -> Done {
     let start = now - 364 * DAY_MS;
-    stage.tell(&format!("A sample commons with {origin}, and a year of sample business on top of it.\n"))?;
+    stage.tell(&format!(
+        "A sample commons with {origin}, and a year of sample business on top of it.\n"
+    ))?;
     found(stage, start).await?;
     let deals = agree(stage, start + DAY_MS).await?;
     let mut people = Vec::new();
@@ -58,20 +60,54 @@ async fn found(stage: &Stage, at: u64) -> Done {
         stage.run(at, "", "", &["key", "new", who, "--out", &file]).await?;
     }
     stage
-        .run(at, "", ADA, &[
-            "commons", "open", COMMONS, "--sandbox", "--steward", ADA, "--steward", BEA, "--quorum", "2",
-            "--template", "points-with-decay", "--association", ASSOCIATION, "--trust", TRUST,
-            "--upstream", UPSTREAM, "--phyle", ONE, "--phyle", TWO,
-        ])
+        .run(
+            at,
+            "",
+            ADA,
+            &[
+                "commons",
+                "open",
+                COMMONS,
+                "--sandbox",
+                "--steward",
+                ADA,
+                "--steward",
+                BEA,
+                "--quorum",
+                "2",
+                "--template",
+                "points-with-decay",
+                "--association",
+                ASSOCIATION,
+                "--trust",
+                TRUST,
+                "--upstream",
+                UPSTREAM,
+                "--phyle",
+                ONE,
+                "--phyle",
+                TWO,
+            ],
+        )
         .await?;
     stage.run(at, COMMONS, BEA, &["approve", "0"]).await?;
     stage
-        .run(at, "", TESS, &["commons", "open", UPSTREAM, "--sandbox", "--steward", TESS, "--template", "solo"])
+        .run(
+            at,
+            "",
+            TESS,
+            &["commons", "open", UPSTREAM, "--sandbox", "--steward", TESS, "--template", "solo"],
+        )
         .await?;
     stage.run(at, UPSTREAM, TESS, &["agent", "add", COMMONS, "--kind", "commons"]).await?;
     for phyle in [ONE, TWO] {
         stage
-            .run(at, "", TESS, &["phyle", "open", phyle, "--sandbox", "--steward", TESS, "--commons", COMMONS])
+            .run(
+                at,
+                "",
+                TESS,
+                &["phyle", "open", phyle, "--sandbox", "--steward", TESS, "--commons", COMMONS],
+            )
             .await?;
     }
     stage.tell(&format!(
@@ -85,10 +121,23 @@ async fn agree(stage: &Stage, at: u64) -> Done<Deals> {
     let one = deal(stage, at, ONE, TESS, "10 %", "net").await?;
     let two = deal(stage, at, TWO, TESS, "5 %", "net").await?;
     let offer = stage
-        .run(at, COMMONS, ADA, &[
-            "agreement", "offer", "--commons-ledger", UPSTREAM, "--share", "100 %", "--base", "payout",
-            "--currency", "EUR",
-        ])
+        .run(
+            at,
+            COMMONS,
+            ADA,
+            &[
+                "agreement",
+                "offer",
+                "--commons-ledger",
+                UPSTREAM,
+                "--share",
+                "100 %",
+                "--base",
+                "payout",
+                "--currency",
+                "EUR",
+            ],
+        )
         .await?;
     let entry = text(&offer, "entry")?;
     stage.run(at, COMMONS, BEA, &["approve", &entry]).await?;
@@ -99,12 +148,32 @@ async fn agree(stage: &Stage, at: u64) -> Done<Deals> {
     Ok(Deals { one, two, upstream })
 }
 
-async fn deal(stage: &Stage, at: u64, phyle: &str, who: &str, share: &str, base: &str) -> Done<String> {
+async fn deal(
+    stage: &Stage,
+    at: u64,
+    phyle: &str,
+    who: &str,
+    share: &str,
+    base: &str,
+) -> Done<String> {
     let offer = stage
-        .run(at, phyle, who, &[
-            "agreement", "offer", "--commons-ledger", COMMONS, "--share", share, "--base", base,
-            "--currency", "EUR",
-        ])
+        .run(
+            at,
+            phyle,
+            who,
+            &[
+                "agreement",
+                "offer",
+                "--commons-ledger",
+                COMMONS,
+                "--share",
+                share,
+                "--base",
+                base,
+                "--currency",
+                "EUR",
+            ],
+        )
         .await?;
     let digest = text(&offer, "agreement")?;
     let accept = stage.run(at, COMMONS, ADA, &["agreement", "accept", &digest]).await?;
@@ -121,18 +190,30 @@ async fn work(stage: &Stage, history: &History, at: u64) -> Done {
     let open = cx.write().await?;
     let author = cx.author()?;
     let secret = cx.secret(&author)?;
-    let imported = import_history(&cx, &open, &author, &secret, history, Claiming::default()).await?;
+    let imported =
+        import_history(&cx, &open, &author, &secret, history, Claiming::default()).await?;
     if imported.new_contributions == 0 {
         return Ok(());
     }
     for maintainer in [ADA, BEA] {
-        stage.run(at, COMMONS, maintainer, &["validate", "--all-pending", "--remuneration", "unpaid"]).await?;
+        stage
+            .run(
+                at,
+                COMMONS,
+                maintainer,
+                &["validate", "--all-pending", "--remuneration", "unpaid"],
+            )
+            .await?;
     }
     stage.tell(&format!(
         "{}  {} commits{} claimed and validated",
         money::show_date(at),
         imported.new_contributions,
-        if imported.new_agents > 0 { format!(", {} new people,", imported.new_agents) } else { String::new() }
+        if imported.new_agents > 0 {
+            format!(", {} new people,", imported.new_agents)
+        } else {
+            String::new()
+        }
     ))
 }
 
@@ -142,7 +223,9 @@ async fn earn(stage: &Stage, deals: &Deals, month: u64, at: u64) -> Done {
     let net = format!("{}.00 EUR", 9_000 + 1_500 * (month * 7 % 5));
     let tax = format!("{}.00 EUR", (9_000 + 1_500 * (month * 7 % 5)) / 5);
     let invoice = format!("a/{number}");
-    stage.run(at, ONE, TESS, &["revenue", "record", &invoice, "--net", &net, "--tax", &tax]).await?;
+    stage
+        .run(at, ONE, TESS, &["revenue", "record", &invoice, "--net", &net, "--tax", &tax])
+        .await?;
     if matches!(month, 1 | 4 | 7) {
         let invoice = format!("b/{}", month / 3 + 1);
         stage.run(at, TWO, TESS, &["revenue", "record", &invoice, "--net", "24000.00 EUR"]).await?;
@@ -150,9 +233,17 @@ async fn earn(stage: &Stage, deals: &Deals, month: u64, at: u64) -> Done {
     if month == 4 {
         // A third of an invoice that was settled long ago is refunded.
         stage
-            .run(at, ONE, TESS, &["revenue", "reverse", "a/3", "--net", "4000.00 EUR", "--cause", "credit-note"])
+            .run(
+                at,
+                ONE,
+                TESS,
+                &["revenue", "reverse", "a/3", "--net", "4000.00 EUR", "--cause", "credit-note"],
+            )
             .await?;
-        stage.tell(&format!("{}  phyle one refunds 4,000.00 EUR of invoice a/3", money::show_date(at)))?;
+        stage.tell(&format!(
+            "{}  phyle one refunds 4,000.00 EUR of invoice a/3",
+            money::show_date(at)
+        ))?;
     }
     stage.run(at, COMMONS, ADA, &["income", "take"]).await?;
     settle(stage, ONE, &deals.one, at + 9 * DAY_MS).await?;
@@ -179,19 +270,33 @@ async fn settle(stage: &Stage, phyle: &str, digest: &str, at: u64) -> Done {
     }
     let amount = money::show(open.into(), agreement.terms.currency);
     let bank = format!("transfer of {}", money::show_date(at));
-    stage.run(at, phyle, TESS, &["settle", "sent", digest, "--amount", &amount, "--bank", &bank]).await?;
+    stage
+        .run(at, phyle, TESS, &["settle", "sent", digest, "--amount", &amount, "--bank", &bank])
+        .await?;
     let (later, bank) = (at + DAY_MS, format!("{phyle}, {bank}"));
     stage
-        .run(later, COMMONS, ADA, &["settle", "received", digest, "--amount", &amount, "--bank", &bank])
+        .run(
+            later,
+            COMMONS,
+            ADA,
+            &["settle", "received", digest, "--amount", &amount, "--bank", &bank],
+        )
         .await?;
     Ok(())
 }
 
 async fn settle_late(stage: &Stage, deals: &Deals, at: u64) -> Done {
     let bank = "late transfer";
-    for (ledger, who, verb, when) in [(TWO, TESS, "sent", at), (COMMONS, ADA, "received", at + DAY_MS)] {
+    for (ledger, who, verb, when) in
+        [(TWO, TESS, "sent", at), (COMMONS, ADA, "received", at + DAY_MS)]
+    {
         stage
-            .run(when, ledger, who, &["settle", verb, &deals.two, "--amount", "2400.00 EUR", "--bank", bank])
+            .run(
+                when,
+                ledger,
+                who,
+                &["settle", verb, &deals.two, "--amount", "2400.00 EUR", "--bank", bank],
+            )
             .await?;
     }
     let book = stage.book(COMMONS).await?;
@@ -223,11 +328,17 @@ async fn claim(stage: &Stage, at: u64) -> Done<Vec<String>> {
         stage.run(at, COMMONS, person, &["agent", "claim", &agent]).await?;
         stage.run(at, COMMONS, ADA, &["agent", "admit", person]).await?;
         for maintainer in [ADA, BEA] {
-            stage.run(at, COMMONS, maintainer, &["agent", "claim", &agent, "--attest", person]).await?;
+            stage
+                .run(at, COMMONS, maintainer, &["agent", "claim", &agent, "--attest", person])
+                .await?;
         }
         claimed.push(agent);
     }
-    stage.tell(&format!("{}  {} contributors claim what is theirs", money::show_date(at), claimed.len()))?;
+    stage.tell(&format!(
+        "{}  {} contributors claim what is theirs",
+        money::show_date(at),
+        claimed.len()
+    ))?;
     Ok(claimed)
 }
 
@@ -238,14 +349,25 @@ async fn pay(stage: &Stage, deals: &Deals, people: &[String], at: u64) -> Done<S
     let later = at + DAY_MS / 2;
     let book = stage.book(COMMONS).await?;
     let lines = &book.runs[&run.parse::<u64>().map_err(|_| missing("the run's entry"))?].lines;
-    let handles: Vec<String> = lines.iter().map(|l| book.agent(l.agent).handle.to_string()).collect();
+    let handles: Vec<String> =
+        lines.iter().map(|l| book.agent(l.agent).handle.to_string()).collect();
     let refused = people.iter().rev().find(|p| handles.contains(p));
     if let Some(refused) = refused {
         stage
-            .run(later, COMMONS, ADA, &["payout", "paid", &run, "--except", refused, "--bank", "batch one"])
+            .run(
+                later,
+                COMMONS,
+                ADA,
+                &["payout", "paid", &run, "--except", refused, "--bank", "batch one"],
+            )
             .await?;
         stage
-            .run(later, COMMONS, ADA, &["payout", "failed", &run, refused, "--reason", "account-closed"])
+            .run(
+                later,
+                COMMONS,
+                ADA,
+                &["payout", "failed", &run, refused, "--reason", "account-closed"],
+            )
             .await?;
     } else {
         stage.run(later, COMMONS, ADA, &["payout", "paid", &run, "--bank", "batch one"]).await?;
@@ -256,12 +378,27 @@ async fn pay(stage: &Stage, deals: &Deals, people: &[String], at: u64) -> Done<S
     for number in taken.open.clone() {
         let amount = money::show(upstream.income(number)?.open().into(), taken.terms.currency);
         stage
-            .run(later, UPSTREAM, TESS, &[
-                "settle", "received", &deals.upstream, "--amount", &amount, "--bank", "from sample-commons",
-            ])
+            .run(
+                later,
+                UPSTREAM,
+                TESS,
+                &[
+                    "settle",
+                    "received",
+                    &deals.upstream,
+                    "--amount",
+                    &amount,
+                    "--bank",
+                    "from sample-commons",
+                ],
+            )
             .await?;
     }
-    stage.tell(&format!("{}  one payout run: {} lines, one of them refused by the bank", money::show_date(at), handles.len()))?;
+    stage.tell(&format!(
+        "{}  one payout run: {} lines, one of them refused by the bank",
+        money::show_date(at),
+        handles.len()
+    ))?;
     Ok(run)
 }
 
@@ -270,11 +407,13 @@ async fn look(stage: &Stage, run: String, people: &[String]) -> Done {
     stage.show(COMMONS, &["income", "list"]).await?;
     stage.show(COMMONS, &["balance", "--top", "12"]).await?;
     stage.show(COMMONS, &["payout", "list", &run]).await?;
+    stage.show(COMMONS, &["agreement", "list"]).await?;
     if let Some(person) = people.first() {
         stage.show(COMMONS, &["explain", person]).await?;
         let book = stage.book(COMMONS).await?;
         let agent = book.find(&Handle::new(person)?)?;
-        let last = book.currencies().iter().flat_map(|c| book.reasons(agent, *c)).map(|r| r.income).max();
+        let last =
+            book.currencies().iter().flat_map(|c| book.reasons(agent, *c)).map(|r| r.income).max();
         if let Some(income) = last {
             stage.show(COMMONS, &["explain", person, "--income", &income.to_string()]).await?;
         }
@@ -303,5 +442,9 @@ fn text(data: &Value, field: &str) -> Done<String> {
 }
 
 fn missing(what: &str) -> Failure {
-    Failure::refused("demo", format!("the demo did not find {what}"), "this is a bug of the demo: report it")
+    Failure::refused(
+        "demo",
+        format!("the demo did not find {what}"),
+        "this is a bug of the demo: report it",
+    )
 }

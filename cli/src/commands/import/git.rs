@@ -3,6 +3,7 @@
 use super::{day, entries, next, open};
 use crate::{
     context::Context,
+    describe,
     failure::{Done, Failure},
     import::{self, History, ImportError, Options, Summary, bots},
     import_ledger::{
@@ -21,17 +22,18 @@ use subak_ledger::{
 
 /// The help below the options.
 pub const HELP: &str = "\
-One contribution a commit, under the reference git:<hash>, shared equally with its
-co-authors. Not counted: merges, reverted and reverting commits, programs (--show-bots).
+One contribution a commit, under the reference git:<hash>, shared equally with
+its co-authors. Not counted: merges, reverted and reverting commits, programs
+(--show-bots lists them).
 
-Names and e-mails do not enter the log, only commitments to them, and can be erased.
-But the commit hashes do: whoever has the repository can look up who wrote a commit.
-Do not import a history whose authors must not be found.
+Names and e-mails do not enter the log, only commitments to them, which can be
+erased. But the commit hashes do enter: whoever has the repository can look up
+who wrote a commit. Do not import a history whose authors must not be found.
 
 Examples:
   subak import git . --dry-run
   subak import git ../our-project --as ana
-  subak import git ../our-project --revision v2.0 --since 2025-01-01 --kind commit
+  subak import git ../our-project --revision v2.0 --since 2025-01-01
   subak import git ../our-project --exclude '*@build.example.org'";
 
 /// What to read of a repository.
@@ -180,9 +182,9 @@ fn text(
     dry_run: bool,
 ) -> String {
     let mut lines = vec![cx.out.strong(&format!(
-        "{} {} contributions{}",
+        "{} {}{}",
         if dry_run { "would claim" } else { "claimed" },
-        o.new_contributions,
+        describe::count(o.new_contributions, "contribution"),
         entries(o.first_entry, o.last_entry)
     ))];
     let bots: Vec<String> =
