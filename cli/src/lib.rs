@@ -48,6 +48,9 @@ pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
+            if e.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+                return ExitCode::from(output::Output::new(true).failure("subak.usage/1", &misread(&e)));
+            }
             let _ = e.print(); // a reader who has gone away is no error
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
@@ -66,6 +69,13 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(f) => ExitCode::from(out.failure(schema, &f)),
     }
+}
+
+/// What could not be parsed, for programs: clap's own message without its usage lines.
+fn misread(e: &clap::Error) -> failure::Failure {
+    let text = e.render().to_string();
+    let message = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");
+    failure::Failure::usage(message, "the command's --help shows its options and an example")
 }
 
 /// The command of a command line, without its global options: for the demo.

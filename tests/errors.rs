@@ -1,0 +1,262 @@
+//! Each way in which a command fails: one message, the next step, the right exit status,
+//! and the same as one JSON object. Then what holds of every command: help, pipes, colour.
+//!
+//! Status 1: refused. 2: the command line makes no sense. 4: the world failed, try again.
+
+#![allow(clippy::unwrap_used)]
+
+mod kit;
+
+use kit::{Author, DAY_MS, Place, Ran, append, now, words};
+use std::{fs, process::Stdio};
+use subak_cli::failure::Failure;
+use subak_node::{
+    Ledgers as _,
+    runtime::{Node, Options},
+};
+
+/// A commons of ana's, with a key of ben's beside it.
+fn commons() -> Place {
+    let place = Place::new();
+    place.type_in("key new ana").done();
+    place.type_in("key new ben").done();
+    place.type_in("commons open our-commons --sandbox --steward ana").done();
+    place
+}
+
+/// What a person sees: the result empty, at the end of the notes one message and one step.
+fn check_text(ran: &Ran, status: i32, says: &str) {
+    let told = format!("subak {}\n{}{}", ran.line, ran.out, ran.err);
+    assert_eq!(ran.status, status, "{told}");
+    assert_eq!(ran.out, "", "{told}");
+    let lines: Vec<&str> = ran.err.lines().collect();
+    let [.., message, next] = lines.as_slice() else { panic!("two lines at least: {told}") };
+    assert!(message.starts_with("subak: ") && message.contains(says), "{says:?} in {told}");
+    assert!(next.starts_with("  next: ") && next.len() > 15, "{told}");
+    assert_eq!(ran.err.matches("subak: ").count(), 1, "one message: {told}");
+    assert!(!ran.err.contains("panicked"), "{told}");
+}
+
+/// What a program sees: one object, with code, message and next step.
+fn check_json(ran: &Ran, status: i32, says: &str) {
+    assert_eq!(ran.status, status, "subak {}\n{}{}", ran.line, ran.out, ran.err);
+    assert_eq!(ran.err, "", "subak {}", ran.line);
+    assert_eq!(ran.out.lines().count(), 1, "subak {}\n{}", ran.line, ran.out);
+    let object = ran.object();
+    assert!(object["schema"].as_str().unwrap().starts_with("subak."), "{object}");
+    assert_eq!(object.get("data"), None, "{object}");
+    let part = |name: &str| object["error"][name].as_str().unwrap_or_else(|| panic!("{name} in {object}"));
+    assert!(!part("code").is_empty() && !part("next").is_empty(), "{object}");
+    assert!(part("message").contains(says), "{says:?} in {object}");
+}
+
+/// The same command, as a person and as a program gives it.
+fn fails(place: &Place, line: &str, status: i32, says: &str) {
+    check_text(&place.type_in(line), status, says);
+    check_json(&place.type_in(&format!("{line} --json")), status, says);
+}
+
+#[test]
+fn who_signs_must_be_who_it_says() {
+    let place = commons();
+    let bens = place.key("ben").display().to_string();
+    fails(&place, &format!("contribute 1 --as ana --key {bens}"), 1, "does not belong to the author: ana");
+    fails(&place, "contribute 1 --as zed", 1, "no key of zed");
+    fails(&place, "contribute 1", 2, "keys of ana, ben");
+    fails(&place, "contribute 1 --as ana --key nowhere.key", 1, "nowhere.key");
+    fails(&place, "key new ana", 1, "ana.key");
+    let nobody = Place::new();
+    fails(&nobody, "commons open our-commons --steward ana", 1, "no key of ana");
+}
+
+#[test]
+fn what_is_named_must_be_there() {
+    let place = commons();
+    fails(&place, "balance nobody", 1, "nobody");
+    fails(&place, "contribute 1 --for nobody --as ana", 1, "nobody");
+    fails(&place, "explain nobody", 1, "nobody");
+    fails(&place, "show 17", 1, "17");
+    fails(&place, "approve 17 --as ana", 1, "17");
+    fails(&place, "log --ledger other", 1, "there are: our-commons");
+    fails(&place, "contribute 1 --kind juggling --as ana", 1, "juggling");
+    fails(&place, "commons open our-commons --steward ana", 1, "our-commons is here already");
+    place.type_in("commons open second --steward ana").done();
+    fails(&place, "balance", 2, "our-commons, second");
+}
+
+#[test]
+fn amounts_and_dates_are_read_strictly() {
+    let place = commons();
+    for amount in ["12", "12 eur", "12.345 EUR", "1e3 EUR", "12.00 XQX"] {
+        let line = format!("income record --payer ana --amount \"{amount}\" --bank b1 --as ana");
+        fails(&place, &line, 2, amount);
+    }
+    for quantity in ["0", "x", "1.0005", "1,5"] {
+        fails(&place, &format!("contribute {quantity} --as ana"), 2, quantity);
+    }
+    for date in ["2026-02-30", "yesterday", "21.11.2026", "1969-12-31"] {
+        fails(&place, &format!("contribute 1 --on {date} --as ana"), 2, date);
+        fails(&place, &format!("contribute 1 --at {date} --as ana"), 2, date);
+    }
+    fails(&place, "contribute 1 --at 2001-01-01 --as ana", 1, "time");
+    let real = Place::new();
+    real.type_in("key new ana").done();
+    real.type_in("commons open our-commons --steward ana").done();
+    fails(&real, "contribute 1 --at 2026-01-01 --as ana", 1, "sandbox");
+}
+
+#[test]
+fn equations_and_settings_that_do_not_hold() {
+    let place = commons();
+    let hours = place.type_in("equation new --template hours").done().out;
+    let write = |name: &str, text: &str| fs::write(place.path().join(name), text).unwrap();
+    write("short.toml", &hours.replace("share = \"100 %\"", "share = \"99 %\""));
+    fails(&place, "equation check short.toml", 1, "99 %");
+    fails(&place, "equation propose short.toml --as ana", 1, "99 %");
+    fails(&place, "commons open second --equation short.toml --steward ana", 1, "99 %");
+    write("torn.toml", &hours.replace("[rates]", "[rates"));
+    fails(&place, "equation check torn.toml", 1, "torn.toml: line 3");
+    write("wrong.toml", &hours.replace("ana = \"750.00\"", "ana = \"760.00\""));
+    let wrong = place.type_in("equation check wrong.toml");
+    assert_eq!(wrong.status, 1, "{}{}", wrong.out, wrong.err);
+    assert!(format!("{}{}", wrong.out, wrong.err).contains("760.00"), "stated beside computed");
+    fails(&place, "equation check nowhere.toml", 1, "nowhere.toml");
+    write("home/config.toml", "colour = 3\n");
+    fails(&place, "log", 2, "config.toml");
+}
+
+#[test]
+fn files_that_are_no_ledger() {
+    let place = commons();
+    fs::write(place.path().join("note.txt"), "not a ledger, only a note\n".repeat(500)).unwrap();
+    fs::write(place.path().join("empty.db"), "").unwrap();
+    for command in ["log", "balance", "contribute 1 --as ana", "serve --listen 127.0.0.1:0"] {
+        fails(&place, &format!("{command} --db note.txt"), 1, "note.txt");
+        fails(&place, &format!("{command} --db empty.db"), 1, "empty.db");
+        fails(&place, &format!("{command} --db missing.db"), 1, "missing.db");
+    }
+    for name in ["note.txt", "empty.db", "missing.db"] {
+        fails(&place, &format!("audit {name}"), 1, name);
+    }
+    assert!(!place.path().join("missing.db").exists(), "a failed command makes no file");
+}
+
+#[test]
+fn a_world_that_fails_is_status_4() {
+    let place = commons();
+    fails(&place, "log --node http://127.0.0.1:1", 4, "http://127.0.0.1:1");
+    fails(&place, "contribute 1 --as ana --node http://127.0.0.1:1", 4, "http://127.0.0.1:1");
+    fails(&place, "audit http://127.0.0.1:1", 4, "http://127.0.0.1:1");
+    let mut server = place.serve(&[]);
+    fails(&place, "contribute 1 --as ana", 4, "subak.db");
+    fails(&place, "serve --listen 127.0.0.1:0", 4, "subak.db");
+    place.type_in("balance").done(); // reading needs no lock
+    place.type_in(&format!("contribute 1 --as ana --node {}", server.url)).done();
+    let taken = server.url.trim_start_matches("http://").to_owned();
+    let other = Place::new();
+    fails(&other, &format!("serve --new-ledgers --listen {taken}"), 4, &taken);
+    server.kill();
+    place.type_in("contribute 1 --as ana").done(); // the lock went with its holder
+    place.sound(&place.db());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_standard_output_is_status_4() {
+    let place = commons();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = place.command().arg("log").stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let err = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(4), "{err}");
+    assert!(err.contains("standard output") && err.contains("next: "), "{err}");
+}
+
+#[test]
+fn a_statement_that_came_too_late_is_refused() {
+    let place = Place::new();
+    place.type_in("key new ana").done();
+    let opened = place.data("commons open our-commons --steward ana");
+    let envelope = Author::new(&place, &opened).hour_at(now() - 2 * DAY_MS);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let failure = runtime.block_on(async {
+        let node = Node::open(place.db(), Options::default()).await.unwrap();
+        Failure::from(node.append(append(&envelope)).await.unwrap_err())
+    });
+    assert_eq!((failure.status, failure.code.as_str()), (1, "expired"), "{failure}");
+    assert!(failure.next.contains("sign it again"), "{}", failure.next);
+}
+
+#[test]
+fn a_reader_who_goes_away_is_no_error() {
+    let place = commons();
+    for line in ["log", "log --json", "balance", "audit", "--help", "log --help", "equation show", "completions bash", "--version"] {
+        let mut command = place.command();
+        command.args(words(line)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        let err = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "subak {line}: {err}");
+        assert!(!err.contains("subak: ") && !err.contains("panicked"), "subak {line}: {err}");
+    }
+}
+
+#[test]
+fn pipes_see_no_colour() {
+    let place = commons();
+    for line in ["log", "balance", "audit", "commons show", "--help", "log --from x", "show 99"] {
+        let ran = place.type_in(line);
+        assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'), "subak {line}");
+        assert!(!ran.out.is_empty() || !ran.err.is_empty(), "subak {line}");
+    }
+}
+
+/// Every command with its subcommands, as words.
+fn commands(of: &clap::Command, path: &[String], into: &mut Vec<Vec<String>>) {
+    into.push(path.to_vec());
+    for sub in of.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let path: Vec<String> = path.iter().cloned().chain([sub.get_name().to_owned()]).collect();
+        commands(sub, &path, into);
+    }
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    let place = Place::new();
+    let mut all = Vec::new();
+    commands(&subak_cli::definition(), &[], &mut all);
+    assert!(all.len() > 60, "{} commands", all.len());
+    let mut lacking = Vec::new();
+    for path in all {
+        let mut words: Vec<&str> = path.iter().map(String::as_str).collect();
+        words.push("--help");
+        let help = place.run(&words).done().out;
+        if !help.contains("Example") {
+            lacking.push(format!("{}: no example", path.join(" ")));
+        }
+        if let Some(wide) = help.lines().find(|line| line.chars().count() > 100) {
+            lacking.push(format!("{}: too wide: {wide}", path.join(" ")));
+        }
+    }
+    assert!(lacking.is_empty(), "{lacking:#?}");
+}
+
+#[test]
+fn shells_get_completions() {
+    let place = Place::new();
+    for (shell, mark) in [("bash", "complete -F"), ("zsh", "#compdef subak"), ("fish", "complete -c subak")] {
+        let script = place.type_in(&format!("completions {shell}")).done().out;
+        assert!(script.contains(mark) && script.contains("contribute"), "{shell}");
+    }
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_status_2() {
+    let place = commons();
+    for line in ["juggle", "contribute", "log --from x", "log --db a --node http://b", "validate", "audit --expect 00"] {
+        let ran = place.type_in(line);
+        assert_eq!(ran.status, 2, "subak {line}\n{}{}", ran.out, ran.err);
+        assert!(ran.out.is_empty() && ran.err.len() > 20, "subak {line}\n{}{}", ran.out, ran.err);
+        check_json(&place.type_in(&format!("{line} --json")), 2, "");
+    }
+}
