@@ -5,6 +5,9 @@
 //! the place that was signed for, no statement may be there twice, what the client never
 //! got an answer for can be sent again, and the audit must find every byte in order.
 //!
+//! Killing a process tests what the program does, not what the disk does when the power
+//! goes: that rests on SQLite's `synchronous=FULL`, and on the disk.
+//!
 //! Five rounds; `SUBAK_LONG=1` makes it fifty. `SUBAK_SEED` sets other moments.
 
 #![allow(clippy::unwrap_used)]
@@ -45,7 +48,12 @@ async fn client(url: String, author: &Author) -> Round {
 }
 
 /// Load on a server until it is killed.
-fn round(runtime: &tokio::runtime::Runtime, place: &Place, author: &Author, dice: &mut Dice) -> Round {
+fn round(
+    runtime: &tokio::runtime::Runtime,
+    place: &Place,
+    author: &Author,
+    dice: &mut Dice,
+) -> Round {
     let mut server = place.serve(&[]);
     let url = server.url.clone();
     let alive = Duration::from_millis(20 + dice.below(700));
@@ -77,7 +85,12 @@ async fn entries(remote: &Remote, ledger: LedgerId) -> Vec<RawEntry> {
 
 /// Every acknowledged statement is where it was acknowledged, byte for byte; the newest
 /// head that was acknowledged is a beginning of today's.
-async fn check(remote: &Remote, author: &Author, operator: &PublicKey, acknowledged: &[(Vec<u8>, Appended)]) {
+async fn check(
+    remote: &Remote,
+    author: &Author,
+    operator: &PublicKey,
+    acknowledged: &[(Vec<u8>, Appended)],
+) {
     let all = entries(remote, author.ledger).await;
     let mut places: HashMap<Hash, u64> = HashMap::new();
     for entry in &all {

@@ -87,7 +87,11 @@ fn without_a_server(place: &Place) {
     let filler = Filler::fill(place);
     let person = place.type_in("contribute 1");
     assert_eq!(person.status, 4, "{}{}", person.out, person.err);
-    assert!(person.err.contains("full") && person.err.contains("next: make room"), "{}", person.err);
+    assert!(
+        person.err.contains("full") && person.err.contains("next: make room"),
+        "{}",
+        person.err
+    );
     let program = place.type_in("contribute 1 --json");
     assert_eq!(program.status, 4, "{}{}", program.out, program.err);
     let error = program.object()["error"].take();

@@ -45,7 +45,8 @@ fn check_json(ran: &Ran, status: i32, says: &str) {
     let object = ran.object();
     assert!(object["schema"].as_str().unwrap().starts_with("subak."), "{object}");
     assert_eq!(object.get("data"), None, "{object}");
-    let part = |name: &str| object["error"][name].as_str().unwrap_or_else(|| panic!("{name} in {object}"));
+    let part =
+        |name: &str| object["error"][name].as_str().unwrap_or_else(|| panic!("{name} in {object}"));
     assert!(!part("code").is_empty() && !part("next").is_empty(), "{object}");
     assert!(part("message").contains(says), "{says:?} in {object}");
 }
@@ -60,7 +61,12 @@ fn fails(place: &Place, line: &str, status: i32, says: &str) {
 fn who_signs_must_be_who_it_says() {
     let place = commons();
     let bens = place.key("ben").display().to_string();
-    fails(&place, &format!("contribute 1 --as ana --key {bens}"), 1, "does not belong to the author: ana");
+    fails(
+        &place,
+        &format!("contribute 1 --as ana --key {bens}"),
+        1,
+        "does not belong to the author: ana",
+    );
     fails(&place, "contribute 1 --as zed", 1, "no key of zed");
     fails(&place, "contribute 1", 2, "keys of ana, ben");
     fails(&place, "contribute 1 --as ana --key nowhere.key", 1, "nowhere.key");
@@ -189,7 +195,17 @@ fn a_statement_that_came_too_late_is_refused() {
 #[test]
 fn a_reader_who_goes_away_is_no_error() {
     let place = commons();
-    for line in ["log", "log --json", "balance", "audit", "--help", "log --help", "equation show", "completions bash", "--version"] {
+    for line in [
+        "log",
+        "log --json",
+        "balance",
+        "audit",
+        "--help",
+        "log --help",
+        "equation show",
+        "completions bash",
+        "--version",
+    ] {
         let mut command = place.command();
         command.args(words(line)).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -244,7 +260,9 @@ fn every_command_explains_itself_with_an_example() {
 #[test]
 fn shells_get_completions() {
     let place = Place::new();
-    for (shell, mark) in [("bash", "complete -F"), ("zsh", "#compdef subak"), ("fish", "complete -c subak")] {
+    for (shell, mark) in
+        [("bash", "complete -F"), ("zsh", "#compdef subak"), ("fish", "complete -c subak")]
+    {
         let script = place.type_in(&format!("completions {shell}")).done().out;
         assert!(script.contains(mark) && script.contains("contribute"), "{shell}");
     }
@@ -253,7 +271,14 @@ fn shells_get_completions() {
 #[test]
 fn a_command_line_that_makes_no_sense_is_status_2() {
     let place = commons();
-    for line in ["juggle", "contribute", "log --from x", "log --db a --node http://b", "validate", "audit --expect 00"] {
+    for line in [
+        "juggle",
+        "contribute",
+        "log --from x",
+        "log --db a --node http://b",
+        "validate",
+        "audit --expect 00",
+    ] {
         let ran = place.type_in(line);
         assert_eq!(ran.status, 2, "subak {line}\n{}{}", ran.out, ran.err);
         assert!(ran.out.is_empty() && ran.err.len() > 20, "subak {line}\n{}{}", ran.out, ran.err);

@@ -61,7 +61,8 @@ fn a_commons_with_work(scene: &Scene) {
     scene.on(3, "agent admit dora --as ben");
     let pending = scene.see("contribution list --pending");
     assert_eq!(pending.out.matches("pending 0/2").count(), 2, "{}", pending.out);
-    scene.on(3, &format!("validate {} --remuneration unpaid --as ana", text(&cleo, "contribution")));
+    scene
+        .on(3, &format!("validate {} --remuneration unpaid --as ana", text(&cleo, "contribution")));
     scene.on(3, "validate --all-pending --remuneration unpaid --as ana");
     scene.on(4, "validate --all-pending --remuneration unpaid --as ben");
     assert!(!scene.see("contribution list").out.contains("pending"), "both have seen both");
@@ -111,7 +112,9 @@ fn money_comes_and_goes(scene: &Scene, digest: &str) {
     assert!(csv.contains("cleo") && csv.contains("900.00") && csv.contains("300.00"), "{csv}");
     scene.on(
         72,
-        &format!("payout paid {run} --except dora --bank \"batch 9\" --ledger our-commons --as ana"),
+        &format!(
+            "payout paid {run} --except dora --bank \"batch 9\" --ledger our-commons --as ana"
+        ),
     );
 }
 

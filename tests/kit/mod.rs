@@ -128,8 +128,7 @@ impl Place {
     pub fn serve(&self, more: &[&str]) -> Server {
         let mut command = self.command();
         command.args(["serve", "--json", "--listen", "127.0.0.1:0"]).args(more);
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Ok(told) = serde_json::from_str::<Value>(&line) else {

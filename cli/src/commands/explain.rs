@@ -265,13 +265,13 @@ fn rounding(exact: Fixed, shown: i128, currency: Currency) -> String {
         "exactly".to_owned()
     } else if rest > 0 {
         format!(
-            "and {} that stays yours until it is a whole unit",
+            "and {} that waits for a whole unit",
             money::show_fixed(rest, currency)
         )
     } else {
         "less a trace under 2^-16 of a minor unit, which rounding forgives".to_owned()
     };
-    format!("the lines sum to the total: {}, {text}", money::show(shown, currency))
+    format!("the lines sum to {}, {text}", money::show(shown, currency))
 }
 
 fn data(
@@ -619,7 +619,7 @@ mod tests {
         let third = Q * 100 / 3;
         assert_eq!(
             rounding(third, whole(third), eur()),
-            "the lines sum to the total: 0.33 EUR, and 0.003333 that stays yours until it is a whole unit"
+            "the lines sum to 0.33 EUR, and 0.003333 that waits for a whole unit"
         );
         assert!(rounding(50 * Q, 50, eur()).ends_with("0.50 EUR, exactly"));
         // What lacks a trace through flooring is shown whole, and said to be.
