@@ -522,15 +522,19 @@ fn chain(
     text
 }
 
-/// One line for each contribution; many of a kind and month become one.
+/// One line for each contribution; many of a kind and month become one line, and of a
+/// long list only the newest months are told one by one.
 fn work_lines(work: &[Counted], all: bool) -> String {
     let mut groups: BTreeMap<(Handle, u32), Vec<&Counted>> = BTreeMap::new();
     for w in work {
         groups.entry((w.kind.clone(), w.month)).or_default().push(w);
     }
+    let newest = groups.keys().map(|(_, month)| *month).max().unwrap_or(0);
+    let long = work.len() > 2 * LISTED;
     let mut text = String::new();
-    for ((kind, _), group) in groups {
-        if !all && group.len() > LISTED {
+    for ((kind, month), group) in groups {
+        let folded = group.len() > LISTED || (long && month + 2 < newest);
+        if !all && folded {
             text.push_str(&group_line(&kind, &group));
         } else {
             group.iter().for_each(|w| text.push_str(&work_line(w)));
