@@ -166,25 +166,27 @@ impl Context {
 
     /// Opens for reading: needs neither key nor lock.
     pub async fn reader(&self) -> Done<Connection> {
-        if let Some(connection) = self.elsewhere().await? {
-            return Ok(connection);
+        match self.elsewhere().await? {
+            Some(connection) => Ok(connection),
+            None => Ok(here(Node::open_reader(self.db()).await?)),
         }
-        Ok(embedded(Node::open_reader(self.db()).await?))
     }
 
     /// Opens for appending; `create` makes the ledger file if there is none.
     pub async fn writer(&self, create: bool) -> Done<Connection> {
-        if let Some(connection) = self.elsewhere().await? {
-            return Ok(connection);
+        match self.elsewhere().await? {
+            Some(connection) => Ok(connection),
+            None => {
+                let options = Options { create, ..Options::default() };
+                Ok(here(Node::open(self.db(), options).await?))
+            }
         }
-        let options = Options { create, ..Options::default() };
-        Ok(embedded(Node::open(self.db(), options).await?))
     }
 
-    /// The connection of whoever runs this command, or a node's; none: the ledger file.
+    /// The demo's connection, or a node's.
     async fn elsewhere(&self) -> Done<Option<Connection>> {
-        if let Some(shared) = &self.shared {
-            return Ok(Some(shared.clone()));
+        if self.shared.is_some() {
+            return Ok(self.shared.clone());
         }
         let Some(url) = &self.global.node else { return Ok(None) };
         let remote = Remote::connect(url, None).await?;
@@ -384,6 +386,11 @@ impl Context {
     }
 }
 
+fn here(node: Node) -> Connection {
+    let node = Arc::new(node);
+    Connection { ledgers: node.clone(), embedded: Some(node) }
+}
+
 /// The tag of the command line's commitments.
 const TAG: &str = "text";
 
@@ -460,11 +467,6 @@ pub fn keyfile_handles(folder: &Path) -> Vec<String> {
         .collect();
     handles.sort();
     handles
-}
-
-fn embedded(node: Node) -> Connection {
-    let node = Arc::new(node);
-    Connection { ledgers: node.clone(), embedded: Some(node) }
 }
 
 /// Re-exported for the commands that write key files.

@@ -151,11 +151,11 @@ pub fn event(e: &Event) -> String {
     let name = e.name();
     match e {
         Event::Genesis(g) => format!(
-            "{name}: {} of the {} {}, {} stewards, quorum {}{}",
+            "{name}: {} of the {} {}, stewards {}, quorum {}{}",
             "ledger",
             g.kind,
             g.name,
-            g.stewards.len(),
+            handles(&g.stewards.iter().map(|s| s.0.clone()).collect::<Vec<_>>()),
             g.quorum,
             if g.sandbox { ", SANDBOX" } else { "" }
         ),

@@ -49,6 +49,11 @@ impl Failure {
         Self { status: 4, code: code.into(), message: message.into(), next: next.into() }
     }
 
+    /// The result has said it all: only the exit status is left to give.
+    pub fn told(status: u8) -> Self {
+        Self { status, code: String::new(), message: String::new(), next: String::new() }
+    }
+
     /// A file could not be read or written.
     pub fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
         let message = format!("{}: {error}", path.display());

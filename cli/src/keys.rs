@@ -22,10 +22,20 @@ pub fn passphrase() -> Done<Option<String>> {
 
 /// A key file's error as the command line says it.
 pub fn failure(e: &KeyFileError) -> Failure {
-    match e {
-        KeyFileError::Io { .. } | KeyFileError::Random(_) => {
-            Failure::world("key-file", e.to_string(), e.next())
+    let code = match e {
+        KeyFileError::Io { .. } => "key-file",
+        KeyFileError::Exists { .. } => "key-exists",
+        KeyFileError::Format { .. } | KeyFileError::Halves { .. } => "key-damaged",
+        KeyFileError::Algorithm { .. } => "key-algorithm",
+        KeyFileError::PassphraseNeeded { .. } => "passphrase-needed",
+        KeyFileError::WrongPassphrase { .. } => "wrong-passphrase",
+        KeyFileError::Random(_) => "random",
+    };
+    let next = match e {
+        KeyFileError::PassphraseNeeded { .. } | KeyFileError::WrongPassphrase { .. } => {
+            "set SUBAK_PASSPHRASE, or SUBAK_PASSPHRASE_FILE to a file that holds it"
         }
-        _ => Failure::refused("key-file", e.to_string(), e.next()),
-    }
+        _ => e.next(),
+    };
+    Failure::refused(code, e.to_string(), next)
 }

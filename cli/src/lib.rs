@@ -6,8 +6,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bank;
+#[allow(unreachable_pub)] // what the files of one folder share
 pub mod commands;
 pub mod context;
+pub mod counterpart;
 pub mod describe;
 pub mod failure;
 pub mod import;
@@ -63,6 +66,11 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(f) => ExitCode::from(out.failure(schema, &f)),
     }
+}
+
+/// The command of a command line, without its global options: for the demo.
+pub(crate) fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(words).map(|cli| cli.command)
 }
 
 /// The command line's definition, for completions and the reference.

@@ -5,7 +5,7 @@
 
 use crate::failure::{Done, Failure};
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -78,7 +78,9 @@ impl Output {
 
     /// A failed command; returns the exit status.
     pub fn failure(&self, schema: &str, f: &Failure) -> u8 {
-        if self.json {
+        if f.code.is_empty() {
+            // `Failure::told`: the result is out already, and there is one object only.
+        } else if self.json {
             let _ = self.line(&json!({ "schema": schema, "error": f }).to_string());
         } else {
             let _ = writeln!(io::stderr(), "subak: {f}\n  next: {}", f.next);
@@ -105,29 +107,32 @@ impl Output {
         if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
-    /// A table of at most 80 columns; columns whose head begins with `>` are numbers
-    /// and stand to the right.
+    /// A table of at most 80 columns. A head that begins with `>` is of figures, which
+    /// stand to the right and in one piece; with `|`, of words that stay in one piece;
+    /// other columns give way.
     pub fn table(&self, heads: &[&str], rows: &[Vec<String>]) -> String {
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(80);
-        table.set_header(heads.iter().map(|h| Cell::new(h.trim_start_matches('>'))));
+        table.set_header(heads.iter().map(|h| Cell::new(h.trim_start_matches(['>', '|']))));
         for row in rows {
             table.add_row(row.clone());
         }
         for (n, head) in heads.iter().enumerate() {
-            if head.starts_with('>')
-                && let Some(column) = table.column_mut(n)
-            {
+            let Some(column) = table.column_mut(n) else { continue };
+            if head.starts_with('>') {
                 column.set_cell_alignment(CellAlignment::Right);
+            }
+            if head.starts_with(['>', '|']) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
         let text = table.to_string();
         let mut lines: Vec<String> = text.lines().map(|l| l.trim_end().to_owned()).collect();
         if let Some(head) = lines.first_mut() {
-            *head = self.strong(head); // painted last, so that escapes take no room
+            *head = self.strong(head);
         }
         lines.join("\n")
     }

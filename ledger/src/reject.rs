@@ -142,7 +142,6 @@ codes! {
     DueMismatch "due-mismatch" "the stated dues are not what the rules give" "read the ledger again and sign the dues it computes"
     // Money.
     AmountOutOfRange "amount-out-of-range" "an amount lies outside its limits" "correct the amount"
-    CurrencyMismatch "currency-mismatch" "currencies never convert" "use the currency of the agreement, income or account"
     LimitExceeded "limit-exceeded" "a limit of the arithmetic is reached" "see the limits in the documentation of the split"
     BankReferenceUsed "bank-reference-used" "this bank reference is recorded already" "nothing if it is the same transfer; else give its own reference"
     UnknownIncome "unknown-income" "there is no such income, or not of this agreement" "look it up: `subak settle received --list`"

@@ -5,10 +5,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod hand;
-mod model;
+#[path = "hand/naive.rs"]
+mod naive;
 
 use hand::*;
-use model::Model;
+use naive::Model;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use proptest::prelude::*;

@@ -134,6 +134,7 @@ async fn list(cx: &Context, unclaimed: bool) -> Done {
     let agents: Vec<_> = book.agents.iter().filter(|a| !unclaimed || nobody(a)).collect();
     let state = |a: &subak_ledger::book::state::Agent| match a.alias {
         Some((person, _)) => format!("is {}", book.agent(person).handle),
+        None if a.clerk => "the node's clerk".into(),
         None if nobody(a) => "unclaimed".into(),
         None if !a.admitted => "not admitted".into(),
         None => a.roles.iter().map(|r| r.word()).collect::<Vec<_>>().join(", "),
@@ -174,8 +175,13 @@ async fn list(cx: &Context, unclaimed: bool) -> Done {
 async fn claim(cx: &Context, handle: String, attest: Option<String>) -> Done {
     let open = cx.write().await?;
     let Some(claimant) = attest else {
-        let event = v1::AgentClaim { unclaimed: handle.clone(), evidence: vec![] };
-        let appended = cx.say(&open, vec![Kind::AgentClaim(event)], Texts::default()).await?;
+        let mut events = Vec::new();
+        if !open.book.handles.contains_key(&cx.author()?) {
+            events.push(Kind::AgentJoin(v1::AgentJoin::default()));
+        }
+        let claim = v1::AgentClaim { unclaimed: handle.clone(), evidence: vec![] };
+        events.push(Kind::AgentClaim(claim));
+        let appended = cx.say(&open, events, Texts::default()).await?;
         let text =
             format!("claimed; maintainers attest it: `subak agent claim {handle} --attest YOU`");
         return report(cx, &appended, &json!({ "unclaimed": handle }), &text);

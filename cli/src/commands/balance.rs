@@ -16,6 +16,9 @@ use subak_ledger::book::{explain, state::State, types::Handle};
 pub struct Balance {
     /// One agent (with the unclaimed agents that are theirs) instead of all
     agent: Option<String>,
+    /// Only so many, those with the most accrued first
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
 }
 
 impl Balance {
@@ -23,7 +26,7 @@ impl Balance {
     pub async fn run(self, cx: &Context) -> Done {
         let open = cx.read().await?;
         let book = &open.book;
-        let balances = match &self.agent {
+        let mut balances: Vec<explain::Balance> = match &self.agent {
             Some(text) => {
                 let faces = book.faces(book.find(&Handle::new(text)?)?);
                 let currencies = book.currencies();
@@ -31,11 +34,20 @@ impl Balance {
             }
             None => book.balances(),
         };
+        let all = balances.len();
+        if let Some(top) = self.top {
+            balances.sort_by_key(|b| std::cmp::Reverse(b.accrued));
+            balances.truncate(top);
+        }
         let data = json!({
             "size": book.size,
             "balances": balances.iter().map(|b| row(book, b)).collect::<Vec<_>>(),
         });
-        cx.out.result("subak.balance/1", &data, &text(cx, book, &balances))
+        let mut shown = text(cx, book, &balances);
+        if balances.len() < all {
+            shown.push_str(&format!("\n… and {} more", all - balances.len()));
+        }
+        cx.out.result("subak.balance/1", &data, &shown)
     }
 }
 

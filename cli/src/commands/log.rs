@@ -51,10 +51,10 @@ pub struct Log {
 #[command(after_help = "Examples:\n  subak show 12\n  subak show 12 --all\n  subak show 12 --json")]
 pub struct Show {
     /// The entry
-    entry: u64,
+    pub entry: u64,
     /// All events, however many
     #[arg(long)]
-    all: bool,
+    pub all: bool,
 }
 
 impl Log {

@@ -1,43 +1,48 @@
 //! The commands: one file per noun or frequent verb.
 
-pub mod agent;
-pub mod approve;
-pub mod balance;
-pub mod completions;
-pub mod contribute;
-pub mod contribution;
-pub mod equation;
-pub mod held;
-pub mod import;
-pub mod key;
-pub mod log;
-pub mod open;
-pub mod places;
-pub mod role;
-pub mod validate;
+mod agent;
+mod agreement;
+mod approve;
+mod audit;
+mod backup;
+mod balance;
+mod completions;
+mod contribute;
+mod contribution;
+mod demo;
+mod equation;
+mod explain;
+mod held;
+mod import;
+mod income;
+mod key;
+mod log;
+mod open;
+mod payout;
+mod places;
+mod revenue;
+mod role;
+mod serve;
+mod settle;
+mod validate;
 
 use crate::{context::Context, failure::Done};
 use clap::Subcommand;
 
-/// Everything `subak` does. Variants without a comment take the command's own, which
-/// may be longer than one paragraph.
+/// Everything `subak` does; each variant's help is that of its own type.
 #[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make, show and list signing keys
     #[command(subcommand)]
     Key(key::Key),
-    /// Open or show the ledger of a commons
     #[command(subcommand)]
     Commons(open::Commons),
-    /// Open or show the ledger of a phyle, an association, a trust or an authority
     #[command(subcommand)]
     Phyle(open::Phyle),
-    /// Agents: add, admit, list, claim, add a key
     #[command(subcommand)]
     Agent(agent::Agent),
-    /// Claim work that you did
     Contribute(contribute::Contribute),
+    Demo(demo::Demo),
     Validate(validate::Validate),
     #[command(subcommand)]
     Contribution(contribution::Contribution),
@@ -52,8 +57,21 @@ pub enum Command {
     Proposals(approve::Proposals),
     #[command(subcommand)]
     Held(held::Held),
-    /// What has accrued to whom, what is payable, what was paid
     Balance(balance::Balance),
+    #[command(subcommand)]
+    Agreement(agreement::AgreementCommand),
+    #[command(subcommand)]
+    Revenue(revenue::Revenue),
+    #[command(subcommand)]
+    Settle(settle::Settle),
+    #[command(subcommand)]
+    Income(income::Income),
+    #[command(subcommand)]
+    Payout(payout::Payout),
+    Explain(explain::Explain),
+    Audit(audit::Audit),
+    Serve(serve::Serve),
+    Backup(backup::Backup),
     Log(log::Log),
     Show(log::Show),
     Completions(completions::Completions),
@@ -67,6 +85,7 @@ impl Command {
             Self::Commons(_) | Self::Phyle(_) => "subak.ledger/1",
             Self::Agent(_) => "subak.agent/1",
             Self::Contribute(_) => "subak.appended/1",
+            Self::Demo(_) => "subak.demo/1",
             Self::Validate(_) | Self::Role(_) => "subak.appended/1",
             Self::Approve(_) | Self::Withdraw(_) => "subak.appended/1",
             Self::Contribution(_) => "subak.contribution/1",
@@ -78,6 +97,15 @@ impl Command {
             Self::Show(_) => "subak.entry/1",
             Self::Completions(_) => "subak.completions/1",
             Self::Balance(_) => "subak.balance/1",
+            Self::Agreement(c) => c.schema(),
+            Self::Revenue(c) => c.schema(),
+            Self::Settle(_) => "subak.appended/1",
+            Self::Income(c) => c.schema(),
+            Self::Payout(c) => c.schema(),
+            Self::Explain(_) => "subak.explain/1",
+            Self::Audit(_) => "subak.audit/1",
+            Self::Serve(_) => "subak.serve/1",
+            Self::Backup(_) => "subak.backup/1",
         }
     }
 
@@ -89,6 +117,7 @@ impl Command {
             Self::Phyle(c) => c.run(context).await,
             Self::Agent(c) => c.run(context).await,
             Self::Contribute(c) => c.run(context).await,
+            Self::Demo(c) => c.run(context).await,
             Self::Validate(c) => c.run(context).await,
             Self::Contribution(c) => c.run(context).await,
             Self::Import(c) => c.run(context).await,
@@ -102,6 +131,15 @@ impl Command {
             Self::Show(c) => c.run(context).await,
             Self::Completions(c) => c.run(context),
             Self::Balance(c) => c.run(context).await,
+            Self::Agreement(c) => c.run(context).await,
+            Self::Revenue(c) => c.run(context).await,
+            Self::Settle(c) => c.run(context).await,
+            Self::Income(c) => c.run(context).await,
+            Self::Payout(c) => c.run(context).await,
+            Self::Explain(c) => c.run(context).await,
+            Self::Audit(c) => c.run(context).await,
+            Self::Serve(c) => c.run(context).await,
+            Self::Backup(c) => c.run(context).await,
         }
     }
 }

@@ -44,7 +44,9 @@ impl State {
         )?;
         PublicKey::admit(&g.operator)?;
         bad(
-            g.operator != g.clerk && g.stewards.iter().all(|(_, k)| *k != g.operator),
+            g.operator != g.clerk
+                && g.stewards.iter().all(|(_, k)| *k != g.operator)
+                && g.agents.iter().all(|a| a.key != Some(g.operator)),
             "the operator's key is nobody else's",
         )?;
         let clerk = Handle::new(super::state::CLERK).expect("a constant handle is well-formed");

@@ -203,6 +203,9 @@ pub(super) fn check_proof(proof: &Proof, ledger: Hash, operator: Hash) -> Outcom
     let statement = Unverified::parse(&proof.envelope)
         .and_then(|u| u.verify(&mut crate::log::key::KeyCache::default()))
         .map_err(|r| bad(&format!("statement: {}", r.detail)))?;
+    if statement.header().ledger != id {
+        return Err(bad("the statement was signed for another ledger"));
+    }
     Ok(Proven { statement, digest })
 }
 

@@ -1,9 +1,9 @@
 //! `apply`: one statement on a state, all of its events or none.
 //!
-//! Guarantees the order of judgement: time, ledger, author and key, replay, basis;
-//! then each event in turn, first whether its author may say it here, then its own
-//! guards, then its effects. Leaves out the signature, which a [`Statement`] has
-//! passed by its type.
+//! Guarantees the order of judgement: form of every event, ledger, replay, basis; then
+//! what time has brought about; then author and key; then each event in turn, first
+//! whether its author may say it here (open, place, role), then its own guards, then
+//! its effects. Leaves out the signature, which a [`Statement`] has passed by its type.
 
 use super::{
     accounts::Posting,
@@ -124,6 +124,10 @@ impl State {
             })?;
         }
         let header = statement.header();
+        // It bounds `at` too, which is never later: no date that a rule adds days to wraps.
+        require(header.expires_at <= LAST_TIME, Code::Malformed, || {
+            format!("expires_at: at most {LAST_TIME}, found {}", header.expires_at)
+        })?;
         if self.root.is_some() {
             require(header.ledger == self.ledger, Code::WrongLedger, || {
                 format!("expected {}, found {}", self.ledger, header.ledger)
@@ -312,14 +316,17 @@ impl State {
         }
     }
 
-    /// What the time up to the entry brings about, in (date, entry) order.
+    /// What the time up to the entry brings about, in (date, entry) order and each at
+    /// its own date, so that nobody gains by when the next entry comes.
     fn advance(&mut self, step: &mut Step<'_>) {
-        self.replay.advance(step.at);
+        let now = step.at;
+        self.replay.advance(now);
         while let Some((key, task)) = self.agenda.get_min().cloned() {
-            if key.0 > step.at {
+            if key.0 > now {
                 break;
             }
             self.agenda.remove(&key);
+            step.at = key.0;
             match task {
                 Task::Mature { contribution, part, generation } => {
                     self.mature(contribution, part, generation);
@@ -332,6 +339,7 @@ impl State {
                 Task::ExpireRun(run) => self.expire_run(step, run),
             }
         }
+        step.at = now;
     }
 }
 

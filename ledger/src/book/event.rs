@@ -568,6 +568,7 @@ fn dues(due: &[v1::Due]) -> Outcome<Vec<Due>> {
     let due: Vec<Due> = due
         .iter()
         .map(|d| {
+            require(d.number > 0, Code::Malformed, || "dues: numbers begin at 1".into())?;
             Ok(Due {
                 agreement: hash(&d.agreement, "agreement")?,
                 number: d.number,
@@ -575,7 +576,7 @@ fn dues(due: &[v1::Due]) -> Outcome<Vec<Due>> {
             })
         })
         .collect::<Outcome<_>>()?;
-    ascending(&due.iter().map(|d| (d.agreement, d.number)).collect::<Vec<_>>(), "dues")?;
+    ascending(&due.iter().map(|d| d.agreement).collect::<Vec<_>>(), "dues")?;
     Ok(due)
 }
 

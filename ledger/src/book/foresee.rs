@@ -4,7 +4,7 @@
 //! out every judgement: an impossible wish simply gets no dues, and its refusal later.
 
 use super::{
-    agreement::{Origin, base_of},
+    agreement::{Origin, Progress, base_of},
     event::InvoiceId,
     state::State,
     types::*,
@@ -60,6 +60,7 @@ impl State {
     pub fn dues_of_return(&self, run: u64, agent: &Handle) -> Vec<Due> {
         let paid = |a: &&std::sync::Arc<super::agreement::Agreement>| {
             a.terms.base == Base::Payout
+                && a.progress == Progress::Active
                 && a.terms.commons_handle == *agent
                 && a.dues.origins.contains_key(&Origin::Payout(run))
         };

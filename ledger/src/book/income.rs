@@ -112,13 +112,19 @@ impl State {
                 if !ours {
                     return Err(irrelevant());
                 }
+                if amount(due.amount, "due").is_err() {
+                    return Err(wrong(None)); // no line of a run is 0
+                }
                 self.new_due_income(step, terms, Origin::Payout(*run), due.amount, due.amount)
             }
             Event::PayoutReturned { run, agent, .. } => {
-                if *agent != terms.commons_handle {
+                let origin = Origin::Payout(*run);
+                let item = dues.origins.get(&origin).map(|number| &dues.items[number]);
+                let Some(item) = item.filter(|_| *agent == terms.commons_handle) else {
                     return Err(irrelevant());
-                }
-                self.take_back(step, terms, &Origin::Payout(*run), due.amount, due)
+                };
+                // A line comes back whole.
+                self.take_back(step, terms, &origin, item.base, due)
             }
             _ => Err(irrelevant()),
         }
@@ -154,6 +160,9 @@ impl State {
         base: Minor,
         due: Due,
     ) -> Outcome {
+        require(base > 0, Code::ProofIrrelevant, || {
+            format!("number {}: nothing that the share is taken of is reversed", due.number)
+        })?;
         let dues = &self.agreement(&terms.digest)?.dues;
         let Some(number) = dues.origins.get(origin).copied() else {
             return Err(Reject::new(Code::ProofIrrelevant, format!("{origin:?} never fell due")));
@@ -167,8 +176,8 @@ impl State {
         let mut row = self.incomes[number_index(income)].as_ref().clone();
         row.refunded += due.amount;
         // What was given up is taken back first; what was paid beyond the rest is credit.
-        row.written_off = row.written_off.min(row.amount - row.refunded);
-        row.settled = row.settled.min(row.amount - row.refunded - row.written_off);
+        row.settled = row.settled.min(row.amount - row.refunded);
+        row.written_off = row.written_off.min(row.amount - row.refunded - row.settled);
         self.refresh(step, row);
         Ok(())
     }

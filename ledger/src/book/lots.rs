@@ -102,11 +102,12 @@ impl State {
         Ok(())
     }
 
-    /// The release takes effect; without points the lots stay held.
+    /// The release takes effect; without points, or room for them, the lots stay held.
     pub(super) fn run_release(&mut self, step: &mut Step<'_>, incomes: &[u64], bucket: BucketId) {
         for number in incomes {
-            let has_points = self.buckets[&bucket].weight(month_of_day(day_of(step.at))) > 0;
-            if has_points && self.held.contains(&(*number, bucket)) {
+            let b = &self.buckets[&bucket];
+            let fits = b.weight(month_of_day(day_of(step.at))) > 0 && b.has_room();
+            if fits && self.held.contains(&(*number, bucket)) {
                 self.spread_lot(step, *number, bucket, bucket);
             }
         }

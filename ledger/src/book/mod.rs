@@ -15,6 +15,7 @@ pub mod accounts;
 pub mod agents;
 pub mod agreement;
 pub mod apply;
+pub mod check;
 pub mod decimal;
 pub mod equation;
 pub mod equation_toml;

@@ -7,7 +7,7 @@
 
 use super::{
     accounts::{Account, Fund},
-    agreement::Origin,
+    agreement::{Origin, Progress},
     equation::{BucketId, To},
     event::{Due, Fee},
     state::{Draw, Drawn, Fate, Line, Run, State, Step, Task},
@@ -335,6 +335,8 @@ impl State {
             let bearer = self.find(&fee.bearer)?;
             self.charge(step, bearer, currency, fee.minor, true)?;
         }
+        // A reversal since the proposal may have left less in the line's own fund.
+        self.rebalance(step, currency, Some(step.author));
         Ok(())
     }
 
@@ -407,7 +409,9 @@ impl State {
         self.decide(run, n, Fate::Returned { reason, bank: bank.clone() });
         let mut expected = Vec::new();
         let under: Option<(Hash, u64)> = self.agreements.values().find_map(|a| {
-            let ours = a.terms.base == Base::Payout && a.terms.commons_handle == *handle;
+            let ours = a.terms.base == Base::Payout
+                && a.progress == Progress::Active
+                && a.terms.commons_handle == *handle;
             let number = a.dues.origins.get(&Origin::Payout(run)).filter(|_| ours)?;
             Some((a.terms.digest, *number))
         });

@@ -16,7 +16,7 @@ use super::{
     equation::{BucketDef, To},
     types::{AgentId, Currency, Fixed, Minor, Points, Q},
 };
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use std::sync::Arc;
 
 /// The most weighted points a bucket may hold: 2^60.
@@ -26,8 +26,8 @@ pub const MAX_WEIGHTED: u128 = 1 << 60;
 /// weights under 2^16 this keeps every bucket within [`MAX_WEIGHTED`].
 pub const MAX_POINTS: u64 = 1 << 44;
 
-/// The most weighted points of one agent times incomes of a bucket: 2^48. Below it
-/// the flooring of an agent's accruals stays under what [`super::types::whole`]
+/// The most that the heaviest agent's weighted points may sum to over a bucket's
+/// incomes: 2^48. Below it the flooring of an agent's accruals stays under what [`super::types::whole`]
 /// forgives.
 pub const MAX_POINT_INCOMES: u128 = 1 << 48;
 
@@ -195,9 +195,13 @@ pub struct Bucket {
     /// Points by month of work, all agents together.
     cohorts: OrdMap<u32, u64>,
     runs: OrdMap<Run, Points>,
-    /// Each agent's points, for [`Bucket::has_room`].
+    /// Each agent's points now.
     members: OrdMap<AgentId, Points>,
-    largest: Points,
+    /// The same by points, for the heaviest agent.
+    by_points: OrdSet<(Points, AgentId)>,
+    /// Sum over incomes of the heaviest agent's weighted points: no agent's flooring
+    /// is more than that, in units of 2^-64.
+    floored: u128,
     pots: OrdMap<Currency, Pot>,
 }
 
@@ -211,7 +215,8 @@ impl Bucket {
             cohorts: OrdMap::new(),
             runs: OrdMap::new(),
             members: OrdMap::new(),
-            largest: 0,
+            by_points: OrdSet::new(),
+            floored: 0,
             pots: OrdMap::new(),
         }
     }
@@ -231,9 +236,14 @@ impl Bucket {
         let run = Run { agent, month, from: self.next, until: OPEN };
         *self.runs.entry(run).or_insert(0) += points;
         *self.cohorts.entry(month).or_insert(0) += points;
-        let all = self.members.entry(agent).or_insert(0);
-        *all += points;
-        self.largest = self.largest.max(*all);
+        let all = self.members.get(&agent).copied().unwrap_or(0);
+        self.weigh(agent, all, all + points);
+    }
+
+    fn weigh(&mut self, agent: AgentId, before: Points, now: Points) {
+        self.by_points.remove(&(before, agent));
+        self.by_points.insert((now, agent));
+        self.members.insert(agent, now);
     }
 
     /// Stops counting `points` that [`Bucket::count`] has counted, for income to come.
@@ -265,7 +275,8 @@ impl Bucket {
         }
         assert_eq!(left, 0, "only points that were counted are ever discounted");
         *self.cohorts.entry(month).or_insert(0) -= points;
-        *self.members.entry(agent).or_insert(0) -= points;
+        let all = self.members.get(&agent).copied().unwrap_or(0);
+        self.weigh(agent, all, all - points);
     }
 
     /// All weighted points that an income of `month` would meet.
@@ -284,9 +295,13 @@ impl Bucket {
 
     /// Whether one more income keeps within [`MAX_POINT_INCOMES`].
     pub fn has_room(&self) -> bool {
-        let heaviest = self.weights().and_then(|w| w.iter().max()).copied().unwrap_or(1);
-        u128::from(self.largest) * u128::from(heaviest) * u128::from(self.next) <= MAX_POINT_INCOMES
-            && self.next < CAPACITY - 1
+        self.floored + self.heaviest() <= MAX_POINT_INCOMES && self.next < CAPACITY - 1
+    }
+
+    /// The most weighted points that one agent could meet an income with now.
+    fn heaviest(&self) -> u128 {
+        let weight = self.weights().and_then(|w| w.iter().max()).copied().unwrap_or(1);
+        u128::from(self.by_points.get_max().map_or(0, |m| m.0)) * u128::from(weight)
     }
 
     /// Spreads `part` of an income over the points of this moment; there must be some.
@@ -300,6 +315,7 @@ impl Bucket {
         let weight = self.weight(month);
         assert!(weight > 0, "a part without points is held, never spread");
         let number = self.next;
+        self.floored += self.heaviest();
         self.next += 1;
         self.months.entry(month).or_insert(number);
         let pot = self.pots.entry(currency).or_default();

@@ -12,6 +12,9 @@ pub use crate::log::handle::Handle;
 /// Milliseconds in a day.
 pub const DAY_MS: u64 = 86_400_000;
 
+/// The last time that a statement may name: 9999-12-31T23:59:59.999Z.
+pub const LAST_TIME: u64 = 253_402_300_799_999;
+
 /// Whole minor units of a currency.
 pub type Minor = u64;
 

@@ -155,7 +155,7 @@ impl State {
             }
             for part in 0..c.parts.len() {
                 let reading = Reading {
-                    quantity: self.contributions[&place].parts[part].reading.quantity,
+                    quantity: as_read(&self.contributions[&place].parts[part]),
                     remuneration: Some(remuneration),
                 };
                 if matches!(self.vote(step, place, part, reading)?, Vote::Counted | Vote::Stands) {
@@ -192,7 +192,7 @@ impl State {
             let quantity = changed
                 .iter()
                 .find(|(id, _)| *id == part.agent)
-                .map_or(part.reading.quantity, |(_, quantity)| *quantity);
+                .map_or_else(|| as_read(part), |(_, quantity)| *quantity);
             let reading = Reading { quantity, remuneration: Some(remuneration) };
             outcomes.push(self.vote(step, place, n, reading)?);
         }
@@ -480,5 +480,15 @@ impl State {
                 });
             }
         }
+    }
+}
+
+/// The quantity that a validation without quantities is about. A pending wish to end
+/// the claim (quantity 0) is nothing that a validation could confirm.
+fn as_read(part: &WorkPart) -> u64 {
+    match (&part.standing, part.reading.quantity) {
+        (Some(standing), 0) => standing.quantity,
+        (None, 0) => part.claimed,
+        (_, quantity) => quantity,
     }
 }

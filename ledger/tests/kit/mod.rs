@@ -2,7 +2,7 @@
 //!
 //! Everything goes through the real code: statements are signed, opened, applied and
 //! sealed, and proofs are those of the tree.
-#![allow(dead_code, clippy::unwrap_used)] // each test binary uses a part of it
+#![allow(dead_code, clippy::unwrap_used, unreachable_pub)] // each test binary uses a part of it
 
 use prost::Message as _;
 use std::collections::BTreeMap;
@@ -404,5 +404,214 @@ impl World {
         let bank = format!("bank:{}", self.nonce);
         let agent = agents.iter().map(ToString::to_string).collect();
         self.say("sam", vec![Kind::PayoutPaid(v1::PayoutPaid { run, agent, bank, fee: None, due })])
+    }
+}
+
+// Refusals, and logs that lie.
+impl World {
+    /// Says it and expects a refusal, with nothing changed; returns the refusal.
+    pub fn refusal(&mut self, author: &str, events: Vec<Kind>) -> Reject {
+        let before = (self.state.size, self.state.accounts.iter().collect::<Vec<_>>());
+        let reject = self.say(author, events).expect_err("expected a refusal");
+        let after = (self.state.size, self.state.accounts.iter().collect::<Vec<_>>());
+        assert_eq!(before, after, "a refused statement changes nothing: {reject}");
+        reject
+    }
+
+    /// As [`World::refusal`], of an event that goes through the quorum of one.
+    pub fn refused_decree(&mut self, event: Kind) -> Reject {
+        self.refusal("sam", vec![Kind::Propose(v1::Propose { event: vec![encode(event)] })])
+    }
+
+    /// Appends what `apply` never saw: the log of an operator who lies.
+    pub fn forge(&mut self, author: &str, events: Vec<Kind>) -> u64 {
+        let header = self.header(author);
+        let draft = Draft { header, events: events.into_iter().map(encode).collect() };
+        self.forge_envelope(draft.sign(&self.secret(author)))
+    }
+
+    /// As [`World::forge`], of an envelope as it is.
+    pub fn forge_envelope(&mut self, envelope: Vec<u8>) -> u64 {
+        let seq = self.state.size;
+        let leaf = Leaf {
+            ledger: self.state.ledger,
+            seq,
+            previous: self.state.chain.last().copied().unwrap_or([0; 32]),
+            recorded_at: self.now,
+            envelope: *blake3::hash(&envelope).as_bytes(),
+        };
+        self.state.seal(leaf.chain_hash());
+        let bytes = leaf.to_bytes().to_vec();
+        for (level, index, hash) in self.frontier.push(tree::leaf_hash(&bytes)) {
+            self.nodes.insert((level, index), hash);
+        }
+        self.entries.push((bytes, envelope));
+        seq
+    }
+
+    /// The same ledger, read again from its raw entries: where two histories can part.
+    pub fn twin(&self) -> Self {
+        let mut twin = World {
+            state: State::default(),
+            now: START,
+            keys: self.keys.clone(),
+            operator: SecretKey::from_seed(&self.operator.seed()),
+            entries: Vec::new(),
+            frontier: Frontier::default(),
+            nodes: BTreeMap::new(),
+            nonce: self.nonce + 1_000_000,
+            postings: Vec::new(),
+        };
+        for (leaf, envelope) in &self.entries {
+            twin.now = Leaf::from_bytes(leaf).unwrap().recorded_at;
+            twin.append(envelope.clone()).unwrap();
+        }
+        assert_eq!(twin.frontier.root(), self.frontier.root(), "the same entries, the same root");
+        twin.now = self.now;
+        twin
+    }
+
+    /// What a genesis by sam is refused for.
+    pub fn refused_genesis(genesis: v1::Genesis) -> Reject {
+        let header = Header {
+            ledger: LedgerId::ZERO,
+            author: handle("sam"),
+            nonce: [1; 16],
+            created_at: START,
+            expires_at: START + DAY_MS,
+            basis: None,
+        };
+        let draft = Draft { header, events: vec![encode(Kind::Genesis(genesis))] };
+        let envelope = draft.sign(&key("sam"));
+        let statement = Unverified::parse(&envelope).unwrap().verify(&mut KeyCache::default());
+        apply(&State::default(), &statement.unwrap(), START).expect_err("expected a refusal")
+    }
+
+    /// A person whom nobody has claimed, as an import leaves them.
+    pub fn add_unclaimed(&mut self, name: &str) {
+        let kind = v1::AgentKind::Person as i32;
+        let add = v1::AgentAdd { handle: name.into(), kind, ..Default::default() };
+        self.say("sam", vec![Kind::AgentAdd(add)]).unwrap();
+    }
+
+    /// The clerk states a stage; returns the entry that a proof is about.
+    pub fn state_stage(&mut self, agreement: Hash, stage: v1::Stage) -> Result<u64, Reject> {
+        let agreement = agreement.to_vec();
+        let stage = v1::AgreementStage { agreement, stage: stage as i32 };
+        self.say("clerk", vec![Kind::AgreementStage(stage)])
+    }
+
+    /// An invoice of series `inv`, recorded whole, with the dues that the rules give.
+    pub fn revenue(&self, number: u64, net: u64) -> v1::RevenueRecord {
+        v1::RevenueRecord {
+            invoice: Some(v1::Invoice { series: "inv".into(), number, line: 0 }),
+            currency: EUR.into(),
+            net,
+            due: self.state.dues_of_revenue(None, currency(EUR), (net, 0), self.now),
+            ..Default::default()
+        }
+    }
+}
+
+/// A commons with two contributors of 15 points each, one equation for everybody.
+pub fn two_contributors() -> World {
+    let mut commons = World::commons(equation(1, &[("contributors", 1_000_000, None, &[1])]));
+    for who in ["ana", "ben"] {
+        commons.add_person(who);
+        let place = commons.contribute(who, "commit", 15_000);
+        commons.validate("sam", place).unwrap();
+    }
+    commons
+}
+
+/// That commons and a phyle that owes it a tenth of its net revenue.
+pub fn agreed() -> (World, World, Hash) {
+    let (mut payer, mut commons) = (World::phyle("phyle-a"), two_contributors());
+    let terms = commons.terms(&payer, "phyle-a", 100_000);
+    let agreement = agree(&mut payer, &mut commons, terms);
+    (payer, commons, agreement)
+}
+
+/// Takes an entry of a payer as income.
+pub fn income_take(payer: &World, entry: u64, agreement: Hash) -> Kind {
+    let proof = Some(payer.prove(entry));
+    Kind::IncomeTake(v1::IncomeTake { agreement: agreement.to_vec(), proof })
+}
+
+/// A commons with its own name that gives a tenth to an upstream commons, which it
+/// knows as `upstream`, and the rest to ana.
+pub fn downstream(name: &str) -> World {
+    let buckets: [(&str, u32, Option<&str>, &[u32]); 2] =
+        [("upstream", 100_000, Some("upstream"), &[]), ("contributors", 900_000, None, &[1])];
+    let equation = equation(1, &buckets);
+    let mut world = World::open(genesis(v1::AgentKind::Commons, name, 1, Some(equation)));
+    world.add_person("ana");
+    let place = world.contribute("ana", "commit", 1_000);
+    world.validate("sam", place).unwrap();
+    world
+}
+
+impl World {
+    /// An institution, known from now on.
+    pub fn add_institution(&mut self, name: &str, kind: v1::AgentKind) {
+        let add = v1::AgentAdd { handle: name.into(), kind: kind as i32, ..Default::default() };
+        self.say("sam", vec![Kind::AgentAdd(add)]).unwrap();
+    }
+
+    /// Terms by which `payer` passes its payouts on to this commons.
+    pub fn payout_terms(
+        &self,
+        payer: &World,
+        payer_handle: &str,
+        commons_handle: &str,
+    ) -> v1::Terms {
+        v1::Terms {
+            base: v1::Base::Payout as i32,
+            commons_handle: commons_handle.into(),
+            ..self.terms(payer, payer_handle, 1_000_000)
+        }
+    }
+
+    /// A paid line comes back.
+    pub fn returned(&mut self, run: u64, agent: &str) -> Result<u64, Reject> {
+        let due = self.state.dues_of_return(run, &handle(agent));
+        let reason = v1::FailReason::AccountClosed as i32;
+        let (agent, bank) = (agent.into(), format!("bank:back-{}", self.nonce));
+        self.say(
+            "sam",
+            vec![Kind::PayoutReturned(v1::PayoutReturned { run, agent, reason, bank, due })],
+        )
+    }
+}
+
+impl World {
+    /// Somebody else introduces a person: with a key, or unclaimed.
+    pub fn introduce(&mut self, name: &str, with_key: bool) {
+        let add = v1::AgentAdd {
+            handle: name.into(),
+            kind: v1::AgentKind::Person as i32,
+            key: if with_key { key(name).public().bytes().to_vec() } else { vec![] },
+            ..Default::default()
+        };
+        self.say("sam", vec![Kind::AgentAdd(add)]).unwrap();
+    }
+
+    /// A role, by the quorum of one.
+    pub fn grant(&mut self, name: &str, role: v1::Role) {
+        let grant = v1::RoleGrant { agent: name.into(), role: role as i32 };
+        self.decree(Kind::RoleGrant(grant)).unwrap();
+    }
+
+    /// The state that a mirror folds from the recorded bytes alone, in place.
+    pub fn replayed(&self) -> State {
+        let (mut state, mut journal) = (State::default(), Vec::new());
+        let mut keys = KeyCache::default();
+        for (leaf, envelope) in &self.entries {
+            let leaf = Leaf::from_bytes(leaf).unwrap();
+            let statement = Unverified::parse(envelope).unwrap().verify(&mut keys).unwrap();
+            state.replay_statement(&statement, leaf.recorded_at, &mut journal).unwrap();
+            state.seal(leaf.chain_hash());
+        }
+        state
     }
 }

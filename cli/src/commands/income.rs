@@ -1,0 +1,332 @@
+//! `subak income`: what a commons receives: taken with proof, or given.
+
+use crate::{
+    bank,
+    commands::contribute::report,
+    context::{Context, Open, Texts},
+    counterpart::{self, Elsewhere, resolve},
+    describe,
+    failure::{Done, Failure},
+    money,
+};
+use clap::Subcommand;
+use prost::Message as _;
+use serde_json::{Value, json};
+use subak_ledger::{
+    book::{
+        agreement::Progress,
+        state::{Income as Row, State},
+        types::{Currency, DAY_MS, Handle},
+    },
+    log::Hash,
+};
+use subak_proto::v1::{self, event::Kind};
+
+/// Bytes of proofs that go into one statement: half of what one may have.
+const BATCH: usize = 128 * 1024;
+
+/// Income of a commons: take, record, list, write off.
+#[derive(Debug, Subcommand)]
+pub enum Income {
+    /// Take all that fell due in payers' ledgers and is not taken yet, in order, with proofs
+    ///
+    /// Anyone may relay it; the rules check every proof. Without options the payers'
+    /// ledgers are looked for in the same ledger file or node.
+    #[command(
+        after_help = "Examples:\n  subak income take --ledger our-commons\n  subak income take --agreement our-phyle --other-node http://phyle.example:7117"
+    )]
+    Take {
+        /// Only under this agreement: beginning of its digest, or the payer's handle
+        #[arg(long)]
+        agreement: Option<String>,
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+    },
+    /// Record a gift that has reached the treasurer, from a payer without a ledger
+    ///
+    /// How the bank's text enters the log: see `subak settle sent --help`.
+    #[command(
+        after_help = "Example:\n  subak income record --payer our-friends --amount \"50.00 EUR\" --bank \"SEPA 4713\""
+    )]
+    Record {
+        /// The payer: an agent
+        #[arg(long, value_name = "HANDLE")]
+        payer: String,
+        /// How much
+        #[arg(long)]
+        amount: String,
+        /// What the bank knows the transfer by
+        #[arg(long, value_name = "TEXT")]
+        bank: String,
+        /// A note; only a commitment to it enters the log
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// List incomes: what is settled, open, due when
+    #[command(after_help = "Examples:\n  subak income list\n  subak income list --open")]
+    List {
+        /// Only those with something open
+        #[arg(long)]
+        open: bool,
+    },
+    /// Give up the open rest of incomes that will not come (stewards)
+    #[command(after_help = "Example:\n  subak income write-off 3 4")]
+    WriteOff {
+        /// Numbers of the incomes
+        #[arg(required = true)]
+        incomes: Vec<u64>,
+    },
+}
+
+impl Income {
+    /// The schema of its JSON.
+    pub fn schema(&self) -> &'static str {
+        match self {
+            Self::Take { .. } | Self::List { .. } => "subak.income/1",
+            Self::Record { .. } | Self::WriteOff { .. } => "subak.appended/1",
+        }
+    }
+
+    /// Runs it.
+    pub async fn run(self, cx: &Context) -> Done {
+        match self {
+            Self::Take { agreement, elsewhere } => take(cx, agreement.as_deref(), &elsewhere).await,
+            Self::Record { payer, amount, bank, note } => {
+                record(cx, &payer, &amount, &bank, note.as_deref()).await
+            }
+            Self::List { open } => list(cx, open).await,
+            Self::WriteOff { incomes } => write_off(cx, incomes).await,
+        }
+    }
+}
+
+async fn take(cx: &Context, wanted: Option<&str>, elsewhere: &Elsewhere) -> Done {
+    let mut open = cx.write().await?;
+    let digests: Vec<Hash> = match wanted {
+        Some(wanted) => vec![resolve(&open.book, wanted)?],
+        None => {
+            let accepted = open.book.agreements.values();
+            accepted.filter(|a| a.progress == Progress::Accepted).map(|a| a.terms.digest).collect()
+        }
+    };
+    if digests.is_empty() {
+        return Err(Failure::refused(
+            "unknown-agreement",
+            format!("ledger {} has accepted no agreement", open.info.name),
+            "accept one: `subak agreement accept`",
+        ));
+    }
+    let there = elsewhere.reader(&open.connection).await?;
+    let first = open.book.incomes.len();
+    let (mut entries, mut missing) = (Vec::new(), Vec::new());
+    for digest in digests {
+        let a = open.book.agreement(&digest)?.clone();
+        if let (Some(entry), None) = (a.frozen, wanted) {
+            cx.out.note(&format!(
+                "agreement {} is frozen by entry {entry}",
+                describe::short(&digest)
+            ));
+            continue;
+        }
+        match counterpart::find(cx, &there, a.terms.payer).await? {
+            Some(payer) => entries.extend(relay(cx, &mut open, &payer, &digest).await?),
+            None => missing.push(a.terms.payer_handle.clone()),
+        }
+    }
+    taken(cx, &open, first, &entries, &missing)
+}
+
+/// Takes the payer's entries beyond the last number, in order.
+async fn relay(cx: &Context, open: &mut Open, payer: &Open, digest: &Hash) -> Done<Vec<u64>> {
+    let last = open.book.agreement(digest)?.dues.last;
+    let sources = counterpart::entries_beyond(payer, digest, last).await?;
+    let (mut batch, mut bytes, mut appended) = (Vec::new(), 0, Vec::new());
+    for (n, source) in sources.iter().enumerate() {
+        let proof = counterpart::prove(payer, *source).await?;
+        bytes += proof.encoded_len();
+        let take = v1::IncomeTake { agreement: digest.to_vec(), proof: Some(proof) };
+        batch.push(Kind::IncomeTake(take));
+        if bytes > BATCH || n + 1 == sources.len() {
+            let events = std::mem::take(&mut batch);
+            appended.push(counterpart::say_as_anyone(cx, open, events).await?.entry);
+            bytes = 0;
+        }
+    }
+    if !appended.is_empty() {
+        cx.refresh(open).await?;
+    }
+    Ok(appended)
+}
+
+fn taken(cx: &Context, open: &Open, first: usize, entries: &[u64], missing: &[Handle]) -> Done {
+    let now = cx.at()?;
+    let new: Vec<&Row> = open.book.incomes.iter().skip(first).map(AsRef::as_ref).collect();
+    let mut text = match (entries, new.len()) {
+        ([], _) => "nothing new fell due".to_owned(),
+        (e, n) => format!(
+            "entr{} {}: {n} income{} taken",
+            if e.len() == 1 { "y" } else { "ies" },
+            e.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            if n == 1 { "" } else { "s" },
+        ),
+    };
+    for i in &new {
+        text.push_str(&format!(
+            "\n  income {}: {} from {}",
+            i.number,
+            money::show(i.amount.into(), i.currency),
+            open.book.agent(i.payer).handle
+        ));
+    }
+    for payer in missing {
+        text.push_str(&format!(
+            "\n  the ledger of {payer} is not here: name it with --other-db or --other-node"
+        ));
+    }
+    let data = json!({
+        "ledger": open.info.id.to_string(), "entries": entries,
+        "incomes": new.iter().map(|i| line(&open.book, i, now)).collect::<Vec<_>>(),
+        "not_here": missing.iter().map(Handle::as_str).collect::<Vec<_>>(),
+    });
+    if entries.is_empty() && !missing.is_empty() {
+        return Err(Failure::refused(
+            "no-ledger",
+            format!(
+                "not here: the ledger of {}",
+                missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            ),
+            "say where it is with --other-db PATH or --other-node URL",
+        ));
+    }
+    cx.out.result("subak.income/1", &data, &text)
+}
+
+async fn record(
+    cx: &Context,
+    payer: &str,
+    amount: &str,
+    bank_text: &str,
+    note: Option<&str>,
+) -> Done {
+    let (minor, currency) = money::read(amount)?;
+    let mut open = cx.write().await?;
+    let mut texts = Texts::default();
+    let note = match note {
+        Some(text) => texts.commit(&open.info.id, &cx.author()?, "note", text)?,
+        None => Vec::new(),
+    };
+    let event = v1::IncomeRecord {
+        payer: Handle::new(payer)?.to_string(),
+        amount: Some(v1::Amount { currency: currency.to_string(), minor }),
+        bank: bank::reference(&open.info.id, bank_text)?,
+        note,
+    };
+    let reference = event.bank.clone();
+    let appended = cx.say(&open, vec![Kind::IncomeRecord(event)], texts).await?;
+    cx.refresh(&mut open).await?;
+    let number =
+        open.book.incomes.iter().rev().find(|i| i.place.entry == appended.entry).map(|i| i.number);
+    let more = json!({ "income": number, "bank": reference });
+    let text = format!(
+        "income {}: {} from {payer}, settled ({reference})",
+        number.unwrap_or_default(),
+        money::show(minor.into(), currency)
+    );
+    report(cx, &appended, &more, &text)
+}
+
+async fn write_off(cx: &Context, mut incomes: Vec<u64>) -> Done {
+    incomes.sort_unstable();
+    incomes.dedup();
+    let mut open = cx.write().await?;
+    let mut what = Vec::new();
+    for n in &incomes {
+        let i = open.book.income(*n)?;
+        what.push(format!("income {n}: {} open", money::show(i.open().into(), i.currency)));
+    }
+    cx.out.note(&format!("to be written off:\n  {}", what.join("\n  ")));
+    let event = Kind::WriteOff(v1::WriteOff { income: incomes.clone() });
+    let appended = cx.propose(&open, event).await?;
+    cx.refresh(&mut open).await?;
+    let done = !open.book.proposals.contains_key(&appended.entry);
+    let text = if done {
+        format!("written off: {}", what.join(", "))
+    } else {
+        format!("the write-off is proposed; more stewards: `subak approve {}`", appended.entry)
+    };
+    report(cx, &appended, &json!({ "incomes": incomes, "done": done }), &text)
+}
+
+/// When an income should have been paid: its agreement's days after it was recorded.
+fn due_at(book: &State, i: &Row) -> Option<u64> {
+    let (digest, _) = i.source?;
+    let days = book.agreements.get(&digest)?.terms.due_days;
+    Some(i.recorded_at + u64::from(days) * DAY_MS)
+}
+
+fn line(book: &State, i: &Row, now: u64) -> Value {
+    let m = |v: u64| money::json(v.into(), i.currency);
+    json!({
+        "income": i.number, "entry": i.place.entry, "recorded_at": money::show_time(i.recorded_at),
+        "payer": book.agent(i.payer).handle.as_str(),
+        "agreement": i.source.map(|(d, _)| hex::encode(d)), "number": i.source.map(|(_, n)| n),
+        "currency": i.currency.as_str(), "amount": m(i.amount), "reversed": m(i.refunded),
+        "written_off": m(i.written_off), "settled": m(i.settled), "open": m(i.open()),
+        "due": due_at(book, i).map(money::show_date),
+        "overdue": i.open() > 0 && due_at(book, i).is_some_and(|d| d < now),
+    })
+}
+
+async fn list(cx: &Context, only_open: bool) -> Done {
+    let open = cx.read().await?;
+    let (book, now) = (&open.book, cx.at()?);
+    let incomes: Vec<&Row> =
+        book.incomes.iter().map(AsRef::as_ref).filter(|i| !only_open || i.open() > 0).collect();
+    let data: Vec<Value> = incomes.iter().map(|i| line(book, i, now)).collect();
+    let text = if incomes.is_empty() {
+        "no incomes: a commons takes them with `subak income take`".to_owned()
+    } else {
+        table(cx, book, &incomes, now)
+    };
+    cx.out.result("subak.income/1", &json!({ "incomes": data }), &text)
+}
+
+/// Columns that hold nothing anywhere are left out, so that the usual list is narrow.
+fn table(cx: &Context, book: &State, incomes: &[&Row], now: u64) -> String {
+    let m = |v: u64, c: Currency| if v == 0 { "-".into() } else { money::plain(v.into(), c) };
+    let reversed = incomes.iter().any(|i| i.refunded > 0);
+    let given_up = incomes.iter().any(|i| i.written_off > 0);
+    let waiting = incomes.iter().any(|i| !when(book, i, now).is_empty());
+    let mut heads = vec![">no.", "|date", "payer", "", ">amount"];
+    heads.extend(reversed.then_some(">reversed"));
+    heads.extend(given_up.then_some(">bad debt"));
+    heads.extend([">settled", ">open"]);
+    heads.extend(waiting.then_some("due"));
+    let rows: Vec<Vec<String>> = incomes
+        .iter()
+        .map(|i| {
+            let c = i.currency;
+            let mut row = vec![
+                i.number.to_string(),
+                money::show_date(i.recorded_at),
+                book.agent(i.payer).handle.to_string(),
+                c.to_string(),
+                money::plain(i.amount.into(), c),
+            ];
+            row.extend(reversed.then(|| m(i.refunded, c)));
+            row.extend(given_up.then(|| m(i.written_off, c)));
+            row.extend([m(i.settled, c), m(i.open(), c)]);
+            row.extend(waiting.then(|| when(book, i, now)));
+            row
+        })
+        .collect();
+    cx.out.table(&heads, &rows)
+}
+
+fn when(book: &State, i: &Row, now: u64) -> String {
+    match due_at(book, i) {
+        Some(due) if i.open() > 0 && due < now => format!("late {} d", (now - due) / DAY_MS),
+        Some(due) if i.open() > 0 => money::show_date(due),
+        _ => String::new(),
+    }
+}

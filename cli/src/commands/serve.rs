@@ -1,0 +1,109 @@
+//! `subak serve`: the node, on the network.
+//!
+//! Owns the process around the server: the log on standard error, the listener, the
+//! signals that end it. Leaves out the server (`subak_node::serve`).
+
+use crate::{
+    context::Context,
+    failure::{Done, Failure},
+};
+use clap::Args;
+use serde_json::json;
+use std::{io, net::SocketAddr, sync::Arc};
+use subak_node::{
+    Ledgers as _,
+    runtime::{Node, Options},
+    serve,
+};
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+/// Serve the ledgers of a file: gRPC, with reflection and health.
+///
+/// Writing needs no account: a statement's signature is the permission. Ends in order
+/// on SIGINT and SIGTERM: what was acknowledged is durable. Logs go to standard error;
+/// RUST_LOG says how much. TLS is for a proxy in front of it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  subak serve --db subak.db\n  subak serve --listen 0.0.0.0:7117 --new-ledgers"
+)]
+pub struct Serve {
+    /// Address and port; port 0 takes any that is free
+    #[arg(long, default_value = "127.0.0.1:7117", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Make the ledger file where there is none, and let anyone open ledgers in it
+    #[arg(long)]
+    new_ledgers: bool,
+}
+
+impl Serve {
+    /// Runs it.
+    pub async fn run(self, cx: &Context) -> Done {
+        if let Some(url) = &cx.global.node {
+            return Err(Failure::usage(
+                format!("a node serves a ledger file, found --node {url}"),
+                "name the file with --db",
+            ));
+        }
+        log_to_stderr();
+        let options = Options {
+            create: self.new_ledgers,
+            allow_new_ledgers: self.new_ledgers,
+            ..Options::default()
+        };
+        let node = Arc::new(Node::open(cx.db(), options).await?);
+        let listener = TcpListener::bind(self.listen).await.map_err(|e| taken(self.listen, &e))?;
+        let address = listener.local_addr().map_err(|e| taken(self.listen, &e))?;
+        let names: Vec<String> = node.ledgers().await?.into_iter().map(|l| l.name).collect();
+        let shutdown = signals()?;
+        cx.out.result(
+            "subak.serve/1",
+            &json!({ "url": format!("http://{address}"), "ledgers": names }),
+            &format!(
+                "serving {} at http://{address}\n  use it: `subak commons show --node http://{address} --ledger NAME`; end with Ctrl-C",
+                if names.is_empty() { "no ledger yet".to_owned() } else { names.join(", ") }
+            ),
+        )?;
+        serve::serve(node, listener, shutdown).await.map_err(|e| {
+            Failure::world("serve", format!("{e:#}"), "look at the log, then start it again")
+        })
+    }
+}
+
+fn taken(address: SocketAddr, error: &io::Error) -> Failure {
+    Failure::world(
+        "listen",
+        format!("{address}: {error}"),
+        "choose another address with --listen, or end who has it",
+    )
+}
+
+/// A second call (a command run within another) keeps the first subscriber.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+}
+
+/// Ends when the process is asked to: SIGINT, and SIGTERM where there is one.
+fn signals() -> Done<impl Future<Output = ()> + Send> {
+    let failed =
+        |e: io::Error| Failure::world("signals", format!("no signal handler: {e}"), "try again");
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(failed)?;
+    #[cfg(unix)]
+    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+        .map_err(failed)?;
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = failed;
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    })
+}

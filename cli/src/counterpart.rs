@@ -1,0 +1,263 @@
+//! The other ledger of an agreement: where it is, and proofs of its entries.
+//!
+//! Owns the options `--other-db` and `--other-node` (default: the same connection, for
+//! one file or node often holds both ledgers) and everything that is fetched there.
+//! Guarantees nothing of what it fetches: the rules check each proof again. Leaves out
+//! what the entries are good for.
+
+use crate::{
+    context::{Connection, Context, Open, Texts},
+    failure::{Done, Failure},
+};
+use clap::Args;
+use prost::Message as _;
+use std::{path::PathBuf, sync::Arc};
+use subak_ledger::{
+    book::{
+        agreement::{Agreement, Origin, Progress},
+        state::{CLERK, State},
+        types::{DAY_MS, Handle},
+    },
+    log::{Checkpoint, Hash, LedgerId, PublicKey, Unverified},
+};
+use subak_node::{Appended, LedgerInfo, client::Remote, runtime::Node};
+use subak_proto::v1::{self, event::Kind};
+
+/// Entries to ask for at a time.
+const PAGE: u64 = 1_000;
+
+/// Where the other ledger of an agreement is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Elsewhere {
+    /// The other ledger is in this ledger file [default: the same as --db]
+    #[arg(long, value_name = "PATH", conflicts_with = "other_node")]
+    pub other_db: Option<PathBuf>,
+    /// The other ledger is at this node [default: the same as --node]
+    #[arg(long, value_name = "URL")]
+    pub other_node: Option<String>,
+}
+
+impl Elsewhere {
+    /// The connection to the other ledger, for reading; `mine` where nothing else is said.
+    pub async fn reader(&self, mine: &Connection) -> Done<Connection> {
+        match (&self.other_db, &self.other_node) {
+            (Some(db), _) => Ok(here(Node::open_reader(db).await?)),
+            (None, Some(url)) => afar(url).await,
+            (None, None) => Ok(mine.clone()),
+        }
+    }
+
+    /// As [`Elsewhere::reader`], for appending.
+    pub async fn writer(&self, mine: &Connection) -> Done<Connection> {
+        match (&self.other_db, &self.other_node) {
+            (Some(db), _) => {
+                let options = subak_node::runtime::Options { create: false, ..Default::default() };
+                Ok(here(Node::open(db, options).await?))
+            }
+            (None, Some(url)) => afar(url).await,
+            (None, None) => Ok(mine.clone()),
+        }
+    }
+
+    /// Where the other side finds its ledger and this one, for a command that it is told
+    /// to run; nothing where both are on one connection.
+    pub fn hint(&self, cx: &Context) -> String {
+        let theirs = match (&self.other_db, &self.other_node) {
+            (Some(db), _) => format!(" --db {}", db.display()),
+            (None, Some(url)) => format!(" --node {url}"),
+            (None, None) => return String::new(),
+        };
+        match &cx.global.node {
+            Some(url) => format!("{theirs} --other-node {url}"),
+            None => format!("{theirs} --other-db {}", cx.db().display()),
+        }
+    }
+}
+
+fn here(node: Node) -> Connection {
+    let node = Arc::new(node);
+    Connection { ledgers: node.clone(), embedded: Some(node) }
+}
+
+async fn afar(url: &str) -> Done<Connection> {
+    Ok(Connection { ledgers: Arc::new(Remote::connect(url, None).await?), embedded: None })
+}
+
+/// The ledger with this id there, folded; `None` if it is not there.
+pub async fn find(cx: &Context, there: &Connection, id: Hash) -> Done<Option<Open>> {
+    let all = there.ledgers.ledgers().await?;
+    match all.into_iter().find(|l| l.id == LedgerId(id)) {
+        Some(info) => cx.open_ledger(there.clone(), info).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// As [`find`], where there must be one.
+pub async fn require(cx: &Context, there: &Connection, id: Hash, who: &Handle) -> Done<Open> {
+    find(cx, there, id).await?.ok_or_else(|| {
+        Failure::refused(
+            "no-ledger",
+            format!("the ledger of {who} ({}…) is not here", &hex::encode(id)[..16]),
+            "say where it is with --other-db PATH or --other-node URL",
+        )
+    })
+}
+
+/// Signs as the clerk where its key is in this process, else as the user: for what
+/// anyone may append.
+pub async fn say_as_anyone(cx: &Context, open: &Open, events: Vec<Kind>) -> Done<Appended> {
+    let clerk = match &open.connection.embedded {
+        Some(node) => node.clerk(open.info.id).await?,
+        None => None,
+    };
+    match clerk {
+        Some(secret) => {
+            let handle = Handle::new(CLERK)?;
+            cx.say_as(open, &handle, &secret, events, Texts::default(), DAY_MS).await
+        }
+        None => cx.say(open, events, Texts::default()).await,
+    }
+}
+
+/// A proof of an entry under the newest checkpoint of its ledger.
+pub async fn prove(there: &Open, entry: u64) -> Done<v1::Proof> {
+    let (ledgers, id) = (&there.connection.ledgers, there.info.id);
+    let checkpoint = ledgers.checkpoint(id).await?;
+    let operator = PublicKey::admit(&there.book.root().operator)?;
+    let size = Checkpoint::open(&checkpoint, id, &operator)?.size;
+    let path = ledgers.inclusion(id, entry, size).await?;
+    let found = ledgers.entries(id, entry, 1).await?.into_iter().next();
+    let raw = found.filter(|e| e.seq == entry).ok_or_else(|| {
+        Failure::world(
+            "short-answer",
+            format!("ledger {}: entry {entry} was not returned", there.info.name),
+            "try again",
+        )
+    })?;
+    Ok(v1::Proof {
+        envelope: raw.envelope,
+        leaf: raw.leaf,
+        path: path.iter().map(|h| h.to_vec()).collect(),
+        checkpoint,
+    })
+}
+
+/// The events of the entries from `from` on, in order, until `look` has seen enough.
+pub async fn scan<T>(
+    there: &Open,
+    from: u64,
+    mut look: impl FnMut(u64, &[Kind]) -> Option<T>,
+) -> Done<Option<T>> {
+    let mut next = from;
+    while next < there.book.size {
+        let page = there.connection.ledgers.entries(there.info.id, next, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        next = last.seq + 1;
+        for raw in &page {
+            let statement = Unverified::parse(&raw.envelope)?.trust_stored()?;
+            if let Some(found) = look(raw.seq, &kinds(statement.events())) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Decodes events; what this program does not know is left out.
+pub fn kinds(events: &[Vec<u8>]) -> Vec<Kind> {
+    events.iter().filter_map(|b| v1::Event::decode(b.as_slice()).ok()?.kind).collect()
+}
+
+/// The entry that states that an agreement has reached a stage.
+pub async fn stage_entry(there: &Open, digest: &Hash, stage: v1::Stage) -> Done<Option<u64>> {
+    scan(there, 0, |seq, events| {
+        let states = |k: &Kind| {
+            matches!(k, Kind::AgreementStage(s)
+                if s.agreement == digest && s.stage == stage as i32)
+        };
+        events.iter().any(states).then_some(seq)
+    })
+    .await
+}
+
+/// The terms of an offer as they stand in the payer's log: their bytes are its name.
+pub async fn offered_terms(there: &Open, digest: &Hash) -> Done<Option<v1::Terms>> {
+    scan(there, 0, |_, events| {
+        let proposed = events.iter().flat_map(|k| match k {
+            Kind::Propose(p) => kinds(&p.event),
+            _ => Vec::new(),
+        });
+        proposed
+            .filter_map(|k| match k {
+                Kind::AgreementOffer(o) => o.terms,
+                _ => None,
+            })
+            .find(|t| subak_ledger::book::event::terms_digest(t).is_ok_and(|d| d == *digest))
+    })
+    .await
+}
+
+/// The payer's entries that hold numbers of an agreement beyond `last`, in order.
+pub async fn entries_beyond(there: &Open, digest: &Hash, last: u64) -> Done<Vec<u64>> {
+    let from = there.book.agreements.get(digest).map_or(0, |a| start(&there.book, a, last));
+    let mut found = Vec::new();
+    scan::<()>(there, from, |seq, events| {
+        let ours = |d: &v1::Due| d.agreement == digest && d.number > last;
+        if events.iter().any(|k| dues(k).iter().any(ours)) {
+            found.push(seq);
+        }
+        None
+    })
+    .await?;
+    Ok(found)
+}
+
+/// The entry of the newest share that was taken already: nothing before it is of interest.
+fn start(book: &State, agreement: &Agreement, last: u64) -> u64 {
+    let newest = agreement.dues.items.range(..=last).next_back();
+    newest.map_or(0, |(_, item)| match &item.origin {
+        Origin::Invoice(id) => book.revenues.get(id).map_or(0, |row| row.place.entry),
+        Origin::Payout(run) => *run,
+    })
+}
+
+fn dues(kind: &Kind) -> &[v1::Due] {
+    match kind {
+        Kind::RevenueRecord(r) => &r.due,
+        Kind::RevenueReverse(r) => &r.due,
+        Kind::PayoutPaid(p) => &p.due,
+        Kind::PayoutReturned(p) => &p.due,
+        _ => &[],
+    }
+}
+
+/// The agreement that `wanted` names: the beginning of its digest, or the other side's handle.
+pub fn resolve(book: &State, wanted: &str) -> Done<Hash> {
+    let by_digest = |d: &Hash| wanted.len() >= 4 && hex::encode(d).starts_with(wanted);
+    let fits = |a: &Agreement| by_digest(&a.terms.digest) || partner(a).as_str() == wanted;
+    let found: Vec<Hash> =
+        book.agreements.values().filter(|a| fits(a)).map(|a| a.terms.digest).collect();
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Failure::refused(
+            "unknown-agreement",
+            format!("no agreement {wanted:?} in this ledger"),
+            "look them up: `subak agreement list`",
+        )),
+        several => Err(Failure::usage(
+            format!("{} agreements fit {wanted:?}", several.len()),
+            "give more digits: `subak agreement list` prints them",
+        )),
+    }
+}
+
+/// The other side of an agreement.
+pub fn partner(a: &Agreement) -> &Handle {
+    if a.progress == Progress::Accepted { &a.terms.payer_handle } else { &a.terms.commons_handle }
+}
+
+/// The ledgers at a connection, but for one.
+pub async fn others(there: &Connection, but: LedgerId) -> Done<Vec<LedgerInfo>> {
+    let all = there.ledgers.ledgers().await?;
+    Ok(all.into_iter().filter(|l| l.id != but).collect())
+}

@@ -1,0 +1,190 @@
+//! The log, entry after entry: order, chain, time, tree and the signed head.
+//!
+//! Owns what one entry's leaf must be, given those before it, and what the checkpoint
+//! must be, given all. Guarantees that every hash that is compared with a stored or
+//! signed one was computed from raw leaf bytes, and that a fault at one entry does not
+//! make faults of those after it. Leaves out statements and what they mean.
+
+use super::{
+    examine::Examined,
+    finding::{Code, Findings},
+};
+use crate::{
+    log::{
+        Checkpoint, Frontier, Hash, Leaf, LedgerId, PublicKey, entry::ledger_id_of_genesis, tree,
+    },
+    reject::Outcome,
+};
+
+/// A node of the tree that an entry has completed: level, index, hash.
+pub(super) type Completed = (u32, u64, Hash);
+
+/// The log so far.
+#[derive(Debug, Clone)]
+pub(super) struct Entries {
+    id: LedgerId,
+    /// The place of the next entry.
+    pub(super) next: u64,
+    /// Recomputed chain hash of the last entry; none where it cannot be known.
+    pub(super) chain: Option<Hash>,
+    /// `recorded_at` of the last entry, ms.
+    pub(super) time: u64,
+    pub(super) frontier: Frontier,
+    /// Whether no entry is missing so far: or else the tree is another one.
+    pub(super) gapless: bool,
+    /// Whether every statement so far could be read.
+    pub(super) readable: bool,
+    pub(super) operator: Option<PublicKey>,
+    note: Option<String>,
+    /// The stored checkpoint, opened with the operator's key from the genesis.
+    signed: Option<Outcome<Checkpoint>>,
+    /// The recomputed root at the checkpoint's size.
+    root_at_signed: Option<Hash>,
+}
+
+impl Entries {
+    pub(super) fn new(id: LedgerId, note: Option<String>) -> Self {
+        Self {
+            id,
+            next: 0,
+            chain: Some(crate::log::entry::NO_PREVIOUS),
+            time: 0,
+            frontier: Frontier::default(),
+            gapless: true,
+            readable: true,
+            operator: None,
+            note,
+            signed: None,
+            root_at_signed: None,
+        }
+    }
+
+    /// Takes the next entry. Returns whether it is sound in itself and in its place, so
+    /// that the book may go on with it, and the nodes that it completes.
+    pub(super) fn push(&mut self, e: &Examined, findings: &mut Findings) -> (bool, Vec<Completed>) {
+        let before = findings.list().len();
+        self.place(e, findings);
+        match &e.leaf {
+            Ok(leaf) => self.leaf(e, leaf, findings),
+            Err(reject) => findings.refused(Code::LeafForm, e.seq, reject),
+        }
+        let usable = findings.list().len() == before;
+        if e.chain.is_some_and(|chain| chain != e.stored_chain) {
+            let expected = e.chain.as_ref().map(hex::encode).unwrap_or_default();
+            let found = hex::encode(e.stored_chain);
+            let detail = format!("expected {expected}, found {found}");
+            findings.add(Code::ChainStored, Some(e.seq), &detail);
+        }
+        self.chain = e.chain;
+        let sound = self.statement(e, findings) && usable;
+        let nodes = self.frontier.push(e.leaf_hash);
+        if let Some(Ok(signed)) = &self.signed
+            && signed.size == self.frontier.size()
+        {
+            self.root_at_signed = Some(self.frontier.root());
+        }
+        (sound, nodes)
+    }
+
+    fn place(&mut self, e: &Examined, findings: &mut Findings) {
+        if e.seq != self.next {
+            let detail = format!("expected entry {}, found entry {}", self.next, e.seq);
+            findings.add(Code::Sequence, Some(self.next.min(e.seq)), &detail);
+            self.gapless = false;
+            self.chain = None;
+        }
+        self.next = self.next.max(e.seq.saturating_add(1));
+    }
+
+    fn leaf(&mut self, e: &Examined, leaf: &Leaf, findings: &mut Findings) {
+        // Texts are made only where two things differ: this runs for every entry.
+        let mut differ = |code, expected: String, found: String| {
+            findings.add(code, Some(e.seq), &format!("expected {expected}, found {found}"));
+        };
+        if leaf.ledger != self.id {
+            differ(Code::LeafLedger, self.id.to_string(), leaf.ledger.to_string());
+        }
+        if leaf.seq != e.seq {
+            differ(Code::LeafPlace, e.seq.to_string(), leaf.seq.to_string());
+        }
+        if let Some(chain) = self.chain.filter(|chain| *chain != leaf.previous) {
+            differ(Code::ChainBroken, hex::encode(chain), hex::encode(leaf.previous));
+        }
+        if leaf.envelope != e.digest {
+            differ(Code::EnvelopeDigest, hex::encode(leaf.envelope), hex::encode(e.digest));
+        }
+        if leaf.recorded_at < self.time {
+            let (least, found) = (self.time, leaf.recorded_at);
+            differ(Code::TimeBack, format!("at least {least} ms"), format!("{found} ms"));
+        }
+        self.time = leaf.recorded_at;
+    }
+
+    /// Whether the statement holds, by itself.
+    fn statement(&mut self, e: &Examined, findings: &mut Findings) -> bool {
+        let statement = match &e.statement {
+            Ok(statement) => statement,
+            Err(reject) => {
+                self.readable = false;
+                findings.refused(Code::Statement, e.seq, reject);
+                return false;
+            }
+        };
+        if e.seq > 0 {
+            return true;
+        }
+        self.operator = e.facts.operator.and_then(|key| PublicKey::admit(&key).ok());
+        self.signed = match (&self.note, &self.operator) {
+            (Some(note), Some(operator)) => Some(Checkpoint::open(note, self.id, operator)),
+            _ => None,
+        };
+        let made = ledger_id_of_genesis(statement.body());
+        if made != self.id {
+            findings.add(Code::GenesisId, Some(0), &format!("expected {}, found {made}", self.id));
+        }
+        made == self.id
+    }
+
+    /// The size that the operator has signed, if the checkpoint is one.
+    pub(super) fn signed_size(&self) -> Option<u64> {
+        self.signed.as_ref().and_then(|signed| signed.as_ref().ok()).map(|signed| signed.size)
+    }
+
+    /// After the last entry: the signed head against the recomputed one.
+    pub(super) fn finish(&self, findings: &mut Findings) {
+        if self.next == 0 {
+            findings.add(Code::Sequence, Some(0), "expected a genesis, found no entry at all");
+        }
+        match (&self.note, &self.signed) {
+            (None, _) => findings.add(Code::CheckpointMissing, None, "expected one, found none"),
+            (Some(_), None) => {
+                let why = "entry 0 names no operator that could be read";
+                findings.add(Code::CheckpointUnjudged, None, why);
+            }
+            (Some(_), Some(Err(reject))) => {
+                findings.add(Code::Checkpoint, None, &reject.to_string());
+            }
+            (Some(_), Some(Ok(signed))) => self.head(signed, findings),
+        }
+    }
+
+    fn head(&self, signed: &Checkpoint, findings: &mut Findings) {
+        let size = self.frontier.size();
+        if signed.size > size {
+            let detail = format!("expected {} entries, found {size}", signed.size);
+            return findings.add(Code::CheckpointHead, Some(size), &detail);
+        }
+        let root = if signed.size == 0 { Some(tree::EMPTY_ROOT) } else { self.root_at_signed };
+        if root != Some(signed.root) {
+            let found = root.map_or_else(|| "none".into(), hex::encode);
+            let expected = hex::encode(signed.root);
+            let detail =
+                format!("{} entries, expected root {expected}, found {found}", signed.size);
+            findings.add(Code::CheckpointHead, None, &detail);
+        }
+        if signed.size < size {
+            let detail = format!("expected {size} entries signed, found {}", signed.size);
+            findings.add(Code::CheckpointBehind, Some(signed.size), &detail);
+        }
+    }
+}

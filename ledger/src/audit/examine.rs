@@ -1,0 +1,136 @@
+//! What can be said of one entry alone, on any core.
+//!
+//! Owns the costly part of the audit: hashes of the raw bytes, the strict signature,
+//! the canonical form, and the facts that later comparisons need. Guarantees that
+//! nothing here depends on other entries, so that threads share nothing. Leaves out
+//! everything that does ([`super::entries`], the book).
+
+use crate::{
+    log::{
+        Hash, KeyCache, LEAF_LEN, Leaf, Statement, Unverified, entry::chain_hash, tree::leaf_hash,
+    },
+    reject::Outcome,
+    store::StoredEntry,
+};
+use prost::Message as _;
+use subak_proto::v1::{self, event::Kind};
+
+/// An entry, examined by itself.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    pub(super) seq: u64,
+    /// For the tree, from the leaf's raw bytes.
+    pub(super) leaf_hash: Hash,
+    /// For the chain, from the leaf's raw bytes; none if they have another length.
+    pub(super) chain: Option<Hash>,
+    pub(super) stored_chain: Hash,
+    pub(super) leaf: Outcome<Leaf>,
+    /// Of the envelope's raw bytes.
+    pub(super) digest: Hash,
+    pub(super) statement: Outcome<Statement>,
+    pub(super) facts: Facts,
+}
+
+/// What the comparisons beyond the book need of a statement. Empty for one that does
+/// not hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Facts {
+    /// Commitments in it.
+    pub(super) commitments: Vec<Hash>,
+    /// Shares that it states as due.
+    pub(super) dues: Vec<v1::Due>,
+    /// Entries of payers that it takes.
+    pub(super) takes: Vec<Take>,
+    /// The operator, if it begins with a genesis.
+    pub(super) operator: Option<Hash>,
+    /// Something in it is not in this program's schema.
+    pub(super) unknown: bool,
+}
+
+/// A payer's entry, taken as income.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Take {
+    pub(super) agreement: Hash,
+    /// Of the payer's envelope.
+    pub(super) digest: Hash,
+    /// Its place in the payer's log, if the leaf in the proof is one.
+    pub(super) seq: Option<u64>,
+}
+
+/// Examines one entry. `keys` is the thread's own.
+pub fn examine(entry: &StoredEntry, keys: &mut KeyCache) -> Examined {
+    let statement = Unverified::parse(&entry.envelope).and_then(|it| it.verify(keys));
+    let bytes: Option<&[u8; LEAF_LEN]> = entry.leaf.as_slice().try_into().ok();
+    Examined {
+        seq: entry.seq,
+        leaf_hash: leaf_hash(&entry.leaf),
+        chain: bytes.map(chain_hash),
+        stored_chain: entry.chain,
+        leaf: Leaf::from_bytes(&entry.leaf),
+        digest: *blake3::hash(&entry.envelope).as_bytes(),
+        facts: statement.as_ref().map(facts).unwrap_or_default(),
+        statement,
+    }
+}
+
+fn facts(statement: &Statement) -> Facts {
+    let mut facts = Facts::default();
+    for bytes in statement.events() {
+        match v1::Event::decode(&bytes[..]) {
+            Ok(v1::Event { kind: Some(kind) }) => note(&mut facts, kind),
+            Ok(v1::Event { kind: None }) => facts.unknown |= !bytes.is_empty(),
+            // Not the schema's business: the book refuses it as malformed.
+            Err(_) => {}
+        }
+    }
+    facts
+}
+
+fn note(facts: &mut Facts, kind: Kind) {
+    let mut commit = |bytes: &[u8]| facts.commitments.extend(hash(bytes));
+    match kind {
+        Kind::Genesis(g) => {
+            for agent in &g.agent {
+                commit(&agent.name);
+                commit(&agent.email);
+            }
+            facts.operator = hash(&g.operator_key);
+        }
+        Kind::AgentJoin(a) => [a.name, a.email].iter().for_each(|c| commit(c)),
+        Kind::AgentAdd(a) => [a.name, a.email].iter().for_each(|c| commit(c)),
+        Kind::AgentClaim(c) => commit(&c.evidence),
+        Kind::Contribute(c) => commit(&c.evidence),
+        Kind::IncomeRecord(i) => commit(&i.note),
+        Kind::RevenueRecord(r) => {
+            commit(&r.note);
+            facts.dues.extend(r.due);
+        }
+        Kind::RevenueReverse(r) => {
+            commit(&r.note);
+            facts.dues.extend(r.due);
+        }
+        Kind::PayoutPaid(p) => facts.dues.extend(p.due),
+        Kind::PayoutReturned(p) => facts.dues.extend(p.due),
+        Kind::IncomeTake(t) => facts.takes.extend(take(&t)),
+        Kind::Propose(p) => facts.unknown |= p.event.iter().any(|bytes| is_unknown(bytes)),
+        _ => {}
+    }
+}
+
+/// An event that decodes, but to nothing that this schema knows.
+fn is_unknown(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && v1::Event::decode(bytes).is_ok_and(|event| event.kind.is_none())
+}
+
+fn take(take: &v1::IncomeTake) -> Option<Take> {
+    let proof = take.proof.as_ref()?;
+    Some(Take {
+        agreement: hash(&take.agreement)?,
+        digest: *blake3::hash(&proof.envelope).as_bytes(),
+        seq: Leaf::from_bytes(&proof.leaf).ok().map(|leaf| leaf.seq),
+    })
+}
+
+fn hash(bytes: &[u8]) -> Option<Hash> {
+    bytes.try_into().ok()
+}

@@ -1,0 +1,162 @@
+//! The audit: everything that a store holds, judged from its raw bytes.
+//!
+//! Owns the order of the layers and the verdict. Guarantees that no stored hash is
+//! compared with itself, that a broken rule (a fault) and what could not be judged (a
+//! gap) are told apart and neither is silent, and that after the first fault the book
+//! stops while the log layers go on to the end. Pure over a [`Reader`]: no clock, no
+//! printing. Leaves out what only its caller can know: which operators to trust, and
+//! which head was seen before.
+//!
+//! ```text
+//! reader ──chunks──> pool: hashes, signatures, form ──in order──> entries: chain, tree, time
+//!    │                     (all cores)                               │
+//!    ├── stored nodes <──────────── compared ────────────────────────┤
+//!    │                                                               v
+//!    └── disclosures, checkpoint <─── at the end ───────────────── book: rules, accounts
+//!                                                                    v
+//!                                                      between the ledgers of the file
+//! ```
+
+mod between;
+mod book;
+mod disclosures;
+mod entries;
+mod examine;
+mod finding;
+mod ledger;
+mod nodes;
+mod pool;
+
+pub use disclosures::Disclosures;
+pub use examine::{Examined, examine};
+pub use finding::{Code, Finding, MOST, Severity};
+pub use ledger::{LedgerAudit, LedgerReport};
+
+use crate::{
+    log::PublicKey,
+    store::{Kind, Reader, StoreError},
+};
+use finding::Findings;
+use pool::Pool;
+use std::thread;
+
+/// What the audit says of all ledgers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Everything was judged, and no rule is broken.
+    Sound,
+    /// No rule was seen broken, but something could not be judged.
+    Gap,
+    /// A rule is broken.
+    Fault,
+}
+
+impl Verdict {
+    /// The word for people and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sound => "sound",
+            Self::Gap => "gap",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// The result of an audit.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// The worst that was found.
+    pub verdict: Verdict,
+    /// The ledgers, in the order of the store.
+    pub ledgers: Vec<LedgerReport>,
+    /// The file's findings first, then each ledger's, in the order of the log.
+    pub findings: Vec<Finding>,
+}
+
+/// How to audit.
+pub struct Options<'a> {
+    /// Threads that verify signatures; 0: as many as the machine has cores.
+    pub threads: usize,
+    /// Operators that the caller trusts. None: a sound log is only consistent in
+    /// itself, and its operator is not authenticated.
+    pub expect_operator: Vec<PublicKey>,
+    /// Called now and then with entries done and entries in all.
+    pub progress: &'a dyn Fn(u64, u64),
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { threads: 0, expect_operator: Vec::new(), progress: &|_, _| {} }
+    }
+}
+
+/// Audits all ledgers of a store. `reader` must show one state throughout
+/// (`SqliteReader::freeze`). Damage is a finding; only a failing world is an error.
+pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreError> {
+    let mut whole = Findings::new(None);
+    for sentence in damage_is_found(reader.integrity(), &mut whole)?.unwrap_or_default() {
+        whole.add(Code::Store, None, &sentence);
+    }
+    let rows = damage_is_found(reader.ledgers(), &mut whole)?.unwrap_or_default();
+    let mut total = 0;
+    for row in &rows {
+        // A head that cannot be read is found again, with its place, when its entry is.
+        total += reader.head(&row.id).or_else(only_damage)?.size;
+    }
+    let threads = match options.threads {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    };
+    let mut done = 0;
+    let mut progress = |more: u64| {
+        done += more;
+        (options.progress)(done, total);
+    };
+    let (mut reports, mut sides, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+    thread::scope(|scope| {
+        let pool = Pool::start(scope, threads);
+        for row in rows {
+            let (report, side, found) =
+                ledger::audit(reader, row, &options.expect_operator, &pool, &mut progress)?;
+            reports.push(report);
+            sides.push(side);
+            findings.push(found);
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    between::compare(&sides, &mut findings);
+    let findings: Vec<Finding> =
+        std::iter::once(whole).chain(findings).flat_map(Findings::close).collect();
+    Ok(Audit { verdict: verdict(&findings), ledgers: reports, findings })
+}
+
+fn verdict(findings: &[Finding]) -> Verdict {
+    match findings.iter().map(|finding| finding.severity).max() {
+        Some(Severity::Fault) => Verdict::Fault,
+        Some(Severity::Gap) => Verdict::Gap,
+        Some(Severity::Warning) | None => Verdict::Sound,
+    }
+}
+
+/// A store that contradicts itself is what an audit is there to find; a failing disk is
+/// not.
+fn damage_is_found<T>(
+    read: Result<T, StoreError>,
+    findings: &mut Findings,
+) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == Kind::Fault => {
+            findings.add(Code::Store, None, &error.to_string());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn only_damage(error: StoreError) -> Result<crate::store::Head, StoreError> {
+    match error.kind() {
+        Kind::Fault => Ok(crate::store::Head::EMPTY),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,173 @@
+//! Refusals of agents, keys, roles and claims to unclaimed agents.
+
+use super::{Row, row, statement::*};
+use crate::kit::*;
+use subak_ledger::reject::{Code, Reject};
+use subak_proto::v1::{self, event::Kind};
+
+fn add(handle: &str, key: &[u8]) -> Kind {
+    Kind::AgentAdd(v1::AgentAdd {
+        handle: handle.into(),
+        kind: v1::AgentKind::Person as i32,
+        key: key.to_vec(),
+        ..Default::default()
+    })
+}
+
+fn admit(agent: &str) -> Kind {
+    Kind::AgentAdmit(v1::AgentAdmit { agent: agent.into() })
+}
+
+pub fn join() -> Kind {
+    Kind::AgentJoin(v1::AgentJoin::default())
+}
+
+pub fn claim(unclaimed: &str) -> Kind {
+    Kind::AgentClaim(v1::AgentClaim { unclaimed: unclaimed.into(), evidence: vec![] })
+}
+
+pub fn attest(unclaimed: &str, claimant: &str) -> Kind {
+    Kind::ClaimAttest(v1::ClaimAttest { unclaimed: unclaimed.into(), claimant: claimant.into() })
+}
+
+fn add_key(key: &[u8]) -> Kind {
+    Kind::KeyAdd(v1::KeyAdd { key: key.to_vec(), possession: vec![7; 64] })
+}
+
+/// The two contributors, and `git-7`, whom nobody has claimed.
+fn with_unclaimed() -> World {
+    let mut world = two_contributors();
+    world.add_unclaimed("git-7");
+    world
+}
+
+/// The same under an equation that asks two maintainers, with ana's claim to `git-7`.
+fn with_claim() -> World {
+    let mut equation = equation(1, &[("contributors", 1_000_000, None, &[1])]);
+    equation.validators = 2;
+    let mut world = World::commons(equation);
+    world.add_person("ana");
+    world.add_unclaimed("git-7");
+    world.say("ana", vec![claim("git-7")]).unwrap();
+    world
+}
+
+/// A ledger that has as many newcomers as it bears.
+fn crowded() -> World {
+    let mut world = two_contributors();
+    for n in 0..1_000 {
+        world.say(&format!("new-{n}"), vec![join()]).unwrap();
+    }
+    world
+}
+
+/// One newcomer who has claimed as much as all of them together may.
+fn flooded() -> (World, Vec<Kind>) {
+    let mut world = two_contributors();
+    let claims = |from: u64, until: u64| -> Vec<Kind> {
+        let claim = |n: u64| {
+            let reference = format!("git:{n}");
+            Kind::Contribute(v1::Contribute { reference, ..contribution("new") })
+        };
+        (from..until).map(claim).collect()
+    };
+    world.say("new", vec![join()]).unwrap();
+    world.say("new", claims(0, 1_000)).unwrap();
+    (world, claims(1_000, 1_001))
+}
+
+fn revoke(agent: &str, role: v1::Role) -> Kind {
+    Kind::RoleRevoke(v1::RoleRevoke { agent: agent.into(), role: role as i32 })
+}
+
+fn refused_join(mut world: World, name: &str) -> Reject {
+    world.refusal(name, vec![join()])
+}
+
+pub const ROWS: &[Row] = &[
+    row(Code::NotAdmitted, "a role for a newcomer", "new", || {
+        let mut world = two_contributors();
+        world.say("new", vec![join()]).unwrap();
+        world.refused_decree(grant("new", v1::Role::Maintainer))
+    }),
+    row(Code::UnknownAgent, "an agent that is not there", "no agent nobody", || {
+        two_contributors().refusal("sam", vec![admit("nobody")])
+    }),
+    row(Code::HandleTaken, "ana once more", "ana", || {
+        two_contributors().refusal("sam", vec![add("ana", &[])])
+    }),
+    row(Code::HandleTaken, "a reserved handle", "operator is reserved", || {
+        refused_join(two_contributors(), "operator")
+    }),
+    row(Code::HandleTaken, "an agent introduces themself again", "ana", || {
+        refused_join(two_contributors(), "ana")
+    }),
+    row(Code::KeyTaken, "ana's key for another", "5bdd4d445014d801", || {
+        let key = key("ana").public().bytes();
+        two_contributors().refusal("sam", vec![add("twin", &key)])
+    }),
+    row(Code::KeyTaken, "the operator's key for an agent", "4e1957ca232b8cf0", || {
+        let mut world = two_contributors();
+        let key = world.operator.public().bytes();
+        world.refusal("sam", vec![add("double", &key)])
+    }),
+    row(Code::BadKey, "a weak key for an agent", "small order", || {
+        two_contributors().refusal("sam", vec![add("weak", &[0; 32])])
+    }),
+    row(Code::AlreadyAdmitted, "ana is in", "ana", || {
+        two_contributors().refusal("sam", vec![admit("ana")])
+    }),
+    row(Code::WrongAgentKind, "a role for an association", "association is no person", || {
+        two_contributors().refused_decree(grant("association", v1::Role::Treasurer))
+    }),
+    row(Code::WrongAgentKind, "a role for the clerk", "clerk is no person", || {
+        two_contributors().refused_decree(grant("clerk", v1::Role::Treasurer))
+    }),
+    row(Code::WrongAgentKind, "a role for a person without a key", "git-7 has no key", || {
+        with_unclaimed().refused_decree(grant("git-7", v1::Role::Treasurer))
+    }),
+    row(Code::TooManyUnadmitted, "one newcomer too many", "1000 newcomers", || {
+        refused_join(crowded(), "one-more")
+    }),
+    row(Code::TooManyUnadmitted, "one claim of a newcomer too many", "1000 claims", || {
+        let (mut world, more) = flooded();
+        world.refusal("new", more)
+    }),
+    row(Code::NotUnclaimed, "a claim to somebody with a key", "ben", || {
+        two_contributors().refusal("ana", vec![claim("ben")])
+    }),
+    row(Code::NotUnclaimed, "a claim to an institution", "trust", || {
+        two_contributors().refusal("ana", vec![claim("trust")])
+    }),
+    row(Code::DuplicateClaim, "the same claim to an agent again", "git-7", || {
+        with_claim().refusal("ana", vec![claim("git-7")])
+    }),
+    row(Code::UnknownClaim, "an attestation of no claim", "ben does not claim git-7", || {
+        with_unclaimed().refusal("sam", vec![attest("git-7", "ben")])
+    }),
+    row(Code::OwnClaim, "a maintainer attests their own", "sam", || {
+        let mut world = with_unclaimed();
+        world.say("sam", vec![claim("git-7")]).unwrap();
+        world.refusal("sam", vec![attest("git-7", "sam")])
+    }),
+    row(Code::AlreadyAttested, "one maintainer twice", "git-7", || {
+        let mut world = with_claim();
+        world.say("sam", vec![attest("git-7", "ana")]).unwrap();
+        world.refusal("sam", vec![attest("git-7", "ana")])
+    }),
+    row(Code::BadPossession, "a key that somebody else holds", "0791dd5b128fc28d", || {
+        two_contributors().refusal("ana", vec![add_key(&key("laptop").public().bytes())])
+    }),
+    row(Code::RoleUnchanged, "a role that mia has", "mia is maintainer", || {
+        two_contributors().refused_decree(grant("mia", v1::Role::Maintainer))
+    }),
+    row(Code::RoleUnchanged, "a role that ana lacks", "ana is not maintainer", || {
+        two_contributors().refused_decree(revoke("ana", v1::Role::Maintainer))
+    }),
+    row(Code::LastStewards, "one steward for a quorum of two", "2 stewards", || {
+        let mut world = quorum_of_two();
+        let entry = world.say("sam", vec![propose(revoke("mia", v1::Role::Steward))]).unwrap();
+        let digest = world.state.proposals[&entry].digest.to_vec();
+        world.refusal("mia", vec![Kind::Approve(v1::Approve { entry, digest })])
+    }),
+];
