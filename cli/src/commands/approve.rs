@@ -109,7 +109,7 @@ impl Proposals {
             lines.push(standing(book, 0, &approved));
             lines.push("  next: `subak approve 0`".into());
         }
-        for (entry, p) in book.proposals.iter() {
+        for (entry, p) in &book.proposals {
             let approved = names(book, counting(book, p));
             data.push(json!({
                 "entry": entry, "by": book.agent(p.by).handle.as_str(),
