@@ -161,6 +161,12 @@ fn summary(
     text
 }
 
+/// Fixed point for people, cut after the last decimal but for 2^-24 of a minor unit, so
+/// that half of 100.00 is 50.000000 although flooring per point leaves a trace less.
+fn shown(v: Fixed, currency: Currency) -> String {
+    money::show_fixed(v + (1 << 40), currency)
+}
+
 /// Points for people: thousandths without zeros at the end.
 fn points(p: i128) -> String {
     money::show_thousandths(p)
@@ -181,14 +187,14 @@ fn cells(book: &State, r: &Reason, currency: Currency) -> Cells {
     let income = book.income(r.income).expect("a reason names an income of this book");
     let (bucket, _) = place(book, income, r);
     // The one agent of a bucket has one point of one.
-    let shown = |p| if is_one_agents(bucket) { "1".to_owned() } else { points(p) };
+    let count = |p| if is_one_agents(bucket) { "1".to_owned() } else { points(p) };
     Cells {
         number: r.income.to_string(),
         income: money::plain(standing(income).into(), currency),
         share: format!("{} {}", money::show_share(r.share), r.bucket),
-        yours: shown(r.points),
-        all: shown(r.all_points),
-        accrued: money::show_fixed(r.accrued, currency),
+        yours: count(r.points),
+        all: count(r.all_points),
+        accrued: shown(r.accrued, currency),
         more: remarks(income, r, currency),
     }
 }
@@ -215,7 +221,7 @@ fn remarks(income: &Income, r: &Reason, currency: Currency) -> Vec<String> {
     if income.open() > 0 && income.settled == 0 {
         more.push("none of it is settled yet".into());
     } else if income.open() > 0 {
-        let payable = money::show_fixed(r.payable, currency);
+        let payable = shown(r.payable, currency);
         more.push(format!("{} of it is settled: {payable} payable", m(income.settled)));
     }
     if r.was_held {
@@ -259,22 +265,21 @@ fn face_text(book: &State, face: &Face, person: AgentId, currency: Currency) -> 
         lines(&rows),
         rows.len(),
         if rows.len() == 1 { "" } else { "s" },
-        money::show_fixed(face.sum(), currency),
+        shown(face.sum(), currency),
     )
 }
 
 /// The lines carry 64 fractional bits; what is paid is whole. This says the difference.
-fn rounding(exact: Fixed, shown: i128, currency: Currency) -> String {
-    let rest = exact - shown * Q;
-    let text = match rest.signum() {
-        0 => "exactly".to_owned(),
-        1 => format!(
-            "and {} that stays yours until it is a whole unit",
-            money::show_fixed(rest, currency)
-        ),
-        _ => "less a trace under 2^-16 of a minor unit, which rounding forgives".to_owned(),
+fn rounding(exact: Fixed, total: i128, currency: Currency) -> String {
+    let rest = exact - total * Q;
+    let text = if rest == 0 {
+        "exactly".to_owned()
+    } else if rest.abs() <= 1 << 48 {
+        "but for a trace under 2^-16 of a minor unit".to_owned()
+    } else {
+        format!("and {} that stays yours until it is a whole unit", shown(rest, currency))
     };
-    format!("the lines sum to the total: {}, {text}", money::show(shown, currency))
+    format!("the lines sum to the total: {}, {text}", money::show(total, currency))
 }
 
 fn data(
@@ -285,7 +290,7 @@ fn data(
     balances: &[Balance],
 ) -> Value {
     let m = |v| money::json(v, currency);
-    let f = |v| money::show_fixed(v, currency);
+    let f = |v| shown(v, currency);
     let sum = |f: fn(&Balance) -> i128| m(balances.iter().map(f).sum());
     let faces: Vec<Value> = faces
         .iter()
@@ -309,7 +314,7 @@ fn data(
 fn reason(book: &State, r: &Reason, currency: Currency) -> Value {
     let income = book.income(r.income).expect("a reason names an income of this book");
     let m = |v: u64| money::json(v.into(), currency);
-    let f = |v| money::show_fixed(v, currency);
+    let f = |v| shown(v, currency);
     json!({
         "income": r.income, "amount": m(income.amount), "reversed": m(income.refunded),
         "written_off": m(income.written_off), "settled": m(income.settled),
@@ -429,7 +434,7 @@ async fn one_income(cx: &Context, open: &Open, agent: AgentId, number: u64, all:
         text,
         "\n\nof income {number}, {} has accrued {}",
         book.agent(agent).handle,
-        cx.out.strong(&format!("{} {currency}", money::show_fixed(exact, currency)))
+        cx.out.strong(&format!("{} {currency}", shown(exact, currency)))
     );
     let whole = money::json(whole(exact), currency);
     cx.out.result(
@@ -438,7 +443,7 @@ async fn one_income(cx: &Context, open: &Open, agent: AgentId, number: u64, all:
             "agent": book.agent(agent).handle.as_str(), "income": number,
             "currency": currency.as_str(), "entry": income.place.entry,
             "equation": format!("{} {}", income.equation.name, income.equation.version),
-            "accrued": whole, "accrued_exact": money::show_fixed(exact, currency), "chain": data,
+            "accrued": whole, "accrued_exact": shown(exact, currency), "chain": data,
         }),
         &text,
     )
@@ -490,16 +495,14 @@ fn chain(
     let (handle, currency) = (&book.agent(agent).handle, income.currency);
     let spec = income.equation.buckets.iter().position(|b| b.name == r.bucket);
     let back = spec.and_then(|n| income.shares.get(n)).map_or(0, |s| s.reversed);
-    let part = money::show_fixed(r.part - back, currency);
+    let part = shown(r.part - back, currency);
     let mut text =
         format!("\n\nbucket {} has {} of it: {part}", r.bucket, money::show_share(r.share));
     if back > 0 {
-        let _ =
-            write!(text, " (of {}, the rest was taken back)", money::show_fixed(r.part, currency));
+        let _ = write!(text, " (of {}, the rest was taken back)", shown(r.part, currency));
     }
     if is_one_agents(bucket) {
-        let _ =
-            write!(text, "\n  all of it is {handle}'s: {}", money::show_fixed(r.accrued, currency));
+        let _ = write!(text, "\n  all of it is {handle}'s: {}", shown(r.accrued, currency));
         return text;
     }
     text.push_str(&work_lines(work, all));
@@ -518,10 +521,10 @@ fn chain(
         points(r.all_points),
         points(r.points),
         points(r.all_points),
-        money::show_fixed(r.accrued, currency)
+        shown(r.accrued, currency)
     );
     if r.payable != r.accrued {
-        let _ = write!(text, "\n  payable of it: {}", money::show_fixed(r.payable, currency));
+        let _ = write!(text, "\n  payable of it: {}", shown(r.payable, currency));
     }
     text
 }
@@ -631,7 +634,8 @@ mod tests {
         // What lacks a trace through flooring is shown whole, and said to be.
         let trace = 50 * Q - 1;
         assert_eq!(whole(trace), 50);
-        assert!(rounding(trace, 50, eur()).contains("less a trace"));
+        assert_eq!(shown(trace, eur()), "0.500000");
+        assert!(rounding(trace, 50, eur()).contains("but for a trace"));
     }
 
     #[test]

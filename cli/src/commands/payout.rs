@@ -144,10 +144,20 @@ impl Payout {
     }
 }
 
+/// Reads a currency's code.
+pub fn code(text: &str) -> Done<Currency> {
+    Currency::new(text).map_err(|_| {
+        Failure::usage(
+            format!("currency {text:?}: expected three capital letters"),
+            "use a code such as EUR, USD or IDR",
+        )
+    })
+}
+
 /// The currency that is meant: what is said, or the only one.
 pub fn currency(book: &State, said: Option<&str>) -> Done<Currency> {
     if let Some(text) = said {
-        return Ok(Currency::new(text)?);
+        return code(text);
     }
     match book.currencies().as_slice() {
         [one] => Ok(*one),
