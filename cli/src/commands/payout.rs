@@ -6,7 +6,7 @@
 
 use crate::{
     bank,
-    commands::{contribute::report, settle::in_currency},
+    commands::{contribute::report, revenue::RETRIES, settle::in_currency},
     context::{Context, Open, Texts},
     failure::{Done, Failure},
     money,
@@ -14,6 +14,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
 use subak_ledger::book::{
     accounts::Fund,
     state::{Fate, Line, Run, State},
@@ -143,10 +144,20 @@ impl Payout {
     }
 }
 
+/// Reads a currency's code.
+pub fn code(text: &str) -> Done<Currency> {
+    Currency::new(text).map_err(|_| {
+        Failure::usage(
+            format!("currency {text:?}: expected three capital letters"),
+            "use a code such as EUR, USD or IDR",
+        )
+    })
+}
+
 /// The currency that is meant: what is said, or the only one.
 pub fn currency(book: &State, said: Option<&str>) -> Done<Currency> {
     if let Some(text) = said {
-        return Ok(Currency::new(text)?);
+        return code(text);
     }
     match book.currencies().as_slice() {
         [one] => Ok(*one),
@@ -176,6 +187,9 @@ pub struct Skipped {
     pub why: String,
 }
 
+/// The lines of a run, in order of handles, and who is left out.
+pub type Choice = (Vec<(Handle, Minor)>, Vec<Skipped>);
+
 /// The treasurer's cash that lines not yet reserved may still take.
 struct Purse {
     common: i128,
@@ -190,7 +204,7 @@ pub fn choose(
     currency: Currency,
     minimum: Minor,
     at: u64,
-) -> (Vec<(Handle, Minor)>, Vec<Skipped>) {
+) -> Choice {
     let minimum = i128::from(minimum.max(least(book, currency)).max(1));
     let mut purse = Purse {
         common: book.free_cash(treasurer, Fund::Contributors, currency),
@@ -310,13 +324,7 @@ impl Propose {
         report(cx, &appended, &more, &text)
     }
 
-    fn lines(
-        &self,
-        cx: &Context,
-        open: &Open,
-        currency: Currency,
-        at: u64,
-    ) -> Done<(Vec<(Handle, Minor)>, Vec<Skipped>)> {
+    fn lines(&self, cx: &Context, open: &Open, currency: Currency, at: u64) -> Done<Choice> {
         if !self.all {
             return Ok((named(&self.lines, currency)?, Vec::new()));
         }
@@ -401,7 +409,7 @@ impl Paid {
                 due: due.clone(),
             };
             match cx.say(&open, vec![Kind::PayoutPaid(event)], Texts::default()).await {
-                Err(f) if f.code == "due-mismatch" && attempt == 0 => attempt = 1,
+                Err(f) if f.code == "due-mismatch" && attempt < RETRIES => attempt += 1,
                 Err(f) => return Err(f),
                 Ok(appended) => break (appended, due),
             }
@@ -420,17 +428,19 @@ impl Paid {
             money::show(sum, currency)
         );
         if left > 0 {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "\n  {left} undecided: pay them, or `subak payout failed {}`",
                 self.run
-            ));
+            );
         }
         for d in &due {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "\n  {} is income of an upstream commons (number {}): it runs `subak income take`",
                 money::show(d.amount.into(), currency),
                 d.number
-            ));
+            );
         }
         let more = json!({
             "run": self.run, "bank": bank, "agents": agents.iter().map(Handle::as_str).collect::<Vec<_>>(),

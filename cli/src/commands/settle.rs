@@ -10,6 +10,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
 use subak_ledger::{
     book::{
         agreement::Progress,
@@ -245,10 +246,11 @@ impl Received {
             } else {
                 ", settled in full".into()
             };
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "\n  income {number}: {}{of}",
                 money::show(i128::from(*more), currency)
-            ));
+            );
         }
         data["incomes"] = settled
             .iter()
