@@ -33,8 +33,7 @@ use std::process::ExitCode;
 #[command(
     name = "subak",
     version,
-    max_term_width = 80,
-    after_help = "Exit status: 0 done or sound, 1 refused or fault, 2 usage, 3 gap, 4 the world failed.\nStart with `subak demo`."
+    after_help = "Exit status: 0 done or sound, 1 refused or fault, 2 usage, 3 gap, 4 the world failed.\n\nExamples:\n  subak demo\n  subak key new ana\n  subak commons open our-commons --steward ana"
 )]
 struct Cli {
     #[command(flatten)]
