@@ -189,6 +189,12 @@ impl Context {
             return Ok(self.shared.clone());
         }
         let Some(url) = &self.global.node else { return Ok(None) };
+        if !url.starts_with("http://") {
+            return Err(Failure::usage(
+                format!("node {url:?}: expected http://HOST:PORT (there is no TLS yet)"),
+                "write it as in http://127.0.0.1:7117; for another machine use a tunnel",
+            ));
+        }
         let remote = Remote::connect(url, None).await?;
         Ok(Some(Connection { ledgers: Arc::new(remote), embedded: None }))
     }

@@ -69,16 +69,19 @@ pub enum Payout {
         #[arg(long)]
         reason: String,
     },
-    /// List payout runs, or the lines of one; --csv for the bank
+    /// List payout runs, or the lines of one; --csv for the bank: what is to be paid
     #[command(
         after_help = "Examples:\n  subak payout list\n  subak payout list 57\n  subak payout list 57 --csv > payout-57.csv"
     )]
     List {
         /// Entry of the run
         run: Option<u64>,
-        /// Comma-separated values
+        /// Comma-separated values, of the lines that are still to be paid
         #[arg(long)]
         csv: bool,
+        /// With --csv: also the lines that are decided
+        #[arg(long, requires = "csv")]
+        decided: bool,
     },
 }
 
@@ -139,7 +142,7 @@ impl Payout {
             Self::Returned { run, agent, bank, reason } => {
                 returned(cx, run, &agent, &bank, &reason).await
             }
-            Self::List { run, csv } => list(cx, run, csv).await,
+            Self::List { run, csv, decided } => list(cx, run, csv, decided).await,
         }
     }
 }
@@ -534,13 +537,7 @@ async fn returned(cx: &Context, run: u64, agent: &str, text: &str, why: &str) ->
 
 /// The word for a line's fate.
 pub fn fate(f: &Fate) -> &'static str {
-    match f {
-        Fate::Proposed => "proposed",
-        Fate::Paid { .. } => "paid",
-        Fate::Failed { .. } => "failed",
-        Fate::Returned { .. } => "returned",
-        Fate::Expired => "expired",
-    }
+    f.word()
 }
 
 /// What the payee reads on the bank's statement.
@@ -548,7 +545,7 @@ fn payment_text(ledger: &str, run: u64, agent: &Handle) -> String {
     format!("subak {ledger} {run} {agent}")
 }
 
-async fn list(cx: &Context, wanted: Option<u64>, csv: bool) -> Done {
+async fn list(cx: &Context, wanted: Option<u64>, csv: bool, decided: bool) -> Done {
     let open = cx.read().await?;
     let book = &open.book;
     let runs: Vec<(u64, &Run)> = match wanted {
@@ -557,7 +554,7 @@ async fn list(cx: &Context, wanted: Option<u64>, csv: bool) -> Done {
     };
     let name = open.info.name.as_str();
     if csv && !cx.out.json {
-        let rows = runs.iter().flat_map(|(n, r)| csv_rows(book, name, *n, r));
+        let rows = runs.iter().flat_map(|(n, r)| csv_rows(book, name, *n, r, decided));
         return cx.out.line(to_csv(rows).trim_end());
     }
     let data: Vec<Value> = runs.iter().map(|(n, r)| row(book, name, *n, r)).collect();
@@ -569,9 +566,10 @@ async fn list(cx: &Context, wanted: Option<u64>, csv: bool) -> Done {
     cx.out.result("subak.payout/1", &json!({ "runs": data }), &text)
 }
 
-fn csv_rows(book: &State, ledger: &str, n: u64, run: &Run) -> Vec<[String; 6]> {
+fn csv_rows(book: &State, ledger: &str, n: u64, run: &Run, decided: bool) -> Vec<[String; 6]> {
     run.lines
         .iter()
+        .filter(|l| decided || l.fate == Fate::Proposed)
         .map(|l| {
             let agent = &book.agent(l.agent).handle;
             [
