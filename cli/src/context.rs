@@ -22,7 +22,7 @@ use subak_ledger::{
         state::State,
         types::{DAY_MS, Handle},
     },
-    log::{Draft, Hash, Header, LedgerId, SecretKey, Unverified, commit},
+    log::{Basis, Draft, Hash, Header, LedgerId, SecretKey, Unverified, commit},
     store::Disclosure,
 };
 use subak_node::{
@@ -189,6 +189,12 @@ impl Context {
             return Ok(self.shared.clone());
         }
         let Some(url) = &self.global.node else { return Ok(None) };
+        if !url.starts_with("http://") {
+            return Err(Failure::usage(
+                format!("node {url:?}: expected http://HOST:PORT (there is no TLS yet)"),
+                "write it as in http://127.0.0.1:7117; for another machine use a tunnel",
+            ));
+        }
         let remote = Remote::connect(url, None).await?;
         Ok(Some(Connection { ledgers: Arc::new(remote), embedded: None }))
     }
@@ -340,7 +346,7 @@ impl Context {
             nonce: random()?,
             created_at: at,
             expires_at: at + lifetime,
-            basis: None,
+            basis: basis(&open.book),
         };
         self.send(
             &open.connection,
@@ -389,6 +395,13 @@ impl Context {
 fn here(node: Node) -> Connection {
     let node = Arc::new(node);
     Connection { ledgers: node.clone(), embedded: Some(node) }
+}
+
+/// What the signer saw: a node that shows one history and appends to another is refused
+/// by the rules, as references by number are only as good as the log they were read in.
+pub fn basis(book: &State) -> Option<Basis> {
+    let chain = book.chain.last().copied()?;
+    Some(Basis { size: book.size, chain })
 }
 
 /// The tag of the command line's commitments.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use subak_ledger::{
     book::{
         accounts::{Account, Fund},
-        event::Event,
+        equation::{Equation, EquationBucket, Whose},
+        event::{Event, Terms},
         state::State,
     },
     log::{Hash, LedgerId, Statement, commit},
@@ -204,22 +205,14 @@ pub fn event(e: &Event) -> String {
         Event::RejectContribution { contribution, reason } => {
             format!("{name}: {contribution}, {reason}")
         }
-        Event::EquationAdopt(q) => format!("{name}: {} version {}", q.name, q.version),
+        Event::EquationAdopt(q) => equation(name, q),
         Event::HeldRelease { incomes, bucket } => {
             format!("{name}: incomes {}, bucket {bucket}", numbers(incomes))
         }
         Event::HeldFallback { income, bucket } => {
             format!("{name}: income {income}, bucket {bucket}")
         }
-        Event::AgreementOffer(t) | Event::AgreementAccept { terms: t, .. } => format!(
-            "{name}: {} of {} in {}{}, payer {}, agreement {}",
-            money::show_share(t.share),
-            t.base,
-            t.currency,
-            t.product.as_ref().map_or_else(String::new, |p| format!(" on {p}")),
-            t.payer_handle,
-            short(&t.digest)
-        ),
+        Event::AgreementOffer(t) | Event::AgreementAccept { terms: t, .. } => terms(name, t),
         Event::AgreementStage { agreement, stage } => {
             format!("{name}: {} is {stage}", short(agreement))
         }
@@ -241,7 +234,11 @@ pub fn event(e: &Event) -> String {
         Event::WriteOff { incomes } => format!("{name}: incomes {}", numbers(incomes)),
         Event::PayoutPropose { currency, lines, .. } => {
             let sum: i128 = lines.iter().map(|l| i128::from(l.1)).sum();
-            format!("{name}: {} lines, {}", lines.len(), money::show(sum, *currency))
+            let each: Vec<String> = lines
+                .iter()
+                .map(|(h, minor)| format!("{h} {}", money::plain((*minor).into(), *currency)))
+                .collect();
+            format!("{name}: {}: {}", money::show(sum, *currency), each.join(", "))
         }
         Event::PayoutPaid { run, agents, bank, .. } => {
             format!("{name}: run {run}, {} lines ({}), {bank}", agents.len(), handles(agents))
@@ -294,4 +291,65 @@ mod tests {
             format!("  digest\n    {hash}\n    then")
         );
     }
+}
+
+/// All that an equation decides: nobody approves a name.
+fn equation(name: &str, q: &Equation) -> String {
+    let whose = |b: &EquationBucket| match &b.to {
+        Whose::Agent(h) => h.to_string(),
+        Whose::Contributors(f) => {
+            let only = if f.unpaid_only { ", unpaid work only" } else { "" };
+            let list =
+                |names: Vec<String>| if names.is_empty() { "all".into() } else { names.join(" ") };
+            let kinds = list(f.kinds.iter().map(ToString::to_string).collect());
+            let streams = list(f.streams.iter().map(ToString::to_string).collect());
+            let weights: Vec<String> = f.weight.iter().map(ToString::to_string).collect();
+            format!(
+                "contributors (kinds {kinds}, streams {streams}{only}, weights by month {})",
+                weights.join(" ")
+            )
+        }
+    };
+    let buckets: Vec<String> = q
+        .buckets
+        .iter()
+        .map(|b| format!("{} {} to {}", b.name, money::show_share(b.share), whose(b)))
+        .collect();
+    let rates: Vec<String> = q.rates.iter().map(|(k, r)| format!("{k} {r}")).collect();
+    let minimum: Vec<String> =
+        q.minimum_payout.iter().map(|(c, m)| money::show((*m).into(), *c)).collect();
+    format!(
+        "{name}: {} version {}; buckets: {}; rates: {}; validators {}; days of maturity {}, notice {}, claim delay {}, holding {}; fallback {}; minimum payout {}",
+        q.name,
+        q.version,
+        buckets.join("; "),
+        rates.join(", "),
+        q.validators,
+        q.maturity_days,
+        q.notice_days,
+        q.claim_delay_days,
+        q.held_days,
+        q.fallback.as_ref().map_or("none", |f| f.as_str()),
+        if minimum.is_empty() { "none".into() } else { minimum.join(", ") }
+    )
+}
+
+/// All that terms decide, the ledgers and operators by their whole ids and keys.
+fn terms(name: &str, t: &Terms) -> String {
+    format!(
+        "{name}: {} of {} in {}{}; due after {} days, {} days of notice; payer {} (ledger {}, operator {}); commons {} (ledger {}, operator {}); agreement {}",
+        money::show_share(t.share),
+        t.base,
+        t.currency,
+        t.product.as_ref().map_or_else(String::new, |p| format!(" on {p}")),
+        t.due_days,
+        t.notice_days,
+        t.payer_handle,
+        hex::encode(t.payer),
+        hex::encode(t.payer_operator),
+        t.commons_handle,
+        hex::encode(t.commons),
+        hex::encode(t.commons_operator),
+        hex::encode(t.digest)
+    )
 }

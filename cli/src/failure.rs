@@ -6,7 +6,7 @@
 use serde::Serialize;
 use std::fmt;
 use subak_ledger::{
-    reject::Reject,
+    reject::{Code, Reject},
     store::{Kind, StoreError},
 };
 use subak_node::NodeError;
@@ -72,6 +72,10 @@ impl fmt::Display for Failure {
 
 impl From<Reject> for Failure {
     fn from(r: Reject) -> Self {
+        // What is malformed before anything was signed is a word that the user typed.
+        if r.code == Code::Malformed {
+            return Self::usage(r.detail, "correct it on the command line");
+        }
         let message = format!("{}: {}", r.code.meaning(), r.detail);
         Self::refused(r.code.name(), message, r.code.next())
     }
@@ -84,7 +88,7 @@ impl From<NodeError> for Failure {
             NodeError::NotFound(message) => Self::refused(
                 "not-found",
                 message,
-                "list what is there: `subak log` or `subak show`",
+                "check path and names; `subak commons open` or `subak phyle open` makes a ledger",
             ),
             NodeError::Corrupt(message) => {
                 Self::refused("corrupt", message, "run `subak audit` on it, and restore a backup")

@@ -33,7 +33,7 @@ struct Vectors {
     envelopes: Vec<Sealed>,
     refused_envelopes: Vec<Case>,
     malformed_envelopes: Vec<Case>,
-    commitments: Vec<Commitment>,
+    commitments: Vec<Opened>,
     names: Names,
     ledger: Ledger,
 }
@@ -65,8 +65,9 @@ struct Sealed {
     id_as_genesis: String,
 }
 
+/// A commitment and what opens it.
 #[derive(Deserialize)]
-struct Commitment {
+struct Opened {
     salt: String,
     tag: String,
     ledger: String,

@@ -129,7 +129,7 @@ ALL_TERMS = TERMS | {
     "notice_days": 90,
     "product": "field-guide",
 }
-AGREEMENT, OTHER = sorted([digest("agreement 1"), digest("agreement 2")])
+AGREEMENT, OTHER, THIRD = sorted(digest(f"agreement {n}") for n in (1, 2, 3))
 
 # The proof of an entry has another ledger's form; here only the fields count.
 PROOF = {
@@ -141,8 +141,8 @@ PROOF = {
 REF, LATER, LAST = {"entry": 7, "event": 1}, {"entry": 8}, {"entry": U64, "event": U32}
 DUES = [
     {"agreement": AGREEMENT, "number": 1},
-    {"agreement": AGREEMENT, "number": 300, "amount": 12_345},
-    {"agreement": OTHER, "number": U64, "amount": U64},
+    {"agreement": OTHER, "number": 300, "amount": 12_345},
+    {"agreement": THIRD, "number": U64, "amount": U64},
 ]
 ITEMS = [{"income": 0, "minor": 1}, {"income": U64, "minor": MAX_MONEY}]
 FEE = {"minor": 35, "bearer": "association"}
@@ -303,6 +303,7 @@ def cases():
         ("payout_paid", "empty", {}, "lines-invalid"),
         ("payout_paid", "least", {"agent": ["wayan"], "bank": "bank:1"}, ok),
         ("payout_paid", "all", {"run": 300, "agent": ["made", "wayan"], "bank": BANK, "fee": FEE, "due": DUES}, ok),
+        ("payout_paid", "an agreement twice", {"agent": ["wayan"], "bank": BANK, "due": [DUES[0], DUES[0] | {"number": 2}]}, malformed),
         ("payout_failed", "empty", {}, "lines-invalid"),
         ("payout_failed", "least", {"agent": ["wayan"], "reason": "ACCOUNT_CLOSED"}, ok),
         ("payout_failed", "all", {"run": U64, "agent": ["made", "wayan"], "reason": "ACCOUNT_UNKNOWN"}, ok),

@@ -182,8 +182,10 @@ async fn claim(cx: &Context, handle: String, attest: Option<String>) -> Done {
         let claim = v1::AgentClaim { unclaimed: handle.clone(), evidence: vec![] };
         events.push(Kind::AgentClaim(claim));
         let appended = cx.say(&open, events, Texts::default()).await?;
-        let text =
-            format!("claimed; maintainers attest it: `subak agent claim {handle} --attest YOU`");
+        let text = format!(
+            "claimed; maintainers attest it:\n  subak agent claim {handle} --attest {} --as MAINTAINER",
+            cx.author()?
+        );
         return report(cx, &appended, &json!({ "unclaimed": handle }), &text);
     };
     let event = v1::ClaimAttest { unclaimed: handle.clone(), claimant: claimant.clone() };

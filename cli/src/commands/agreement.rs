@@ -5,7 +5,7 @@
 //! where they do not. Leaves out the rules (`ledger::book::agreement`).
 
 use crate::{
-    commands::contribute::report,
+    commands::{contribute::report, payout::code},
     context::{Context, Open, random},
     counterpart::{self, Elsewhere},
     describe,
@@ -21,7 +21,7 @@ use subak_ledger::{
         decimal,
         event::terms_digest,
         state::State,
-        types::{AgentKind, Base, Currency, Handle, Stage},
+        types::{AgentKind, Base, Handle, Stage},
     },
     log::{Hash, LedgerId},
 };
@@ -194,7 +194,7 @@ impl Offer {
             commons_handle,
             share,
             base: base.to_wire(),
-            currency: Currency::new(&self.currency)?.to_string(),
+            currency: code(&self.currency)?.to_string(),
             due_days: self.due_days,
             notice_days: self.notice_days,
             product: self.product.clone().unwrap_or_default(),

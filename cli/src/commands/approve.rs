@@ -109,7 +109,7 @@ impl Proposals {
             lines.push(standing(book, 0, &approved));
             lines.push("  next: `subak approve 0`".into());
         }
-        for (entry, p) in book.proposals.iter() {
+        for (entry, p) in &book.proposals {
             let approved = names(book, counting(book, p));
             data.push(json!({
                 "entry": entry, "by": book.agent(p.by).handle.as_str(),
@@ -137,11 +137,22 @@ impl Proposals {
 /// Proposes an event that needs the quorum and reports whether it holds already.
 /// `done` says what then holds.
 pub async fn proposed(cx: &Context, open: &Open, event: Kind, data: &Value, done: &str) -> Done {
+    proposed_then(cx, open, event, data, |_| done.to_owned()).await
+}
+
+/// As [`proposed`], where what then holds is to be seen in the ledger.
+pub async fn proposed_then(
+    cx: &Context,
+    open: &Open,
+    event: Kind,
+    data: &Value,
+    done: impl FnOnce(&State) -> String,
+) -> Done {
     let appended = cx.propose(open, event).await?;
     let book = open.connection.ledgers.book(open.info.id).await?;
     let missing = missing(&book, appended.entry);
     let text = match &missing {
-        None => done.to_owned(),
+        None => done(&book),
         Some(m) => format!("proposed, open for 30 days; {m}"),
     };
     let mut data = data.clone();

@@ -18,6 +18,7 @@ use std::{
 };
 use subak_ledger::{
     audit::{self, Audit as Found, Finding, LedgerReport, Options, Severity, Verdict},
+    book::types::AgentKind,
     log::{
         Frontier, LEAF_LEN, LedgerId, PublicKey, checkpoint::parse_verifier_key, entry::chain_hash,
         tree::leaf_hash,
@@ -231,7 +232,7 @@ fn ledger_data(target: &str, audit: &Found, l: &LedgerReport) -> Value {
     json!({
         "target": target, "id": l.id.to_string(), "name": l.name,
         "verdict": verdict_of(&audit.findings, Some(l.id)).word(),
-        "kind": l.kind.map(|k| k.word()), "size": l.size, "head": hex::encode(l.head),
+        "kind": l.kind.map(AgentKind::word), "size": l.size, "head": hex::encode(l.head),
         "root": hex::encode(l.root), "checkpoint_size": l.checkpoint_size,
         "recorded_at": l.recorded_at.map(money::show_time), "sandbox": l.sandbox,
         "operator_key": l.operator.as_ref().map(|o| hex::encode(o.bytes())),

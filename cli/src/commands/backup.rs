@@ -48,8 +48,12 @@ impl Backup {
         })??;
         let lines: Vec<String> =
             rows.iter().map(|(name, _, size)| format!("\n  {name}: {size} entries")).collect();
-        let text =
-            format!("copied to {}{}\n  check it: `subak audit {0}`", to.display(), lines.concat());
+        let text = format!(
+            "copied to {}{}\n  check it: `subak audit {0}`\n  not in it: the operators' keys; keep {} with it",
+            to.display(),
+            lines.concat(),
+            subak_node::runtime::key_ring_of(&cx.db()).display()
+        );
         let ledgers: Vec<_> = rows
             .iter()
             .map(|(name, id, size)| json!({ "name": name, "id": id, "size": size }))

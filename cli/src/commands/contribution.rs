@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use subak_ledger::book::{
     state::{self, State},
-    types::{AgentId, Handle, Ref, RejectReason, Role},
+    types::{AgentId, Handle, Ref, RejectReason, Remuneration, Role},
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -105,10 +105,8 @@ impl List {
             cx.out.table(&["place", "worked", "kind", ">quantity", "who", "standing"], &rows)
         };
         if shown.len() < total {
-            text.push_str(&format!(
-                "\nthe newest {} of {total}; --limit {total} shows all",
-                shown.len()
-            ));
+            let shown = shown.len();
+            text = format!("{text}\nthe newest {shown} of {total}; --limit {total} shows all");
         }
         cx.out.result("subak.contribution/1", &data, &text)
     }
@@ -167,7 +165,7 @@ pub fn row_json(book: &State, place: Ref) -> Value {
                 "agent": handle(p.agent), "person": handle(book.person(p.agent)),
                 "claimed": q(p.claimed), "standing": standing,
                 "reading": { "quantity": q(p.reading.quantity),
-                             "remuneration": p.reading.remuneration.map(|r| r.word()),
+                             "remuneration": p.reading.remuneration.map(Remuneration::word),
                              "by": handles(&p.votes) },
             })
         })
@@ -177,7 +175,7 @@ pub fn row_json(book: &State, place: Ref) -> Value {
         "reference": c.reference.as_str(), "kind": c.kind.as_str(), "stream": c.stream.word(),
         "worked_on": money::show_day(c.worked_on), "claimed_by": handle(c.claimant),
         "claimed_at": money::show_time(c.claimed_at), "rate": c.rate,
-        "rejected": c.closed.map(|r| r.word()),
+        "rejected": c.closed.map(RejectReason::word),
         "standing": validate::standing(book, place, c), "parts": parts,
     })
 }

@@ -14,6 +14,7 @@ use crate::{
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
 use subak_ledger::{
     book::{
         equation::To,
@@ -110,7 +111,7 @@ fn total(cx: &Context, book: &State, agent: AgentId, said: Option<&str>) -> Done
     }
     let exact: Fixed = faces.iter().map(|f| f.accrued).sum();
     let shown: i128 = balances.iter().map(|b| b.accrued).sum();
-    text.push_str(&format!("\n\n{}", rounding(exact, shown, currency)));
+    let _ = write!(text, "\n\n{}", rounding(exact, shown, currency));
     cx.out.result("subak.explain/1", &data(book, agent, currency, &faces, &balances), &text)
 }
 
@@ -155,9 +156,15 @@ fn summary(
     let mut text = cx.out.strong(&head);
     for (name, minor, what) in rows {
         let what = if name == "free" && minor < 0 { "netted from what comes" } else { what };
-        text.push_str(&format!("\n  {name:8}  {:>width$}  {what}", money::plain(minor, currency)));
+        let _ = write!(text, "\n  {name:8}  {:>width$}  {what}", money::plain(minor, currency));
     }
     text
+}
+
+/// Fixed point for people, cut after the last decimal but for 2^-24 of a minor unit, so
+/// that half of 100.00 is 50.000000 although flooring per point leaves a trace less.
+fn shown(v: Fixed, currency: Currency) -> String {
+    money::show_fixed(v + (1 << 40), currency)
 }
 
 /// Points for people: thousandths without zeros at the end.
@@ -180,14 +187,14 @@ fn cells(book: &State, r: &Reason, currency: Currency) -> Cells {
     let income = book.income(r.income).expect("a reason names an income of this book");
     let (bucket, _) = place(book, income, r);
     // The one agent of a bucket has one point of one.
-    let shown = |p| if is_one_agents(bucket) { "1".to_owned() } else { points(p) };
+    let count = |p| if is_one_agents(bucket) { "1".to_owned() } else { points(p) };
     Cells {
         number: r.income.to_string(),
         income: money::plain(standing(income).into(), currency),
         share: format!("{} {}", money::show_share(r.share), r.bucket),
-        yours: shown(r.points),
-        all: shown(r.all_points),
-        accrued: money::show_fixed(r.accrued, currency),
+        yours: count(r.points),
+        all: count(r.all_points),
+        accrued: shown(r.accrued, currency),
         more: remarks(income, r, currency),
     }
 }
@@ -211,8 +218,10 @@ fn remarks(income: &Income, r: &Reason, currency: Currency) -> Vec<String> {
     if income.written_off > 0 {
         more.push(format!("of {}, {} was written off", m(income.amount), m(income.written_off)));
     }
-    if income.open() > 0 {
-        let payable = money::show_fixed(r.payable, currency);
+    if income.open() > 0 && income.settled == 0 {
+        more.push("none of it is settled yet".into());
+    } else if income.open() > 0 {
+        let payable = shown(r.payable, currency);
         more.push(format!("{} of it is settled: {payable} payable", m(income.settled)));
     }
     if r.was_held {
@@ -224,16 +233,18 @@ fn remarks(income: &Income, r: &Reason, currency: Currency) -> Vec<String> {
 /// `  1   100.00 x 70 % contributors x 15 / 30 = 35.000000`, in columns.
 fn lines(rows: &[Cells]) -> String {
     let width = |f: fn(&Cells) -> &str| rows.iter().map(|c| f(c).len()).max().unwrap_or(0);
-    let (n, i, s) = (width(|c| &c.number), width(|c| &c.income), width(|c| &c.share));
-    let (y, a, v) = (width(|c| &c.yours), width(|c| &c.all), width(|c| &c.accrued));
+    let (number, income) = (width(|c| &c.number), width(|c| &c.income));
+    let (share, yours) = (width(|c| &c.share), width(|c| &c.yours));
+    let (all, accrued) = (width(|c| &c.all), width(|c| &c.accrued));
     let mut text = String::new();
     for c in rows {
-        text.push_str(&format!(
-            "\n  {:>n$}  {:>i$} x {:s$} x {:>y$} / {:a$} = {:>v$}",
+        let _ = write!(
+            text,
+            "\n  {:>number$}  {:>income$} x {:share$} x {:>yours$} / {:all$} = {:>accrued$}",
             c.number, c.income, c.share, c.yours, c.all, c.accrued
-        ));
+        );
         for more in &c.more {
-            text.push_str(&format!("\n  {:n$}  {more}", ""));
+            let _ = write!(text, "\n  {:number$}  {more}", "");
         }
     }
     text
@@ -254,24 +265,21 @@ fn face_text(book: &State, face: &Face, person: AgentId, currency: Currency) -> 
         lines(&rows),
         rows.len(),
         if rows.len() == 1 { "" } else { "s" },
-        money::show_fixed(face.sum(), currency),
+        shown(face.sum(), currency),
     )
 }
 
 /// The lines carry 64 fractional bits; what is paid is whole. This says the difference.
-fn rounding(exact: Fixed, shown: i128, currency: Currency) -> String {
-    let rest = exact - shown * Q;
+fn rounding(exact: Fixed, total: i128, currency: Currency) -> String {
+    let rest = exact - total * Q;
     let text = if rest == 0 {
         "exactly".to_owned()
-    } else if rest > 0 {
-        format!(
-            "and {} that waits for a whole unit",
-            money::show_fixed(rest, currency)
-        )
+    } else if rest.abs() <= 1 << 48 {
+        "but for a trace under 2^-16 of a minor unit".to_owned()
     } else {
-        "less a trace under 2^-16 of a minor unit, which rounding forgives".to_owned()
+        format!("and {} that waits for a whole unit", shown(rest, currency))
     };
-    format!("the lines sum to {}, {text}", money::show(shown, currency))
+    format!("the lines sum to {}, {text}", money::show(total, currency))
 }
 
 fn data(
@@ -282,7 +290,7 @@ fn data(
     balances: &[Balance],
 ) -> Value {
     let m = |v| money::json(v, currency);
-    let f = |v| money::show_fixed(v, currency);
+    let f = |v| shown(v, currency);
     let sum = |f: fn(&Balance) -> i128| m(balances.iter().map(f).sum());
     let faces: Vec<Value> = faces
         .iter()
@@ -306,7 +314,7 @@ fn data(
 fn reason(book: &State, r: &Reason, currency: Currency) -> Value {
     let income = book.income(r.income).expect("a reason names an income of this book");
     let m = |v: u64| money::json(v.into(), currency);
-    let f = |v| money::show_fixed(v, currency);
+    let f = |v| shown(v, currency);
     json!({
         "income": r.income, "amount": m(income.amount), "reversed": m(income.refunded),
         "written_off": m(income.written_off), "settled": m(income.settled),
@@ -416,16 +424,18 @@ async fn one_income(cx: &Context, open: &Open, agent: AgentId, number: u64, all:
         }
     }
     if data.is_empty() {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n\n{} had no points that count in any bucket of it",
             book.agent(agent).handle
-        ));
+        );
     }
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "\n\nof income {number}, {} has accrued {}",
         book.agent(agent).handle,
-        cx.out.strong(&format!("{} {currency}", money::show_fixed(exact, currency)))
-    ));
+        cx.out.strong(&format!("{} {currency}", shown(exact, currency)))
+    );
     let whole = money::json(whole(exact), currency);
     cx.out.result(
         "subak.explain/1",
@@ -433,7 +443,7 @@ async fn one_income(cx: &Context, open: &Open, agent: AgentId, number: u64, all:
             "agent": book.agent(agent).handle.as_str(), "income": number,
             "currency": currency.as_str(), "entry": income.place.entry,
             "equation": format!("{} {}", income.equation.name, income.equation.version),
-            "accrued": whole, "accrued_exact": money::show_fixed(exact, currency), "chain": data,
+            "accrued": whole, "accrued_exact": shown(exact, currency), "chain": data,
         }),
         &text,
     )
@@ -462,13 +472,14 @@ fn income_head(cx: &Context, book: &State, i: &Income) -> String {
         || "a gift".to_owned(),
         |(digest, n)| format!("number {n} of agreement {}", crate::describe::short(&digest)),
     );
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "\n  entry {}, {source}; split by equation {} version {}",
         i.place, i.equation.name, i.equation.version
-    ));
-    text.push_str(&format!("\n  settled {}, open {}", m(i.settled), m(i.open())));
+    );
+    let _ = write!(text, "\n  settled {}, open {}", m(i.settled), m(i.open()));
     if i.refunded + i.written_off > 0 {
-        text.push_str(&format!(", taken back {}, written off {}", m(i.refunded), m(i.written_off)));
+        let _ = write!(text, ", taken back {}, written off {}", m(i.refunded), m(i.written_off));
     }
     text
 }
@@ -484,56 +495,58 @@ fn chain(
     let (handle, currency) = (&book.agent(agent).handle, income.currency);
     let spec = income.equation.buckets.iter().position(|b| b.name == r.bucket);
     let back = spec.and_then(|n| income.shares.get(n)).map_or(0, |s| s.reversed);
-    let part = money::show_fixed(r.part - back, currency);
+    let part = shown(r.part - back, currency);
     let mut text =
         format!("\n\nbucket {} has {} of it: {part}", r.bucket, money::show_share(r.share));
     if back > 0 {
-        text.push_str(&format!(
-            " (of {}, the rest was taken back)",
-            money::show_fixed(r.part, currency)
-        ));
+        let _ = write!(text, " (of {}, the rest was taken back)", shown(r.part, currency));
     }
     if is_one_agents(bucket) {
-        text.push_str(&format!(
-            "\n  all of it is {handle}'s: {}",
-            money::show_fixed(r.accrued, currency)
-        ));
+        let _ = write!(text, "\n  all of it is {handle}'s: {}", shown(r.accrued, currency));
         return text;
     }
     text.push_str(&work_lines(work, all));
     let traced: i128 = work.iter().map(|w| w.points).sum();
     if traced != r.points {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n  {} points more cannot be traced: their contributions changed in that entry or since",
             points(r.points - traced)
-        ));
+        );
     }
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "\n  {handle} has {} of {} points: {part} x {} / {} = {}",
         points(r.points),
         points(r.all_points),
         points(r.points),
         points(r.all_points),
-        money::show_fixed(r.accrued, currency)
-    ));
+        shown(r.accrued, currency)
+    );
     if r.payable != r.accrued {
-        text.push_str(&format!("\n  payable of it: {}", money::show_fixed(r.payable, currency)));
+        let _ = write!(text, "\n  payable of it: {}", shown(r.payable, currency));
     }
     text
 }
 
-/// One line for each contribution; many of a kind and month become one.
+/// One line for each contribution; many of a kind and month become one line, and of a
+/// long list only the newest months are told one by one.
 fn work_lines(work: &[Counted], all: bool) -> String {
     let mut groups: BTreeMap<(Handle, u32), Vec<&Counted>> = BTreeMap::new();
     for w in work {
         groups.entry((w.kind.clone(), w.month)).or_default().push(w);
     }
+    let newest = groups.keys().map(|(_, month)| *month).max().unwrap_or(0);
+    let long = work.len() > 2 * LISTED;
     let mut text = String::new();
-    for ((kind, _), group) in groups {
-        if !all && group.len() > LISTED {
+    for ((kind, month), group) in groups {
+        let folded = group.len() > LISTED || (long && month + 2 < newest);
+        if !all && folded {
             text.push_str(&group_line(&kind, &group));
         } else {
-            group.iter().for_each(|w| text.push_str(&work_line(w)));
+            for w in &group {
+                text.push_str(&work_line(w));
+            }
         }
     }
     text
@@ -625,7 +638,8 @@ mod tests {
         // What lacks a trace through flooring is shown whole, and said to be.
         let trace = 50 * Q - 1;
         assert_eq!(whole(trace), 50);
-        assert!(rounding(trace, 50, eur()).contains("less a trace"));
+        assert_eq!(shown(trace, eur()), "0.500000");
+        assert!(rounding(trace, 50, eur()).contains("but for a trace"));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `subak held`: lots that wait because nobody had points in their bucket.
 
-use super::{approve::proposed, contribute::report};
+use super::{approve::proposed_then, contribute::report};
 use crate::{
     context::{Context, Texts},
+    describe,
     failure::Done,
     money,
 };
@@ -136,13 +137,23 @@ async fn release(cx: &Context, mut incomes: Vec<u64>, bucket: &str) -> Done {
     }
     let notice = open.book.equation.as_ref().map_or(0, |e| e.notice_days);
     let event = v1::HeldRelease { income: incomes.clone(), bucket: bucket.to_string() };
-    let done = if notice == 0 {
-        format!("released to those who have points in {bucket}")
-    } else {
-        format!("to be released in {notice} days, to those who then have points in {bucket}")
-    };
     let data = json!({ "incomes": incomes, "bucket": bucket.as_str(), "notice_days": notice });
-    proposed(cx, &open, Kind::HeldRelease(event), &data, &done).await
+    let still = |book: &State| {
+        let here = |l: &Lot<'_>| incomes.contains(&l.income.number) && l.bucket.name == bucket;
+        lots(book).iter().filter(|l| here(l)).count()
+    };
+    let done = |book: &State| match (notice, still(book)) {
+        (0, 0) => format!("released to those who have points in {bucket}"),
+        (0, n) => format!(
+            "nobody has points in {bucket} yet: {} still held",
+            describe::count(n as u64, "lot")
+        ),
+        (days, _) => format!(
+            "to be released in {}, to those who then have points in {bucket}",
+            describe::count(days.into(), "day")
+        ),
+    };
+    proposed_then(cx, &open, Kind::HeldRelease(event), &data, done).await
 }
 
 async fn fallback(cx: &Context, income: u64, bucket: &str) -> Done {

@@ -119,11 +119,11 @@ impl Csv {
     }
 
     fn refuse(&self, bad: &[&BadRow]) -> Failure {
-        let lines: String = bad.iter().map(|b| format!("\n  {b}")).collect();
+        let lines: Vec<String> = bad.iter().map(|b| format!("  {b}")).collect();
         let count = describe::count(bad.len() as u64, "bad row");
         Failure::refused(
             "bad-rows",
-            format!("{}:{lines}\n{count}, nothing imported", self.file.display()),
+            format!("{}:\n{}\n{count}, nothing imported", self.file.display(), lines.join("\n")),
             "correct them, or leave them out with --skip-bad",
         )
     }

@@ -12,6 +12,7 @@ use crate::{
 use clap::Subcommand;
 use prost::Message as _;
 use serde_json::{Value, json};
+use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
 use subak_ledger::{
     book::{
         agreement::Progress,
@@ -102,12 +103,11 @@ impl Income {
 
 async fn take(cx: &Context, wanted: Option<&str>, elsewhere: &Elsewhere) -> Done {
     let mut open = cx.write().await?;
-    let digests: Vec<Hash> = match wanted {
-        Some(wanted) => vec![resolve(&open.book, wanted)?],
-        None => {
-            let accepted = open.book.agreements.values();
-            accepted.filter(|a| a.progress == Progress::Accepted).map(|a| a.terms.digest).collect()
-        }
+    let digests: Vec<Hash> = if let Some(wanted) = wanted {
+        vec![resolve(&open.book, wanted)?]
+    } else {
+        let accepted = open.book.agreements.values();
+        accepted.filter(|a| a.progress == Progress::Accepted).map(|a| a.terms.digest).collect()
     };
     if digests.is_empty() {
         return Err(Failure::refused(
@@ -171,17 +171,19 @@ fn taken(cx: &Context, open: &Open, first: usize, entries: &[u64], missing: &[Ha
         ),
     };
     for i in &new {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n  income {}: {} from {}",
             i.number,
             money::show(i.amount.into(), i.currency),
             open.book.agent(i.payer).handle
-        ));
+        );
     }
     for payer in missing {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n  the ledger of {payer} is not here: name it with --other-db or --other-node"
-        ));
+        );
     }
     let data = json!({
         "ledger": open.info.id.to_string(), "entries": entries,

@@ -221,7 +221,7 @@ struct Text {
     event: usize,
     field: &'static str,
     commitment: Hash,
-    text: Option<String>,
+    says: Option<String>,
 }
 
 impl Shown {
@@ -297,7 +297,7 @@ impl Shown {
             })).collect::<Vec<_>>(),
             "texts": texts.iter().map(|t| json!({
                 "event": t.event, "field": t.field, "commitment": hex::encode(t.commitment),
-                "text": t.text,
+                "text": t.says,
             })).collect::<Vec<_>>(),
         })
     }
@@ -327,7 +327,7 @@ impl Shown {
         for (n, event) in self.events.iter().enumerate().take(most) {
             let line = format!("  {}.{n}  {}", self.seq, describe::event(event));
             lines.push(describe::wrap(&line, 8));
-            lines.extend(texts.iter().filter(|t| t.event == n).map(|t| match &t.text {
+            lines.extend(texts.iter().filter(|t| t.event == n).map(|t| match &t.says {
                 Some(text) => format!("        {}: {text:?}", t.field),
                 None => format!("        {}: committed to, not disclosed", t.field),
             }));
@@ -369,7 +369,7 @@ async fn texts(open: &Open, statement: &Statement) -> Done<Vec<Text>> {
     let mut texts = Vec::new();
     for (event, bytes) in statement.events().iter().enumerate() {
         for (field, commitment) in describe::commitments(bytes) {
-            texts.push(Text { event, field, commitment, text: None });
+            texts.push(Text { event, field, commitment, says: None });
         }
     }
     if texts.is_empty() {
@@ -379,7 +379,7 @@ async fn texts(open: &Open, statement: &Statement) -> Done<Vec<Text>> {
     let known: HashMap<Hash, &Disclosure> = all.iter().map(|d| (d.commitment, d)).collect();
     for text in &mut texts {
         let found = known.get(&text.commitment).filter(|d| describe::opens(&open.info.id, d));
-        text.text = found.map(|d| String::from_utf8_lossy(&d.bytes).into_owned());
+        text.says = found.map(|d| String::from_utf8_lossy(&d.bytes).into_owned());
     }
     Ok(texts)
 }

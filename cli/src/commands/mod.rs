@@ -35,20 +35,38 @@ use clap::Subcommand;
 pub enum Command {
     #[command(subcommand, after_help = "Examples:\n  subak key new ana\n  subak key list")]
     Key(key::Key),
-    #[command(subcommand, after_help = "Examples:\n  subak commons open our-commons --steward ana\n  subak commons show")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak commons open our-commons --steward ana\n  subak commons show"
+    )]
     Commons(open::Commons),
-    #[command(subcommand, after_help = "Examples:\n  subak phyle open our-phyle --steward tess --commons our-commons\n  subak phyle show --ledger our-phyle")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak phyle open our-phyle --steward tess --commons our-commons\n  subak phyle show --ledger our-phyle"
+    )]
     Phyle(open::Phyle),
-    #[command(subcommand, after_help = "Examples:\n  subak agent list --unclaimed\n  subak agent admit ben --as ana")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak agent list --unclaimed\n  subak agent admit ben --as ana"
+    )]
     Agent(agent::Agent),
     Contribute(contribute::Contribute),
     Demo(demo::Demo),
     Validate(validate::Validate),
-    #[command(subcommand, after_help = "Examples:\n  subak contribution list --pending\n  subak contribution list --agent ben")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak contribution list --pending\n  subak contribution list --agent ben"
+    )]
     Contribution(contribution::Contribution),
-    #[command(subcommand, after_help = "Examples:\n  subak import git ../our-repository\n  subak import csv hours.csv")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak import git ../our-repository\n  subak import csv hours.csv"
+    )]
     Import(import::Import),
-    #[command(subcommand, after_help = "Examples:\n  subak equation new --template hours > eq.toml\n  subak equation check eq.toml")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak equation new --template hours > eq.toml\n  subak equation check eq.toml"
+    )]
     Equation(equation::Equation),
     #[command(subcommand, after_help = "Example:\n  subak role grant ben maintainer")]
     Role(role::Role),
@@ -58,15 +76,30 @@ pub enum Command {
     #[command(subcommand, after_help = "Example:\n  subak held list")]
     Held(held::Held),
     Balance(balance::Balance),
-    #[command(subcommand, after_help = "Examples:\n  subak agreement list --ledger our-commons\n  subak agreement accept 3f9c21ab --ledger our-commons")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak agreement list --ledger our-commons\n  subak agreement accept 3f9c21ab --ledger our-commons"
+    )]
     Agreement(agreement::AgreementCommand),
-    #[command(subcommand, after_help = "Examples:\n  subak revenue record 2026/17 --net \"1200.00 EUR\" --tax \"240.00 EUR\"\n  subak revenue list")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak revenue record 2026/17 --net \"1200.00 EUR\" --tax \"240.00 EUR\"\n  subak revenue list"
+    )]
     Revenue(revenue::Revenue),
-    #[command(subcommand, after_help = "Examples:\n  subak settle sent all --bank \"SEPA batch 2026-03\"\n  subak settle received our-phyle --amount \"120.00 EUR\" --bank \"SEPA 4711\"")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak settle sent all --bank \"SEPA batch 2026-03\"\n  subak settle received our-phyle --amount \"120.00 EUR\" --bank \"SEPA 4711\""
+    )]
     Settle(settle::Settle),
-    #[command(subcommand, after_help = "Examples:\n  subak income take --ledger our-commons\n  subak income list --open")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak income take --ledger our-commons\n  subak income list --open"
+    )]
     Income(income::Income),
-    #[command(subcommand, after_help = "Examples:\n  subak payout propose --all\n  subak payout list 57 --csv > payout-57.csv")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak payout propose --all\n  subak payout list 57 --csv > payout-57.csv"
+    )]
     Payout(payout::Payout),
     Explain(explain::Explain),
     Audit(audit::Audit),

@@ -186,6 +186,12 @@ async fn found(
         stewards.push(steward(cx, text)?);
     }
     let author = Handle::new(&stewards[0].agent)?;
+    if cx.global.author.as_ref().is_some_and(|a| a != author.as_str()) {
+        return Err(Failure::usage(
+            format!("the first steward signs: that is {author}, not --as {}", cx.author()?),
+            "leave --as out, or name that steward first",
+        ));
+    }
     let secret = cx.secret(&author)?;
     let connection = cx.writer(true).await?;
     if connection.ledgers.ledgers().await?.iter().any(|l| l.name == founding.name) {

@@ -6,7 +6,7 @@
 
 use crate::{
     bank,
-    commands::{contribute::report, settle::in_currency},
+    commands::{contribute::report, revenue::RETRIES, settle::in_currency},
     context::{Context, Open, Texts},
     failure::{Done, Failure},
     money,
@@ -14,6 +14,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
 use subak_ledger::book::{
     accounts::Fund,
     state::{Fate, Line, Run, State},
@@ -68,16 +69,19 @@ pub enum Payout {
         #[arg(long)]
         reason: String,
     },
-    /// List payout runs, or the lines of one; --csv for the bank
+    /// List payout runs, or the lines of one; --csv for the bank: what is to be paid
     #[command(
         after_help = "Examples:\n  subak payout list\n  subak payout list 57\n  subak payout list 57 --csv > payout-57.csv"
     )]
     List {
         /// Entry of the run
         run: Option<u64>,
-        /// Comma-separated values
+        /// Comma-separated values, of the lines that are still to be paid
         #[arg(long)]
         csv: bool,
+        /// With --csv: also the lines that are decided
+        #[arg(long, requires = "csv")]
+        decided: bool,
     },
 }
 
@@ -138,15 +142,25 @@ impl Payout {
             Self::Returned { run, agent, bank, reason } => {
                 returned(cx, run, &agent, &bank, &reason).await
             }
-            Self::List { run, csv } => list(cx, run, csv).await,
+            Self::List { run, csv, decided } => list(cx, run, csv, decided).await,
         }
     }
+}
+
+/// Reads a currency's code.
+pub fn code(text: &str) -> Done<Currency> {
+    Currency::new(text).map_err(|_| {
+        Failure::usage(
+            format!("currency {text:?}: expected three capital letters"),
+            "use a code such as EUR, USD or IDR",
+        )
+    })
 }
 
 /// The currency that is meant: what is said, or the only one.
 pub fn currency(book: &State, said: Option<&str>) -> Done<Currency> {
     if let Some(text) = said {
-        return Ok(Currency::new(text)?);
+        return code(text);
     }
     match book.currencies().as_slice() {
         [one] => Ok(*one),
@@ -176,6 +190,9 @@ pub struct Skipped {
     pub why: String,
 }
 
+/// The lines of a run, in order of handles, and who is left out.
+pub type Choice = (Vec<(Handle, Minor)>, Vec<Skipped>);
+
 /// The treasurer's cash that lines not yet reserved may still take.
 struct Purse {
     common: i128,
@@ -190,7 +207,7 @@ pub fn choose(
     currency: Currency,
     minimum: Minor,
     at: u64,
-) -> (Vec<(Handle, Minor)>, Vec<Skipped>) {
+) -> Choice {
     let minimum = i128::from(minimum.max(least(book, currency)).max(1));
     let mut purse = Purse {
         common: book.free_cash(treasurer, Fund::Contributors, currency),
@@ -310,13 +327,7 @@ impl Propose {
         report(cx, &appended, &more, &text)
     }
 
-    fn lines(
-        &self,
-        cx: &Context,
-        open: &Open,
-        currency: Currency,
-        at: u64,
-    ) -> Done<(Vec<(Handle, Minor)>, Vec<Skipped>)> {
+    fn lines(&self, cx: &Context, open: &Open, currency: Currency, at: u64) -> Done<Choice> {
         if !self.all {
             return Ok((named(&self.lines, currency)?, Vec::new()));
         }
@@ -401,7 +412,7 @@ impl Paid {
                 due: due.clone(),
             };
             match cx.say(&open, vec![Kind::PayoutPaid(event)], Texts::default()).await {
-                Err(f) if f.code == "due-mismatch" && attempt == 0 => attempt = 1,
+                Err(f) if f.code == "due-mismatch" && attempt < RETRIES => attempt += 1,
                 Err(f) => return Err(f),
                 Ok(appended) => break (appended, due),
             }
@@ -420,17 +431,19 @@ impl Paid {
             money::show(sum, currency)
         );
         if left > 0 {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "\n  {left} undecided: pay them, or `subak payout failed {}`",
                 self.run
-            ));
+            );
         }
         for d in &due {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "\n  {} is income of an upstream commons (number {}): it runs `subak income take`",
                 money::show(d.amount.into(), currency),
                 d.number
-            ));
+            );
         }
         let more = json!({
             "run": self.run, "bank": bank, "agents": agents.iter().map(Handle::as_str).collect::<Vec<_>>(),
@@ -524,13 +537,7 @@ async fn returned(cx: &Context, run: u64, agent: &str, text: &str, why: &str) ->
 
 /// The word for a line's fate.
 pub fn fate(f: &Fate) -> &'static str {
-    match f {
-        Fate::Proposed => "proposed",
-        Fate::Paid { .. } => "paid",
-        Fate::Failed { .. } => "failed",
-        Fate::Returned { .. } => "returned",
-        Fate::Expired => "expired",
-    }
+    f.word()
 }
 
 /// What the payee reads on the bank's statement.
@@ -538,7 +545,7 @@ fn payment_text(ledger: &str, run: u64, agent: &Handle) -> String {
     format!("subak {ledger} {run} {agent}")
 }
 
-async fn list(cx: &Context, wanted: Option<u64>, csv: bool) -> Done {
+async fn list(cx: &Context, wanted: Option<u64>, csv: bool, decided: bool) -> Done {
     let open = cx.read().await?;
     let book = &open.book;
     let runs: Vec<(u64, &Run)> = match wanted {
@@ -547,7 +554,7 @@ async fn list(cx: &Context, wanted: Option<u64>, csv: bool) -> Done {
     };
     let name = open.info.name.as_str();
     if csv && !cx.out.json {
-        let rows = runs.iter().flat_map(|(n, r)| csv_rows(book, name, *n, r));
+        let rows = runs.iter().flat_map(|(n, r)| csv_rows(book, name, *n, r, decided));
         return cx.out.line(to_csv(rows).trim_end());
     }
     let data: Vec<Value> = runs.iter().map(|(n, r)| row(book, name, *n, r)).collect();
@@ -559,9 +566,10 @@ async fn list(cx: &Context, wanted: Option<u64>, csv: bool) -> Done {
     cx.out.result("subak.payout/1", &json!({ "runs": data }), &text)
 }
 
-fn csv_rows(book: &State, ledger: &str, n: u64, run: &Run) -> Vec<[String; 6]> {
+fn csv_rows(book: &State, ledger: &str, n: u64, run: &Run, decided: bool) -> Vec<[String; 6]> {
     run.lines
         .iter()
+        .filter(|l| decided || l.fate == Fate::Proposed)
         .map(|l| {
             let agent = &book.agent(l.agent).handle;
             [

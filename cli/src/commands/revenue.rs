@@ -14,6 +14,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
 use subak_ledger::{
     book::{
         event::InvoiceId,
@@ -213,15 +214,19 @@ impl Reverse {
     }
 }
 
+/// How often dues are computed again when somebody else was faster each time.
+pub const RETRIES: u32 = 5;
+
 /// Composes against the book and says it; if the dues have changed meanwhile because
-/// somebody else was faster, once more against a fresh book.
+/// somebody else was faster, again against a fresh book, [`RETRIES`] times at most.
 async fn retried(
     cx: &Context,
     open: &mut Open,
     note: Option<&str>,
     compose: impl Fn(&State, u64, Vec<u8>) -> (Kind, Vec<v1::Due>),
 ) -> Done<(Appended, Vec<v1::Due>)> {
-    for attempt in 0.. {
+    let mut attempt = 0;
+    loop {
         let mut texts = Texts::default();
         let commitment = match note {
             Some(text) => texts.commit(&open.info.id, &cx.author()?, "note", text)?,
@@ -229,7 +234,8 @@ async fn retried(
         };
         let (event, due) = compose(&open.book, cx.at()?, commitment);
         match cx.say(open, vec![event], texts).await {
-            Err(f) if f.code == "due-mismatch" && attempt == 0 => {
+            Err(f) if f.code == "due-mismatch" && attempt < RETRIES => {
+                attempt += 1;
                 cx.out.note("somebody else was faster; the shares are computed again");
                 cx.refresh(open).await?;
             }
@@ -237,7 +243,6 @@ async fn retried(
             Ok(appended) => return Ok((appended, due)),
         }
     }
-    unreachable!("the second attempt returns")
 }
 
 /// What the statement made of each agreement: the share, and what is open before and after.
@@ -256,7 +261,8 @@ async fn answer(
         let a = open.book.agreement(&digest)?;
         let (old, new) = (figures(before, before.agreement(&digest)?), figures(&open.book, a));
         let c = a.terms.currency;
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n  {} {verb} {}: {} of {}, number {}\n    open: {} before, {} now",
             money::show(d.amount.into(), c),
             partner(a),
@@ -265,7 +271,7 @@ async fn answer(
             d.number,
             money::plain(old.open, c),
             money::show(new.open, c)
-        ));
+        );
         rows.push(json!({
             "agreement": hex::encode(digest), "number": d.number, "currency": c.as_str(),
             "amount": money::json(d.amount.into(), c),
@@ -333,7 +339,7 @@ async fn list(cx: &Context) -> Done {
     };
     if !book.voids.is_empty() {
         let names: Vec<String> = book.voids.iter().map(|(s, n)| format!("{s}/{n}")).collect();
-        text.push_str(&format!("\nvoid: {}", names.join(", ")));
+        let _ = write!(text, "\nvoid: {}", names.join(", "));
     }
     for (series, first, last) in &gaps {
         let which = if first == last {
@@ -341,10 +347,11 @@ async fn list(cx: &Context) -> Done {
         } else {
             format!("{series}/{first} to {last}")
         };
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n{}: {which} neither recorded nor void (`subak revenue void`)",
             cx.out.bad("gap")
-        ));
+        );
     }
     let gaps: Vec<Value> = gaps
         .iter()

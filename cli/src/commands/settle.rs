@@ -10,6 +10,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
 use subak_ledger::{
     book::{
         agreement::Progress,
@@ -83,6 +84,9 @@ pub struct Received {
     /// Who bears the fee
     #[arg(long, value_name = "HANDLE", requires = "fee")]
     fee_by: Option<String>,
+    /// It is more than what is open: the rest is the payer's credit
+    #[arg(long)]
+    overpay: bool,
 }
 
 impl Settle {
@@ -213,6 +217,32 @@ fn suffix(book: &State, a: &subak_ledger::book::agreement::Agreement) -> String 
 }
 
 impl Received {
+    /// A receipt cannot be taken back: more than is open is asked for twice.
+    fn within_what_is_open(&self, open: &Open, digest: &Hash, minor: u64) -> Done {
+        let a = open.book.agreement(digest)?;
+        let numbers = a.open.iter().chain(a.written_off.iter());
+        let mut incomes: Vec<u64> = numbers.copied().collect();
+        incomes.sort_unstable();
+        incomes.dedup();
+        let mut expected = 0;
+        for number in incomes {
+            let income = open.book.income(number)?;
+            expected += income.open() + income.written_off;
+        }
+        if minor > expected && !self.overpay {
+            let currency = a.terms.currency;
+            return Err(Failure::usage(
+                format!(
+                    "{} is more than the {} that is open or written off",
+                    money::show(minor.into(), currency),
+                    money::show(expected.into(), currency)
+                ),
+                "correct the amount; if so much has come, say --overpay: the rest is the payer's credit",
+            ));
+        }
+        Ok(())
+    }
+
     async fn run(self, cx: &Context) -> Done {
         let mut open = cx.write().await?;
         let digest = resolve(&open.book, &self.agreement)?;
@@ -231,6 +261,7 @@ impl Received {
             item: items(&self.items, currency)?,
             fee,
         };
+        self.within_what_is_open(&open, &digest, event.minor)?;
         let before = open.book.clone();
         let (minor, bank) = (event.minor, event.bank.clone());
         let kinds = vec![Kind::SettlementReceived(event)];
@@ -245,10 +276,11 @@ impl Received {
             } else {
                 ", settled in full".into()
             };
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "\n  income {number}: {}{of}",
                 money::show(i128::from(*more), currency)
-            ));
+            );
         }
         data["incomes"] = settled
             .iter()

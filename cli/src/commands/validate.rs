@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     context::{Context, Open, Texts},
+    describe,
     failure::{Done, Failure},
     money,
 };
@@ -164,18 +165,16 @@ async fn validate_all(
 }
 
 fn summary(count: usize, hold: usize, skipped: usize, remuneration: Remuneration) -> String {
-    let mut text = match count {
-        1 => format!("1 contribution, your word: {remuneration}"),
-        n => format!("{n} contributions, your word: {remuneration}"),
-    };
-    text.push_str(&match count - hold {
-        0 => "; all of it is validated now".to_owned(),
-        wait => format!("\n  {hold} validated now, {wait} wait for another maintainer"),
+    let all = describe::count(count as u64, "contribution");
+    let mut lines = vec![format!("{all}, your word: {remuneration}")];
+    lines.push(match count - hold {
+        0 => "  all of it is validated now".to_owned(),
+        wait => format!("  {hold} validated now, {wait} wait for another maintainer"),
     });
     if skipped > 0 {
-        text.push_str(&format!("\n  {skipped} skipped: yours, rejected, or validated by you"));
+        lines.push(format!("  {skipped} skipped: yours, rejected, or validated by you"));
     }
-    text
+    lines.join("\n")
 }
 
 /// Spans in events, events in statements, each within its limits; `size` counts the

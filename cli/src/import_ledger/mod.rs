@@ -15,7 +15,7 @@ pub mod rows;
 mod tests;
 
 use crate::{
-    context::{Context, Open, Texts, encode, random},
+    context::{Context, Open, Texts, basis, encode, random},
     failure::{Done, Failure},
     import::Person,
 };
@@ -133,7 +133,7 @@ async fn send(
             nonce: random()?,
             created_at: at,
             expires_at: at + DAY_MS,
-            basis: None,
+            basis: basis(&open.book),
         };
         let events = batch.events.len() as u64;
         let draft = Draft { header, events: batch.events };

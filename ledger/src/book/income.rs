@@ -342,9 +342,10 @@ impl State {
             "cash arrives in the commons' ledger".into()
         })?;
         let currency = agreement.terms.currency;
-        let cash = agreement.cash + u128::from(s.minor);
+        let received = self.agreements.values().filter(|a| a.terms.currency == currency);
+        let cash = received.map(|a| a.cash).sum::<u128>() + u128::from(s.minor);
         require(cash <= u128::from(MAX_MONEY), Code::LimitExceeded, || {
-            "cash of an agreement".into()
+            format!("cash in {currency}: at most {MAX_MONEY} minor units, would be {cash}")
         })?;
         self.use_bank(&s.bank)?;
         let payer = self.find(&agreement.terms.payer_handle)?;

@@ -287,7 +287,7 @@ impl State {
     }
 
     fn require_fate(line: &Line, fits: bool, run: u64) -> Outcome {
-        require(fits, Code::LineDecided, || format!("run {run}: the line is {:?}", line.fate))
+        require(fits, Code::LineDecided, || format!("run {run}: the line is {}", line.fate.word()))
     }
 
     /// PayoutPaid.

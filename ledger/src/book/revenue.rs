@@ -128,6 +128,11 @@ impl State {
         require(pays, Code::AgreementStageWrong, || {
             "cash is sent under an active agreement".into()
         })?;
+        let fees = whole(self.accounts.balance(Account::Fees, agreement.terms.currency));
+        let fees = fees + i128::from(s.fee);
+        require(fees <= i128::from(MAX_MONEY), Code::LimitExceeded, || {
+            format!("fees in all: at most {MAX_MONEY} minor units, would be {fees}")
+        })?;
         self.use_bank(&s.bank)?;
         let items: u128 = s.items.iter().map(|i| u128::from(i.1)).sum();
         require(items <= u128::from(s.minor), Code::SendsTooMuch, || {

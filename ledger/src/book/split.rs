@@ -394,6 +394,16 @@ impl Bucket {
         self.members.keys().copied()
     }
 
+    /// Whether this bucket and `other`, one of which was cloned from the other, still share
+    /// all that has a part for each agent: nothing of it was written since. For the test
+    /// of what an income costs.
+    #[doc(hidden)]
+    pub fn shares_agents_with(&self, other: &Self) -> bool {
+        self.runs.ptr_eq(&other.runs)
+            && self.members.ptr_eq(&other.members)
+            && self.by_points.ptr_eq(&other.by_points)
+    }
+
     /// The weighted points with which `agent` met the point numbered `number`.
     pub fn weighted_points(&self, agent: AgentId, point: &Point) -> i128 {
         match &self.def.to {

@@ -388,6 +388,19 @@ pub enum Fate {
     Expired,
 }
 
+impl Fate {
+    /// The word for people and JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Proposed => "proposed",
+            Self::Paid { .. } => "paid",
+            Self::Failed { .. } => "failed",
+            Self::Returned { .. } => "returned",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 /// Recorded revenue.
 #[derive(Debug, Clone)]
 pub struct RevenueRow {

@@ -268,12 +268,14 @@ impl State {
         let remuneration = reading.remuneration.expect("votes carry a remuneration");
         let points = u128::from(reading.quantity) * u128::from(c.rate);
         let points = u64::try_from(points).unwrap_or(u64::MAX);
-        let ever = self.points_ever.saturating_add(points);
+        // What stood before is not counted again: a reading that goes back and forth
+        // does not use the limit up.
+        let before = self.contributions[&place].parts[n].standing.as_ref().map_or(0, |s| s.counted);
+        let ever = self.points_ever.saturating_add(points - before.min(points));
         require(ever <= MAX_POINTS, Code::LimitExceeded, || {
             format!("points ever validated: at most {MAX_POINTS} thousandths, would be {ever}")
         })?;
         self.points_ever = ever;
-        let before = part.standing.as_ref().map_or(0, |s| s.counted);
         let kept = before.min(points);
         if let Some(old) = &part.standing {
             self.discount(&c, part.agent, old.remuneration, old.counted);
@@ -402,7 +404,11 @@ impl State {
         require(c.closed.is_none(), Code::ContributionClosed, || format!("contribution {place}"))?;
         let maintainer = self.agent(step.author).roles.contains(&Role::Maintainer);
         let own = c.claimant == step.author;
-        require(own || maintainer, Code::RoleRequired, || "maintainer, or its claimant".into())?;
+        // A claimant only withdraws: that somebody judged the work is for maintainers to say.
+        let withdraws = own && reason == RejectReason::Withdrawn;
+        require(withdraws || maintainer, Code::RoleRequired, || {
+            "maintainer, or its claimant with the reason withdrawn".into()
+        })?;
         let stands = c.parts.iter().any(|p| p.standing.is_some());
         if !stands {
             self.close(place, reason);

@@ -52,13 +52,22 @@ pub fn play(start: (u32, u32), ops: &[Op]) -> Stage {
         match plan(&stage, &seen, &draft, op, n) {
             Plan::Say(author, facts) => {
                 let full = draft.facts.len() + facts.len() > 6;
-                let twice = |f: &Fact| matches!(f, Fact::Decree(_) | Fact::Propose { .. });
-                let clash = facts.iter().any(twice) && draft.facts.iter().any(twice);
+                let decree = |f: &Fact| matches!(f, Fact::Decree(_));
+                let run = |f: &Fact| matches!(f, Fact::Propose { .. });
+                let last = draft.facts.last().is_some_and(decree);
+                let clash = facts.iter().any(run) && draft.facts.iter().any(run)
+                    || facts.iter().any(decree) && !last && draft.facts.iter().any(decree);
                 if author != draft.author || full || clash {
                     flush(&mut stage, &mut draft);
                     draft.author = author;
                 }
-                draft.facts.extend(facts);
+                for fact in facts {
+                    match (draft.facts.last_mut(), fact) {
+                        // One statement carries one proposal, of several events.
+                        (Some(Fact::Decree(all)), Fact::Decree(more)) => all.extend(more),
+                        (_, fact) => draft.facts.push(fact),
+                    }
+                }
                 if stage.foresee(draft.author, &draft.facts).1.is_err() {
                     flush(&mut stage, &mut draft);
                 }
@@ -118,7 +127,13 @@ fn plan(stage: &Stage, seen: &Model, draft: &Draft, op: &Op, n: usize) -> Plan {
             }
         },
         22..=23 => {
-            say(at(&[9, 11, 1, 2, 10], a), Fact::Claim { unclaimed: at(&[12, 13, 12, 9], b) })
+            let unclaimed = at(&[12, 13, 12, 9], b);
+            // Often somebody whose own validation of it then falls.
+            let parts = seen.work.iter().flat_map(|w| &w.parts);
+            let standing =
+                parts.filter(|p| p.agent == unclaimed).filter_map(|p| p.standing.as_ref());
+            let voter = standing.flat_map(|s| &s.votes).next().filter(|_| c % 2 == 0);
+            say(*voter.unwrap_or(&at(&[9, 11, 1, 2, 10], a)), Fact::Claim { unclaimed })
         }
         24..=25 => {
             let claim = seen.claims.keys().nth(a as usize % seen.claims.len().max(1)).copied();

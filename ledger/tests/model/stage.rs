@@ -128,6 +128,7 @@ impl Stage {
         let said = self.commons.say(ROSTER[author].0, kinds);
         let agreed = match (verdict, &said) {
             (Ok(()), Ok(_)) => {
+                self.note(&next);
                 self.model = next;
                 true
             }
@@ -145,6 +146,44 @@ impl Stage {
             self.pass_upstream(facts);
         }
         agreed
+    }
+
+    /// Counts what a step has brought about beside its facts.
+    fn note(&mut self, next: &Model) {
+        let before = self.model.clone();
+        let reinstated =
+            |(a, b): (&Income, &Income)| b.written_off < a.written_off && b.refunded == a.refunded;
+        let credit = |m: &Model| (0..m.agreements.len()).any(|n| m.credit(n) > 0);
+        let expired = |m: &Model| m.drawn.iter().filter(|d| d.fate == Fate::Expired).count();
+        let stand = |m: &Model| {
+            let parts = m.work.iter().flat_map(|w| &w.parts);
+            parts.filter(|p| p.standing.is_some()).count()
+        };
+        let held = |m: &Model| {
+            let shares = m.incomes.iter().flat_map(|i| &i.shares);
+            shares.filter(|s| s.spread.is_none()).count()
+        };
+        let overpaid = |m: &Model| {
+            let (own, common) =
+                (0..ROSTER.len()).map(|a| m.available(a, Money::Eur)).min().unwrap();
+            own + common < 0
+        };
+        let negative =
+            |m: &Model| m.buckets.keys().any(|b| m.carry(b, Money::Eur) < num_bigint::BigInt::ZERO);
+        for (what, so) in [
+            ("reinstated", before.incomes.iter().zip(&next.incomes).any(reinstated)),
+            ("payer's credit", credit(next)),
+            ("line expired", expired(next) > expired(&before)),
+            ("alias", next.aliases.len() > before.aliases.len()),
+            ("own validation fell", stand(next) < stand(&before)),
+            ("lot spread", held(next) < held(&before)),
+            ("agent overpaid", overpaid(next)),
+            ("negative carry", negative(next)),
+        ] {
+            if so {
+                self.count(what);
+            }
+        }
     }
 
     pub fn count(&mut self, what: &str) {

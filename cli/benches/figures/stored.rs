@@ -1,0 +1,118 @@
+//! A log that is there already: the full audit of it, and its cold open.
+
+use crate::{
+    limits,
+    report::{Report, Round, Row, Unit, rate},
+    world::{Author, SAM, encode, genesis, key, now, person, statement, validate, work},
+};
+use std::{path::Path, time::Instant};
+use subak_ledger::{
+    audit::{Options, Verdict, audit},
+    log::LedgerId,
+    store::{Batch, SqliteReader, SqliteStore, Store as _},
+};
+use subak_node::{Ledgers as _, runtime::Node, sequencer::Sequencer};
+use subak_proto::v1::event::Kind;
+use tokio::runtime::Runtime;
+
+const AUDIT: &str = "audit, single-event statements";
+const OPEN: &str = "cold open, single-event statements";
+
+pub fn figures(report: &mut Report) {
+    if !report.wants(AUDIT) && !report.wants(OPEN) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("stored.db");
+    let count = report.size(200_000, 20_000);
+    let (ledger, envelopes) = write(&path, count);
+    report.note(&format!("a log of {} statements", envelopes.len()));
+    if report.wants(AUDIT) {
+        let row = Row {
+            name: AUDIT.into(),
+            unit: Unit::PerSecond("entries"),
+            limit: "verify_strict on all cores".into(),
+            target: Some(0.8),
+        };
+        let round = || Round {
+            limit: limits::strict(&envelopes),
+            figure: audit_rate(&path, envelopes.len()),
+        };
+        report.add(&row, (0..report.size(5, 1)).map(|_| round()).collect());
+    }
+    if report.wants(OPEN) {
+        let runtime = Runtime::new().unwrap();
+        let row = Row {
+            name: OPEN.into(),
+            unit: Unit::PerSecond("entries"),
+            limit: "SELECT of the same rows, in order, and BLAKE3 of each".into(),
+            target: None,
+        };
+        let round = || Round {
+            limit: limits::scan(&path),
+            figure: runtime.block_on(open_rate(&path, ledger, envelopes.len())),
+        };
+        report.add(&row, (0..report.size(5, 1)).map(|_| round()).collect());
+    }
+}
+
+fn audit_rate(path: &Path, entries: usize) -> f64 {
+    let begun = Instant::now();
+    let reader = SqliteReader::open(path).unwrap();
+    reader.freeze().unwrap();
+    let result = audit(&reader, &Options::default()).unwrap();
+    assert_eq!(result.verdict, Verdict::Sound, "{:?}", result.findings);
+    assert_eq!(result.ledgers[0].size, entries as u64);
+    rate(entries, begun.elapsed())
+}
+
+/// From a path to the folded book. The file's pages are in the system's cache.
+async fn open_rate(path: &Path, ledger: LedgerId, entries: usize) -> f64 {
+    let begun = Instant::now();
+    let node = Node::open_reader(path).await.unwrap();
+    assert_eq!(node.book(ledger).await.unwrap().size, entries as u64);
+    rate(entries, begun.elapsed())
+}
+
+/// A log of fifty people's work, every tenth statement a validation, stored as a node
+/// stores it; returns what was signed.
+fn write(path: &Path, count: usize) -> (LedgerId, Vec<Vec<u8>>) {
+    let operator = key("operator");
+    let opened = genesis(operator.public().bytes(), key("clerk").public().bytes());
+    let mut envelopes = vec![Author::sam(LedgerId::ZERO).say(vec![encode(Kind::Genesis(opened))])];
+    let ledger = subak_ledger::log::entry::ledger_id_of_genesis(statement(&envelopes[0]).body());
+    let mut author = Author::sam(ledger);
+    let people: Vec<String> = (0..50).map(|n| format!("person-{n}")).collect();
+    envelopes.extend(people.iter().map(|name| author.say(vec![person(name)])));
+    while envelopes.len() < count {
+        let n = envelopes.len();
+        let event = match n as u64 {
+            entry if entry % 10 == 9 && n > 60 => validate(entry - 9, entry - 1),
+            _ => work(&people[n % people.len()], n),
+        };
+        envelopes.push(author.say(vec![event]));
+    }
+    let mut store = SqliteStore::open_writer(path, true).unwrap();
+    let (mut sequencer, at) = (Sequencer::default(), now());
+    for group in envelopes.chunks(1_000) {
+        for envelope in group {
+            sequencer.admit(&statement(envelope), None, at).unwrap();
+        }
+        let effects = sequencer.effects().unwrap();
+        let note = effects.head.sign(&operator);
+        let batch = Batch {
+            ledger: ledger.0,
+            name: "measured",
+            expected: effects.expected,
+            entries: effects.entries,
+            nodes: effects.nodes,
+            checkpoint: Some(&note),
+            disclosures: &[],
+            erasures: &[],
+        };
+        store.append(&[batch]).unwrap();
+        sequencer.committed();
+    }
+    assert_ne!(people[0], SAM);
+    (ledger, envelopes)
+}
