@@ -15,6 +15,7 @@
 //! server share this process and its cores. The client is the raw gRPC one
 //! (`LogClient`), since `Remote` verifies every answer, which is the asker's cost.
 #![allow(clippy::unwrap_used, clippy::float_arithmetic, clippy::cast_precision_loss)]
+#![allow(unreachable_pub)] // a binary of a few modules
 
 #[path = "figures/append.rs"]
 mod append;

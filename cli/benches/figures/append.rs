@@ -108,9 +108,9 @@ fn round(runtime: &Runtime, load: &Load, statements: usize) -> Round {
     let envelopes: Vec<Vec<u8>> =
         events.chunks(load.events).map(|part| author.say(part.to_vec())).collect();
     let limit = match load.limit {
-        Limit::Sync => limits::syncs(dir.path(), statements.min(1_000)),
+        Limit::Sync => limits::syncs(dir.path(), 300),
         Limit::SignatureOrSync => {
-            let syncs = limits::syncs(dir.path(), 500);
+            let syncs = limits::syncs(dir.path(), 300);
             limits::strict(&envelopes).min(syncs * load.in_flight as f64)
         }
         Limit::Rows => limits::raw_rows(dir.path(), &events),
