@@ -49,7 +49,9 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             if e.use_stderr() && std::env::args_os().any(|word| word == "--json") {
-                return ExitCode::from(output::Output::new(true).failure("subak.usage/1", &misread(&e)));
+                return ExitCode::from(
+                    output::Output::new(true).failure("subak.usage/1", &misread(&e)),
+                );
             }
             let _ = e.print(); // a reader who has gone away is no error
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
