@@ -90,3 +90,26 @@ fn a_refund_after_payout_then_netted_settlement_strands_no_cash() {
     commons.paid(run, &["ana", "ben"]).unwrap();
     assert_eq!(commons.state.free_cash_in_all(commons.id("sam"), currency(EUR)), 0);
 }
+
+#[test]
+fn a_claimant_withdraws_and_only_a_maintainer_judges() {
+    use subak_proto::v1::{self, event::Kind};
+    let mut commons = two_people();
+    let claim = v1::Contribute {
+        reference: "git:somebody-elses".into(),
+        kind: "commit".into(),
+        stream: v1::Stream::Love as i32,
+        worked_on: commons.today(),
+        part: vec![v1::Part { agent: "ana".into(), quantity: 1_000 }],
+        evidence: vec![],
+    };
+    let entry = commons.say("ana", vec![Kind::Contribute(claim)]).unwrap();
+    let end = |reason: v1::RejectReason| {
+        let contribution = Some(v1::Ref { entry, event: 0 });
+        let reason = reason as i32;
+        vec![Kind::RejectContribution(v1::RejectContribution { contribution, reason })]
+    };
+    // Else a stranger could have public work look judged before its author claims it.
+    commons.refused("ana", end(v1::RejectReason::NotDone), Code::RoleRequired);
+    commons.say("ana", end(v1::RejectReason::Withdrawn)).unwrap();
+}

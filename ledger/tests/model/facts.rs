@@ -217,7 +217,7 @@ pub fn wire(stage: &Stage, fact: &Fact) -> Kind {
         }
         Fact::Reject { place: p } => Kind::RejectContribution(v1::RejectContribution {
             contribution: place(*p),
-            reason: v1::RejectReason::NotDone as i32,
+            reason: v1::RejectReason::Withdrawn as i32,
         }),
         Fact::Claim { unclaimed } => {
             Kind::AgentClaim(v1::AgentClaim { unclaimed: name(*unclaimed), evidence: vec![] })
