@@ -100,17 +100,17 @@ pub const ROWS: &[Row] = &[
         let (mut world, run) = running();
         world.refusal("sam", vec![paid(run, "association")])
     }),
-    row(Code::LineDecided, "paid twice", "Paid", || {
+    row(Code::LineDecided, "paid twice", "paid", || {
         let (mut world, run) = running();
         world.paid(run, &["ana"]).unwrap();
         world.refusal("sam", vec![paid(run, "ana")])
     }),
-    row(Code::LineDecided, "paid after it expired", "Expired", || {
+    row(Code::LineDecided, "paid after it expired", "expired", || {
         let (mut world, run) = running();
         world.now += 30 * DAY_MS + 1;
         world.refusal("sam", vec![paid(run, "ana")])
     }),
-    row(Code::LineDecided, "a return of what was not paid", "Proposed", || {
+    row(Code::LineDecided, "a return of what was not paid", "proposed", || {
         let (mut world, run) = running();
         let (agent, bank) = ("ana".into(), "bank:back".into());
         let reason = v1::FailReason::Other as i32;

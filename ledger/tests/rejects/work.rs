@@ -35,7 +35,7 @@ fn revise(place: v1::Ref, quantity: u64) -> Kind {
 }
 
 fn reject(place: v1::Ref) -> Kind {
-    let reason = v1::RejectReason::NotDone as i32;
+    let reason = v1::RejectReason::Withdrawn as i32;
     Kind::RejectContribution(v1::RejectContribution { contribution: Some(place), reason })
 }
 
