@@ -5,7 +5,8 @@
 //! exactly), `accounts` (balanced postings), `state` (everything that is folded
 //! from the log), then one file of guards and effects for each group of events:
 //! `agents`, `work`, `lots`, `agreement`, `income`, `payout`, `revenue`;
-//! `apply` runs them, `view` and `explain` read the result.
+//! `apply` runs them, `foresee` says what a statement must state, `explain` reads the
+//! result, `check` works it out a second time for the audit.
 //!
 //! Guarantees: a state is a pure function of the entries, in order; an event that a
 //! guard refuses changes nothing; every movement of money balances.
