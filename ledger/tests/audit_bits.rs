@@ -17,7 +17,8 @@ use subak_ledger::{
     audit::{Audit, Code, LedgerAudit, Severity, Verdict, examine},
     log::KeyCache,
     store::{
-        Disclosure, Hash, Head, LedgerRow, MemoryStore, Reader, Result, StoreError, StoredEntry,
+        Disclosure, Hash, Head, Inspection, LedgerRow, MemoryStore, Reader, Result, StoreError,
+        StoredEntry,
     },
 };
 
@@ -96,8 +97,8 @@ impl Reader for Flipped<'_> {
     fn disclosure(&self, ledger: &Hash, commitment: &Hash) -> Result<Option<Disclosure>> {
         self.store.disclosure(ledger, commitment)
     }
-    fn integrity(&self) -> Result<Vec<String>> {
-        self.store.integrity()
+    fn inspection(&self) -> Inspection {
+        self.store.inspection()
     }
 }
 
@@ -119,7 +120,7 @@ fn snapshots(store: &MemoryStore, row: &LedgerRow) -> Vec<(StoredEntry, LedgerAu
     let mut keys = KeyCache::default();
     let mut before = Vec::new();
     for entry in all_entries(store, &row.id) {
-        let examined = examine(&entry, &mut keys);
+        let examined = examine(entry.clone(), &mut keys);
         before.push((entry, audit.clone()));
         audit.push(&examined);
     }
@@ -142,7 +143,7 @@ fn every_bit_of_every_entry_is_noticed_at_that_entry() {
                 let mut altered = entry.clone();
                 alter(&mut altered, bit);
                 let mut audit = audit.clone();
-                audit.push(&examine(&altered, &mut keys));
+                audit.push(&examine(altered, &mut keys));
                 let named = audit
                     .findings()
                     .iter()

@@ -19,7 +19,7 @@ use subak_ledger::{
 };
 use subak_proto::v1::{self, event::Kind};
 
-const STATEMENTS: u64 = 50_000;
+const STATEMENTS: u64 = 200_000;
 
 /// Claims by sam for fifty people, and a validation of each ten.
 fn build() -> World {
@@ -95,7 +95,7 @@ fn parts(reader: &SqliteReader, envelopes: &[Vec<u8>]) {
     let verify = verify_all(envelopes, 1).as_secs_f64() * 1e6 / envelopes.len() as f64;
     let begun = Instant::now();
     let mut keys = KeyCache::default();
-    let examined: Vec<_> = entries.iter().map(|entry| examine(entry, &mut keys)).collect();
+    let examined: Vec<_> = entries.into_iter().map(|entry| examine(entry, &mut keys)).collect();
     let examining = each(begun);
     let begun = Instant::now();
     let parse = |e: &Vec<u8>| Unverified::parse(e).unwrap().trust_stored().unwrap();
@@ -121,7 +121,7 @@ fn parts(reader: &SqliteReader, envelopes: &[Vec<u8>]) {
     }
     let nodes = each(begun);
     let begun = Instant::now();
-    drop((entries, examined));
+    drop(examined);
     let dropping = each(begun);
     println!(
         "us an entry: read {reading:.1}, verify {verify:.1}, examine {examining:.1} (of it, decode {parsing:.1}), \

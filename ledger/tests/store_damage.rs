@@ -81,25 +81,34 @@ fn forge(path: &std::path::Path, sql: &str) {
 #[test]
 fn forged_rows_are_findings_or_visible_holes() {
     let cases = [
+        ("UPDATE entry SET seq = -1 WHERE seq = 0", "ledger number 1: an entry has the number -1"),
         (
-            "UPDATE entry SET seq = 5 WHERE seq = 1",
-            "ledger number 1: entries have numbers 0 to 5 but there are 2",
+            "INSERT INTO node VALUES (1, 64, 0, zeroblob(32))",
+            "ledger number 1: tree nodes of a level outside 0 to 63",
         ),
         (
-            "DELETE FROM entry WHERE seq = 0",
-            "ledger number 1: entries have numbers 1 to 1 but there are 1",
+            "INSERT INTO node VALUES (1, -1, 0, zeroblob(32))",
+            "ledger number 1: tree nodes of a level outside 0 to 63",
         ),
         (
-            "INSERT INTO node VALUES (1, 0, 2, zeroblob(32)), (1, 1, 1, zeroblob(32))",
-            "ledger number 1: 1 tree nodes of level 1 lie beyond its 2 entries, the first is 1",
+            "INSERT INTO node VALUES (1, 7, -3, zeroblob(32))",
+            "ledger number 1: tree nodes of level 7 before the first",
         ),
         (
             "UPDATE entry SET ledger = 7 WHERE seq = 1",
             "table entry has a row of a ledger that is not listed",
         ),
         (
-            "UPDATE entry SET chain = x'00' WHERE seq = 1",
-            "ledger number 1, entry 1: its chain hash is not 32 bytes",
+            "INSERT INTO node VALUES (7, 0, 0, zeroblob(32))",
+            "table node has a row of a ledger that is not listed",
+        ),
+        (
+            "INSERT INTO checkpoint VALUES (7, 'note')",
+            "table checkpoint has a row of a ledger that is not listed",
+        ),
+        (
+            "INSERT INTO disclosure VALUES (1, x'00', zeroblob(32), 't', 'a', 'f', x'')",
+            "ledger number 1, disclosure of 00: its commitment or salt is not 32 bytes",
         ),
     ];
     for (sql, expected) in cases {

@@ -251,7 +251,7 @@ struct Faulty {
 
 mod faulty {
     use subak_ledger::store::{
-        Batch, Disclosure, Hash, Head, LedgerRow, Reader, Result, Store, StoredEntry,
+        Batch, Disclosure, Hash, Head, Inspection, LedgerRow, Reader, Result, Store, StoredEntry,
     };
 
     impl Reader for super::Faulty {
@@ -276,8 +276,8 @@ mod faulty {
         fn disclosure(&self, l: &Hash, c: &Hash) -> Result<Option<Disclosure>> {
             self.store.disclosure(l, c)
         }
-        fn integrity(&self) -> Result<Vec<String>> {
-            self.store.integrity()
+        fn inspection(&self) -> Inspection {
+            self.store.inspection()
         }
     }
 

@@ -43,7 +43,14 @@ impl Book {
             return findings.add(Code::UnknownEvent, Some(e.seq), detail);
         }
         self.journal.clear();
-        match self.state.replay_statement(statement, leaf.recorded_at, &mut self.journal) {
+        let said = match &e.events {
+            Ok(events) => {
+                let (at, journal) = (leaf.recorded_at, &mut self.journal);
+                self.state.replay_events(statement, events, at, journal)
+            }
+            Err(reject) => Err(reject.clone()),
+        };
+        match said {
             Ok(()) => {
                 self.state.seal(chain);
                 for p in &self.journal {

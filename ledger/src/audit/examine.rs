@@ -1,11 +1,12 @@
 //! What can be said of one entry alone, on any core.
 //!
 //! Owns the costly part of the audit: hashes of the raw bytes, the strict signature,
-//! the canonical form, and the facts that later comparisons need. Guarantees that
+//! the canonical form, the events in it, and the facts that later comparisons need. Guarantees that
 //! nothing here depends on other entries, so that threads share nothing. Leaves out
 //! everything that does ([`super::entries`], the book).
 
 use crate::{
+    book::event::Event,
     log::{
         Hash, KeyCache, LEAF_LEN, Leaf, Statement, Unverified, entry::chain_hash, tree::leaf_hash,
     },
@@ -28,6 +29,8 @@ pub struct Examined {
     /// Of the envelope's raw bytes.
     pub(super) digest: Hash,
     pub(super) statement: Outcome<Statement>,
+    /// Of the statement, in order; the first that has no sound form, in place of all.
+    pub(super) events: Outcome<Vec<Event>>,
     pub(super) facts: Facts,
 }
 
@@ -58,35 +61,47 @@ pub(super) struct Take {
 }
 
 /// Examines one entry. `keys` is the thread's own.
-pub fn examine(entry: &StoredEntry, keys: &mut KeyCache) -> Examined {
-    let statement = Unverified::parse(&entry.envelope).and_then(|it| it.verify(keys));
+pub fn examine(entry: StoredEntry, keys: &mut KeyCache) -> Examined {
+    let digest = *blake3::hash(&entry.envelope).as_bytes();
+    let statement = Unverified::take(entry.envelope).and_then(|it| it.verify(keys));
     let bytes: Option<&[u8; LEAF_LEN]> = entry.leaf.as_slice().try_into().ok();
+    let mut facts = Facts::default();
+    let events = statement.as_ref().map_or(Ok(vec![]), |statement| read(statement, &mut facts));
     Examined {
         seq: entry.seq,
         leaf_hash: leaf_hash(&entry.leaf),
         chain: bytes.map(chain_hash),
         stored_chain: entry.chain,
         leaf: Leaf::from_bytes(&entry.leaf),
-        digest: *blake3::hash(&entry.envelope).as_bytes(),
-        facts: statement.as_ref().map(facts).unwrap_or_default(),
+        digest,
         statement,
+        events,
+        facts,
     }
 }
 
-fn facts(statement: &Statement) -> Facts {
-    let mut facts = Facts::default();
+/// The events of a statement, and what they say. All are looked at, although the book stops
+/// at the first that it cannot read: an unknown one must be told from a false one.
+fn read(statement: &Statement, facts: &mut Facts) -> Outcome<Vec<Event>> {
+    let mut events = Ok(Vec::with_capacity(statement.events().len()));
     for bytes in statement.events() {
-        match v1::Event::decode(&bytes[..]) {
-            Ok(v1::Event { kind: Some(kind) }) => note(&mut facts, kind),
-            Ok(v1::Event { kind: None }) => facts.unknown |= !bytes.is_empty(),
-            // Not the schema's business: the book refuses it as malformed.
-            Err(_) => {}
+        let event = Event::wire(bytes).and_then(|wire| {
+            if let Some(kind) = &wire.kind {
+                note(facts, kind);
+            }
+            Event::from_wire(wire)
+        });
+        facts.unknown |= event.is_err() && is_unknown(bytes);
+        match (&mut events, event) {
+            (Ok(all), Ok(event)) => all.push(event),
+            (Ok(_), Err(reject)) => events = Err(reject),
+            (Err(_), _) => {}
         }
     }
-    facts
+    events
 }
 
-fn note(facts: &mut Facts, kind: Kind) {
+fn note(facts: &mut Facts, kind: &Kind) {
     let mut commit = |bytes: &[u8]| facts.commitments.extend(hash(bytes));
     match kind {
         Kind::Genesis(g) => {
@@ -96,22 +111,22 @@ fn note(facts: &mut Facts, kind: Kind) {
             }
             facts.operator = hash(&g.operator_key);
         }
-        Kind::AgentJoin(a) => [a.name, a.email].iter().for_each(|c| commit(c)),
-        Kind::AgentAdd(a) => [a.name, a.email].iter().for_each(|c| commit(c)),
+        Kind::AgentJoin(a) => [&a.name, &a.email].into_iter().for_each(|c| commit(c)),
+        Kind::AgentAdd(a) => [&a.name, &a.email].into_iter().for_each(|c| commit(c)),
         Kind::AgentClaim(c) => commit(&c.evidence),
         Kind::Contribute(c) => commit(&c.evidence),
         Kind::IncomeRecord(i) => commit(&i.note),
         Kind::RevenueRecord(r) => {
             commit(&r.note);
-            facts.dues.extend(r.due);
+            facts.dues.extend_from_slice(&r.due);
         }
         Kind::RevenueReverse(r) => {
             commit(&r.note);
-            facts.dues.extend(r.due);
+            facts.dues.extend_from_slice(&r.due);
         }
-        Kind::PayoutPaid(p) => facts.dues.extend(p.due),
-        Kind::PayoutReturned(p) => facts.dues.extend(p.due),
-        Kind::IncomeTake(t) => facts.takes.extend(take(&t)),
+        Kind::PayoutPaid(p) => facts.dues.extend_from_slice(&p.due),
+        Kind::PayoutReturned(p) => facts.dues.extend_from_slice(&p.due),
+        Kind::IncomeTake(t) => facts.takes.extend(take(t)),
         Kind::Propose(p) => facts.unknown |= p.event.iter().any(|bytes| is_unknown(bytes)),
         _ => {}
     }

@@ -94,9 +94,6 @@ impl Default for Options<'_> {
 /// (`SqliteReader::freeze`). Damage is a finding; only a failing world is an error.
 pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreError> {
     let mut whole = Findings::new(None);
-    for sentence in damage_is_found(reader.integrity(), &mut whole)?.unwrap_or_default() {
-        whole.add(Code::Store, None, &sentence);
-    }
     let rows = damage_is_found(reader.ledgers(), &mut whole)?.unwrap_or_default();
     let mut total = 0;
     for row in &rows {
@@ -113,7 +110,8 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
         (options.progress)(done, total);
     };
     let (mut reports, mut sides, mut findings) = (Vec::new(), Vec::new(), Vec::new());
-    thread::scope(|scope| {
+    let inspected = thread::scope(|scope| {
+        let inspection = scope.spawn(reader.inspection());
         let pool = Pool::start(scope, threads);
         for row in rows {
             let (report, side, found) =
@@ -122,8 +120,11 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
             sides.push(side);
             findings.push(found);
         }
-        Ok::<_, StoreError>(())
+        Ok(inspection.join().expect("an inspection panicked"))
     })?;
+    for sentence in damage_is_found(inspected, &mut whole)?.unwrap_or_default() {
+        whole.add(Code::Store, None, &sentence);
+    }
     between::compare(&sides, &mut findings);
     let findings: Vec<Finding> =
         std::iter::once(whole).chain(findings).flat_map(Findings::close).collect();

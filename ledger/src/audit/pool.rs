@@ -1,9 +1,10 @@
 //! Entries examined on all cores, handed back in order.
 //!
 //! Owns the threads. Guarantees that the order of the results is that of the log, that
-//! what is read ahead is bounded, and that a thread that dies is noticed and not waited
-//! for. Leaves out reading (the reader stays on its own thread) and what is done with
-//! the results.
+//! what is read ahead is bounded, that no core has two threads to serve (who waits for a
+//! result examines meanwhile), and that a thread that dies is noticed and not waited for.
+//! Leaves out reading (the reader stays on its own thread) and what is done with the
+//! results.
 
 use super::examine::{Examined, examine};
 use crate::{log::KeyCache, store::StoredEntry};
@@ -11,7 +12,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex,
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Receiver, Sender, TryRecvError, channel},
     },
     thread::Scope,
 };
@@ -24,36 +25,50 @@ struct Job {
 /// Threads that examine.
 pub(super) struct Pool {
     jobs: Sender<Job>,
+    waiting: Arc<Mutex<Receiver<Job>>>,
     depth: usize,
 }
 
 impl Pool {
-    /// Starts `threads` threads, which end when the pool is dropped.
+    /// Starts `threads` threads less the caller's, which end when the pool is dropped.
     pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>, threads: usize) -> Self {
-        let (jobs, queue) = channel::<Job>();
-        let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..threads {
-            let queue = Arc::clone(&queue);
-            scope.spawn(move || work(&queue));
+        let (jobs, waiting) = channel::<Job>();
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 1..threads {
+            let waiting = Arc::clone(&waiting);
+            scope.spawn(move || work(&waiting));
         }
         // Enough that no thread waits while the results before its own are folded.
-        Self { jobs, depth: 8 * threads + 8 }
+        Self { jobs, waiting, depth: 8 * threads + 8 }
     }
 
     /// Begins with a log.
     pub(super) fn queue(&self) -> Queue<'_> {
-        Queue { pool: self, pending: VecDeque::new() }
+        Queue { pool: self, pending: VecDeque::new(), keys: KeyCache::default() }
+    }
+
+    /// Does the job that has waited longest. False if none waits: then the lock is held by a
+    /// thread that waits for one, too.
+    fn help(&self, keys: &mut KeyCache) -> bool {
+        let job = self.waiting.try_lock().ok().and_then(|waiting| waiting.try_recv().ok());
+        job.map(|job| job.run(keys)).is_some()
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>) {
+impl Job {
+    fn run(self, keys: &mut KeyCache) {
+        let examined = self.entries.into_iter().map(|entry| examine(entry, keys)).collect();
+        // Nobody listens any more where the store has failed.
+        let _ = self.done.send(examined);
+    }
+}
+
+fn work(waiting: &Mutex<Receiver<Job>>) {
     let mut keys = KeyCache::default();
     loop {
-        let next = queue.lock().expect("nobody panics while waiting for a job").recv();
-        let Ok(Job { entries, done }) = next else { return };
-        let examined = entries.iter().map(|entry| examine(entry, &mut keys)).collect();
-        // Nobody listens any more where the store has failed.
-        let _ = done.send(examined);
+        let next = waiting.lock().expect("nobody panics while waiting for a job").recv();
+        let Ok(job) = next else { return };
+        job.run(&mut keys);
     }
 }
 
@@ -62,6 +77,7 @@ fn work(queue: &Mutex<Receiver<Job>>) {
 pub(super) struct Queue<'p> {
     pool: &'p Pool,
     pending: VecDeque<Receiver<Vec<Examined>>>,
+    keys: KeyCache,
 }
 
 impl Queue<'_> {
@@ -81,6 +97,16 @@ impl Queue<'_> {
     /// The oldest result; none when nothing is under way.
     pub(super) fn take(&mut self) -> Option<Vec<Examined>> {
         let result = self.pending.pop_front()?;
-        Some(result.recv().expect("a thread panicked while it examined an entry"))
+        loop {
+            match result.try_recv() {
+                Ok(examined) => return Some(examined),
+                Err(TryRecvError::Empty) if self.pool.help(&mut self.keys) => {}
+                // Another thread is at it.
+                Err(_) => {
+                    let examined = result.recv();
+                    return Some(examined.expect("a thread panicked while it examined an entry"));
+                }
+            }
+        }
     }
 }

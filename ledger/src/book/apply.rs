@@ -114,6 +114,18 @@ impl State {
     ) -> Outcome {
         let events: Vec<Event> =
             statement.events().iter().map(|b| Event::decode(b)).collect::<Outcome<_>>()?;
+        self.replay_events(statement, &events, at, journal)
+    }
+
+    /// As [`State::replay_statement`], for whoever has decoded the statement's events, all
+    /// of them and in order, on another core.
+    pub fn replay_events(
+        &mut self,
+        statement: &Statement,
+        events: &[Event],
+        at: u64,
+        journal: &mut Vec<Posting>,
+    ) -> Outcome {
         if events.iter().any(|e| !e.dues().is_empty()) {
             let most = crate::log::statement::MAX_EFFECT_ENVELOPE;
             require(statement.envelope().len() <= most, Code::TooLarge, || {
@@ -133,7 +145,7 @@ impl State {
                 format!("expected {}, found {}", self.ledger, header.ledger)
             })?;
         } else {
-            self.begin(statement, &events)?;
+            self.begin(statement, events)?;
         }
         self.replay.admit(statement.body_digest(), header.expires_at, at)?;
         if let Some(basis) = &header.basis {
@@ -154,13 +166,13 @@ impl State {
         };
         self.advance(&mut step);
         if self.root.is_none() {
-            let [Event::Genesis(genesis)] = events.as_slice() else {
+            let [Event::Genesis(genesis)] = events else {
                 unreachable!("`begin` has refused everything else")
             };
             step.event = Some(0);
             return self.genesis(&mut step, genesis, (&header.author, statement.key()));
         }
-        let mut numbered = (0..).zip(&events).peekable();
+        let mut numbered = (0..).zip(events).peekable();
         if let Some((0, Event::AgentJoin { name, email })) = numbered.peek()
             && !self.handles.contains_key(&header.author)
         {

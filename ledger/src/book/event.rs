@@ -206,14 +206,24 @@ pub struct Sending {
 }
 
 impl Event {
-    /// Decodes one event; `nested` is false only inside a proposal.
+    /// Decodes one event (`malformed`, `too-large` and what its fields' types refuse).
     pub fn decode(bytes: &[u8]) -> Outcome<Self> {
-        Self::read(bytes, true)
+        Self::from_wire(Self::wire(bytes)?)
     }
 
-    fn read(bytes: &[u8], may_nest: bool) -> Outcome<Self> {
+    /// The message in `bytes`, held to the canonical form (`malformed`).
+    pub fn wire(bytes: &[u8]) -> Outcome<v1::Event> {
+        canonical::decode(bytes, "event")
+    }
+
+    /// The fact that a message states, which must be in canonical form: see [`Event::wire`].
+    pub fn from_wire(wire: v1::Event) -> Outcome<Self> {
+        Self::read(wire, true)
+    }
+
+    /// `may_nest` is false only inside a proposal.
+    fn read(wire: v1::Event, may_nest: bool) -> Outcome<Self> {
         use v1::event::Kind as K;
-        let wire: v1::Event = canonical::decode(bytes, "event")?;
         let kind = wire.kind.ok_or_else(|| malformed("event: its kind is absent or unknown"))?;
         Ok(match kind {
             K::Genesis(g) => Self::Genesis(Box::new(genesis(g)?)),
@@ -464,7 +474,7 @@ fn listed(len: usize, most: usize, what: &str) -> Outcome {
 fn nested(events: &[Vec<u8>], may_nest: bool) -> Outcome<Vec<Event>> {
     require(may_nest, Code::NotProposable, || "a proposal within a proposal".into())?;
     listed(events.len(), 100, "proposed events")?;
-    events.iter().map(|bytes| Event::read(bytes, false)).collect()
+    events.iter().map(|bytes| Event::read(Event::wire(bytes)?, false)).collect()
 }
 
 fn genesis(g: v1::Genesis) -> Outcome<Genesis> {

@@ -21,8 +21,9 @@ pub struct ReplayWindow {
 }
 
 impl ReplayWindow {
-    /// The guards alone: whether [`Self::admit`] would admit, and if not, why.
-    pub fn check(&self, digest: &Hash, expires_at: u64, recorded_at: u64) -> Outcome {
+    /// Takes the body with this digest, which says `expires_at`, at `recorded_at`; or
+    /// refuses it as `expired`, `expires-too-late` or `replayed` and remembers nothing.
+    pub fn admit(&mut self, digest: Hash, expires_at: u64, recorded_at: u64) -> Outcome {
         // If time went back, what was forgotten could come again: the later time judges.
         let now = recorded_at.max(self.now);
         require(now <= expires_at, Code::Expired, || {
@@ -32,17 +33,9 @@ impl ReplayWindow {
         require(expires_at <= latest, Code::ExpiresTooLate, || {
             format!("expires_at {expires_at}: expected at most {latest}")
         })?;
-        require(!self.taken.contains(&(expires_at, *digest)), Code::Replayed, || {
+        require(self.taken.insert((expires_at, digest)).is_none(), Code::Replayed, || {
             format!("body {}", hex::encode(digest))
         })
-    }
-
-    /// Takes the body with this digest, which says `expires_at`, at `recorded_at`; or
-    /// refuses it as `expired`, `expires-too-late` or `replayed` and remembers nothing.
-    pub fn admit(&mut self, digest: Hash, expires_at: u64, recorded_at: u64) -> Outcome {
-        self.check(&digest, expires_at, recorded_at)?;
-        self.taken.insert((expires_at, digest));
-        Ok(())
     }
 
     /// Forgets what has expired before `now`. Time that goes back changes nothing.
@@ -73,7 +66,7 @@ mod tests {
     const NOW: u64 = 1_800_000_000_000;
 
     fn verdict(window: &ReplayWindow, expires_at: u64, recorded_at: u64) -> Result<(), Code> {
-        window.check(&[1; 32], expires_at, recorded_at).map_err(|r| r.code)
+        window.clone().admit([1; 32], expires_at, recorded_at).map_err(|r| r.code)
     }
 
     #[test]

@@ -123,6 +123,11 @@ pub struct Unverified {
 impl Unverified {
     /// Judges the length, and nothing else.
     pub fn parse(envelope: &[u8]) -> Outcome<Self> {
+        Self::take(envelope.to_vec())
+    }
+
+    /// As [`Unverified::parse`], for whoever needs the bytes no more.
+    pub fn take(envelope: Vec<u8>) -> Outcome<Self> {
         let least = KEY_LEN + SIGNATURE_LEN + 1;
         require(envelope.len() <= MAX_ENVELOPE, Code::TooLarge, || {
             format!("envelope: expected at most {MAX_ENVELOPE} bytes, found {}", envelope.len())
@@ -130,7 +135,7 @@ impl Unverified {
         require(envelope.len() >= least, Code::Malformed, || {
             format!("envelope: expected at least {least} bytes, found {}", envelope.len())
         })?;
-        Ok(Self { envelope: envelope.to_vec() })
+        Ok(Self { envelope })
     }
 
     /// Admits the key, checks the signature over the body's bytes, and only then decodes

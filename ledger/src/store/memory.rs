@@ -5,7 +5,8 @@
 //! Leaves out damage: what it keeps is what it was given.
 
 use super::{
-    Batch, Disclosure, Hash, Head, LedgerRow, Reader, Result, Store, StoreError, StoredEntry,
+    Batch, Disclosure, Hash, Head, Inspection, LedgerRow, Reader, Result, Store, StoreError,
+    StoredEntry,
 };
 use imbl::{OrdMap, Vector};
 
@@ -159,8 +160,8 @@ impl Reader for MemoryStore {
         Ok(self.log(ledger).and_then(|log| log.disclosures.get(commitment).cloned()))
     }
 
-    fn integrity(&self) -> Result<Vec<String>> {
-        Ok(Vec::new())
+    fn inspection(&self) -> Inspection {
+        Box::new(|| Ok(Vec::new()))
     }
 }
 

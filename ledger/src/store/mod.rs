@@ -24,6 +24,9 @@ pub type Hash = [u8; 32];
 /// What every read and every append gives back.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+/// [`Reader::integrity`], not run yet.
+pub type Inspection = Box<dyn FnOnce() -> Result<Vec<String>> + Send>;
+
 /// One node of the Merkle tree: level (0 = leaf hashes), index within its level, hash.
 pub type Node = (u8, u64, Hash);
 
@@ -175,7 +178,12 @@ pub trait Reader {
 
     /// What is wrong with the store itself, one sentence each; none when it is sound. For the
     /// audit: it notices a store repaired by hand, not a false entry.
-    fn integrity(&self) -> Result<Vec<String>>;
+    fn integrity(&self) -> Result<Vec<String>> {
+        self.inspection()()
+    }
+
+    /// As [`Reader::integrity`], to be run on any thread, on the store as it is then.
+    fn inspection(&self) -> Inspection;
 }
 
 /// Appending, the only way to change a log.

@@ -17,8 +17,8 @@ use subak_ledger::{
         commit::commitment, tree,
     },
     store::{
-        Batch, Disclosure, Head, LedgerRow, Reader, Result as Stored, SqliteStore, Store,
-        StoredEntry,
+        Batch, Disclosure, Head, Inspection, LedgerRow, Reader, Result as Stored, SqliteStore,
+        Store, StoredEntry,
     },
 };
 use subak_node::{
@@ -223,8 +223,8 @@ impl Reader for Watched {
     fn disclosure(&self, l: &[u8; 32], commitment: &[u8; 32]) -> Stored<Option<Disclosure>> {
         self.store.disclosure(l, commitment)
     }
-    fn integrity(&self) -> Stored<Vec<String>> {
-        self.store.integrity()
+    fn inspection(&self) -> Inspection {
+        self.store.inspection()
     }
 }
 

@@ -15,7 +15,8 @@ mod read;
 mod schema;
 
 use super::{
-    Batch, Disclosure, Hash, Head, LedgerRow, Reader, Result, Store, StoreError, StoredEntry,
+    Batch, Disclosure, Hash, Head, Inspection, LedgerRow, Reader, Result, Store, StoreError,
+    StoredEntry,
 };
 use rusqlite::{Connection, ErrorCode, ffi};
 use std::{
@@ -144,8 +145,8 @@ impl Reader for SqliteStore {
     fn disclosure(&self, ledger: &Hash, commitment: &Hash) -> Result<Option<Disclosure>> {
         self.reader.disclosure(ledger, commitment)
     }
-    fn integrity(&self) -> Result<Vec<String>> {
-        self.reader.integrity()
+    fn inspection(&self) -> Inspection {
+        self.reader.inspection()
     }
 }
 

@@ -4,8 +4,8 @@
 //! types or lengths cannot be returned is `Corrupt` with its place. Leaves out whether
 //! what was read is true.
 
-use super::{SqliteReader, StoreError, classify, corrupt, integrity};
-use crate::store::{Disclosure, Hash, Head, LedgerRow, Reader, Result, StoredEntry};
+use super::{SqliteReader, StoreError, classify, corrupt, integrity, open};
+use crate::store::{Disclosure, Hash, Head, Inspection, LedgerRow, Reader, Result, StoredEntry};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, types::ValueRef};
 use std::path::Path;
 
@@ -146,8 +146,10 @@ impl Reader for SqliteReader {
         Ok(self.rows(ledger, "table disclosure", sql, |number| (number, commitment), read)?.pop())
     }
 
-    fn integrity(&self) -> Result<Vec<String>> {
-        integrity::findings(self)
+    /// Through a connection of its own.
+    fn inspection(&self) -> Inspection {
+        let path = self.path.clone();
+        Box::new(move || integrity::findings(&open::reader(&path)?))
     }
 }
 
