@@ -173,6 +173,10 @@ pub fn event(e: &Event) -> String {
             format!("{name}: {} ({}), {key}", a.handle, a.kind)
         }
         Event::AgentAdmit { agent } => format!("{name}: {agent}"),
+        Event::AgentRefuse { agents } => {
+            let names: Vec<_> = agents.iter().map(ToString::to_string).collect();
+            format!("{name}: {}", names.join(", "))
+        }
         Event::AgentClaim { unclaimed } => format!("{name}: {unclaimed} is the author"),
         Event::ClaimAttest { unclaimed, claimant } => format!("{name}: {unclaimed} is {claimant}"),
         Event::KeyAdd { key, .. } => format!("{name}: {}", hex::encode(key)),

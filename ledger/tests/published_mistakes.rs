@@ -254,7 +254,7 @@ fn a_history_between_two_sound_ends_is_found_at_its_first_entry() {
     one.gift(10_000);
     other.gift(90_000);
     // The same statement ends both.
-    let header = one.header("sam");
+    let header = subak_ledger::log::Header { basis: None, ..one.header("sam") };
     let add = v1::AgentAdd { handle: "cleo".into(), kind: 1, ..Default::default() };
     let last = subak_ledger::log::Draft { header, events: vec![encode(Kind::AgentAdd(add))] };
     let last = last.sign(&key("sam"));

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
-use subak_ledger::log::{Checkpoint, LedgerId, tree};
+use subak_ledger::log::{Basis, Checkpoint, LedgerId, tree};
 use subak_node::{
     Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry, client::Remote, runtime::Node,
     runtime::Options, serve::serve, service::Services,
@@ -257,7 +257,10 @@ async fn the_book_is_told_at_a_glance() {
         remuneration: v1::Remuneration::Unpaid as i32,
         quantity: vec![],
     };
-    far.append(append(say(ledger, "mia", vec![Kind::Validate(validate)]))).await.unwrap();
+    let seen = far.book(ledger).await.unwrap();
+    let basis = Basis { size: seen.size, chain: *seen.chain.last().unwrap() };
+    let validate = say_seeing(ledger, "mia", vec![Kind::Validate(validate)], now(), Some(basis));
+    far.append(append(validate)).await.unwrap();
     let gift = v1::IncomeRecord {
         payer: "bakery".into(),
         amount: Some(v1::Amount { currency: "EUR".into(), minor: 12_345 }),

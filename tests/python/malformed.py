@@ -78,7 +78,7 @@ def events(encode_event):
         # Spellings that any message can have.
         of_withdraw("an unknown field after the kind", withdraw + number(99, 1)),
         of_withdraw("an unknown field before the kind", number(99, 1) + withdraw),
-        of_withdraw("a kind that is not yet known, too", withdraw + block(37, b"")),
+        of_withdraw("a kind that is not yet known, too", withdraw + block(98, b"")),
         of_withdraw("an unknown field in the kind", block(4, entry + number(2, 1))),
         of_withdraw("an unknown fixed32", block(4, entry + b"\x15\x00\x00\x00\x00")),
         of_withdraw("an unknown fixed64", block(4, entry + b"\x11" + bytes(8))),
@@ -234,7 +234,7 @@ def unreadable(encode_event):
     withdraw = encode_event("withdraw", {"entry": 300})
     return [
         ("no kind", b"", None),
-        ("an unknown kind only", block(37, b""), None),
+        ("an unknown kind only", block(98, b""), None),
         ("a kind of the wrong wire type", number(4, 300), None),
         ("withdraw: a number of the wrong wire type", block(4, b"\x09" + bytes(8)), None),
         ("withdraw: a number of 11 bytes", block(4, number(1, 300, pad=9)), None),

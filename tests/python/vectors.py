@@ -234,6 +234,8 @@ def ledger():
             facts = [("key_add", {"key": public("second"), "possession": key("second").sign(text)})]
         at = START + seq * 60_000
         times = {"created_at": at - 5, "expires_at": at + DAY}
+        if seq > 0:
+            times["basis"] = {"size": seq, "chain": previous}
         body = encode_body(**header(author, seq, ledger=name, event=[encode_event(*f) for f in facts], **times))
         envelope = seal(body, key(author))
         if seq == 0:

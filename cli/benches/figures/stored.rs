@@ -8,7 +8,7 @@ use crate::{
 use std::{path::Path, time::Instant};
 use subak_ledger::{
     audit::{Options, Verdict, audit},
-    log::LedgerId,
+    log::{Basis, LedgerId},
     store::{Batch, SqliteReader, SqliteStore, Store as _},
 };
 use subak_node::{Ledgers as _, runtime::Node, sequencer::Sequencer};
@@ -74,29 +74,36 @@ async fn open_rate(path: &Path, ledger: LedgerId, entries: usize) -> f64 {
     rate(entries, begun.elapsed())
 }
 
+/// Statements that are appended at once.
+const GROUP: usize = 1_000;
+
 /// A log of fifty people's work, every tenth statement a validation, stored as a node
 /// stores it; returns what was signed.
 fn write(path: &Path, count: usize) -> (LedgerId, Vec<Vec<u8>>) {
     let operator = key("operator");
     let opened = genesis(operator.public().bytes(), key("clerk").public().bytes());
-    let mut envelopes = vec![Author::sam(LedgerId::ZERO).say(vec![encode(Kind::Genesis(opened))])];
-    let ledger = subak_ledger::log::entry::ledger_id_of_genesis(statement(&envelopes[0]).body());
+    let genesis = Author::sam(LedgerId::ZERO).say(vec![encode(Kind::Genesis(opened))]);
+    let ledger = subak_ledger::log::entry::ledger_id_of_genesis(statement(&genesis).body());
     let mut author = Author::sam(ledger);
     let people: Vec<String> = (0..50).map(|n| format!("person-{n}")).collect();
-    envelopes.extend(people.iter().map(|name| author.say(vec![person(name)])));
-    while envelopes.len() < count {
-        let n = envelopes.len();
-        let event = match n as u64 {
-            entry if entry % 10 == 9 && n > 60 => validate(entry - 9, entry - 1),
-            _ => work(&people[n % people.len()], n),
-        };
-        envelopes.push(author.say(vec![event]));
-    }
     let mut store = SqliteStore::open_writer(path, true).unwrap();
     let (mut sequencer, at) = (Sequencer::default(), now());
-    for group in envelopes.chunks(1_000) {
-        for envelope in group {
-            sequencer.admit(&statement(envelope), None, at).unwrap();
+    let mut envelopes = Vec::new();
+    while envelopes.len() < count {
+        for n in envelopes.len()..count.min(envelopes.len() + GROUP) {
+            let entry = n as u64;
+            let envelope = match n {
+                0 => genesis.clone(),
+                1..=50 => author.say(vec![person(&people[n - 1])]),
+                // Work of the group before: what the author has seen.
+                _ if n % 10 == 9 && n > GROUP + 70 => {
+                    let group = GROUP as u64;
+                    author.say(vec![validate(entry - group - 9, entry - group - 1)])
+                }
+                _ => author.say(vec![work(&people[n % people.len()], n)]),
+            };
+            sequencer.admit(&statement(&envelope), None, at).unwrap();
+            envelopes.push(envelope);
         }
         let effects = sequencer.effects().unwrap();
         let note = effects.head.sign(&operator);
@@ -112,6 +119,8 @@ fn write(path: &Path, count: usize) -> (LedgerId, Vec<Vec<u8>>) {
         };
         store.append(&[batch]).unwrap();
         sequencer.committed();
+        let head = sequencer.head();
+        author.basis = Some(Basis { size: head.size, chain: head.chain });
     }
     (ledger, envelopes)
 }

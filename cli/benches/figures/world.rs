@@ -4,7 +4,9 @@ use prost::Message as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 use subak_ledger::{
     book::{apply::apply, state::State, types::Handle},
-    log::{Draft, Header, Leaf, LedgerId, SecretKey, Statement, Unverified, entry::NO_PREVIOUS},
+    log::{
+        Basis, Draft, Header, Leaf, LedgerId, SecretKey, Statement, Unverified, entry::NO_PREVIOUS,
+    },
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -32,11 +34,13 @@ pub struct Author {
     ledger: LedgerId,
     nonce: u64,
     at: u64,
+    /// What it has seen, where that matters.
+    pub basis: Option<Basis>,
 }
 
 impl Author {
     pub fn sam(ledger: LedgerId) -> Self {
-        Self { key: key(SAM), ledger, nonce: 0, at: now() }
+        Self { key: key(SAM), ledger, nonce: 0, at: now(), basis: None }
     }
 
     pub fn say(&mut self, events: Vec<Vec<u8>>) -> Vec<u8> {
@@ -49,7 +53,7 @@ impl Author {
             nonce,
             created_at: self.at,
             expires_at: self.at + DAY_MS,
-            basis: None,
+            basis: self.basis,
         };
         Draft { header, events }.sign(&self.key)
     }
@@ -175,6 +179,8 @@ impl Book {
 
     /// The signature is not looked at: what is measured here is the book.
     pub fn sign(&mut self, events: Vec<Vec<u8>>) -> Statement {
+        let (size, chain) = (self.state.size, self.state.chain.last());
+        self.author.basis = chain.map(|chain| Basis { size, chain: *chain });
         statement(&self.author.say(events))
     }
 

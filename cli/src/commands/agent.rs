@@ -40,6 +40,14 @@ pub enum Agent {
         /// Handle
         handle: String,
     },
+    /// Refuse newcomers: they author nothing more here and their claims are not
+    /// validated; `subak agent admit` undoes it (stewards, maintainers)
+    #[command(after_help = "Example:\n  subak agent refuse stranger-1 stranger-2 --as ben")]
+    Refuse {
+        /// Handles
+        #[arg(required = true, value_name = "HANDLE")]
+        handles: Vec<String>,
+    },
     /// List agents
     #[command(after_help = "Examples:\n  subak agent list\n  subak agent list --unclaimed")]
     List {
@@ -80,6 +88,13 @@ impl Agent {
                 let event = Kind::AgentAdmit(v1::AgentAdmit { agent: handle.clone() });
                 let appended = cx.say(&open, vec![event], Texts::default()).await?;
                 report(cx, &appended, &json!({ "agent": handle }), &format!("{handle} is admitted"))
+            }
+            Self::Refuse { handles } => {
+                let open = cx.write().await?;
+                let event = Kind::AgentRefuse(v1::AgentRefuse { agent: handles.clone() });
+                let appended = cx.say(&open, vec![event], Texts::default()).await?;
+                let told = format!("refused: {}", handles.join(", "));
+                report(cx, &appended, &json!({ "agents": handles }), &told)
             }
             Self::List { unclaimed } => list(cx, unclaimed).await,
             Self::Claim { handle, attest } => claim(cx, handle, attest).await,
@@ -136,6 +151,7 @@ async fn list(cx: &Context, unclaimed: bool) -> Done {
         Some((person, _)) => format!("is {}", book.agent(person).handle),
         None if a.clerk => "the node's clerk".into(),
         None if nobody(a) => "unclaimed".into(),
+        None if a.refused => "refused".into(),
         None if !a.admitted => "not admitted".into(),
         None => a.roles.iter().map(|r| r.word()).collect::<Vec<_>>().join(", "),
     };
@@ -144,6 +160,7 @@ async fn list(cx: &Context, unclaimed: bool) -> Done {
         .map(|a| {
             json!({
                 "handle": a.handle.as_str(), "kind": a.kind.word(), "admitted": a.admitted,
+                "refused": a.refused,
                 "roles": a.roles.iter().map(|r| r.word()).collect::<Vec<_>>(),
                 "keys": a.keys.iter().map(hex::encode).collect::<Vec<_>>(),
                 "alias_of": a.alias.map(|(p, _)| book.agent(p).handle.to_string()),

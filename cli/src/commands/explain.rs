@@ -349,8 +349,9 @@ fn counted(then: &State, bucket: &Bucket, point: &Point, agent: AgentId) -> Vec<
             let s = w.part.standing.as_ref()?;
             let c = &w.contribution;
             let weight = bucket.weight_of(point.month, c.month);
-            let counts = s.counted > 0 && weight > 0;
-            (counts && filter.matches(&c.kind, c.stream, s.remuneration)).then(|| Counted {
+            let points = s.counted_in(filter.unpaid_only);
+            let counts = points > 0 && weight > 0;
+            (counts && filter.matches(&c.kind, c.stream)).then(|| Counted {
                 place: w.place,
                 reference: c.reference.to_string(),
                 kind: c.kind.clone(),
@@ -359,7 +360,7 @@ fn counted(then: &State, bucket: &Bucket, point: &Point, agent: AgentId) -> Vec<
                 quantity: s.quantity,
                 rate: c.rate,
                 weight,
-                points: i128::from(s.counted) * i128::from(weight),
+                points: i128::from(points) * i128::from(weight),
                 validators: s.votes.iter().map(|v| then.agent(*v).handle.clone()).collect(),
                 since: s.since,
             })

@@ -246,7 +246,9 @@ fn differs(book: &State, place: Ref, remuneration: Remuneration) -> bool {
 
 /// Not rejected, and no other contribution has taken its reference.
 fn is_open(book: &State, place: Ref, c: &Contribution) -> bool {
-    c.closed.is_none() && book.taken.get(&c.reference).is_none_or(|other| *other == place)
+    c.closed.is_none()
+        && book.taken_by(&c.reference).is_none_or(|other| other == place)
+        && !book.agent(c.claimant).refused
 }
 
 /// Whether all of it is validated.
@@ -260,7 +262,8 @@ pub fn standing(book: &State, place: Ref, c: &Contribution) -> String {
         return format!("rejected ({reason})");
     }
     if !is_open(book, place, c) {
-        return format!("rival of {}", book.taken[&c.reference]);
+        let rival = book.taken_by(&c.reference).unwrap_or(place);
+        return format!("rival of {rival}");
     }
     let needed = book.equation.as_ref().map_or(0, |e| e.validators as usize);
     let mut words: Vec<String> = Vec::new();

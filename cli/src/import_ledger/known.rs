@@ -75,7 +75,7 @@ fn standing(book: &State, place: Ref, c: &Contribution) -> Option<Standing> {
     match c.closed {
         Some(RejectReason::WrongAgent | RejectReason::Withdrawn) => None,
         Some(_) => Some(Standing::Ended),
-        None if book.taken.get(&c.reference) == Some(&place) => Some(Standing::Validated),
+        None if book.taken_by(&c.reference) == Some(place) => Some(Standing::Validated),
         None if by_maintainer(book, c) => Some(Standing::Claimed),
         None => Some(Standing::ByHand),
     }

@@ -2,7 +2,7 @@
 
 use super::{
     event::{AgentAdd, Genesis},
-    state::{Agent, RESERVED, Root, State, Step},
+    state::{Agent, Proposal, RESERVED, Root, State, Step},
     types::*,
 };
 use crate::{
@@ -11,8 +11,14 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Unadmitted agents, and likewise their pending claims, that a ledger bears.
-pub const MAX_UNADMITTED: u32 = 1_000;
+/// Agents waiting for admission that a ledger bears.
+pub const MAX_WAITING: u32 = 1_000;
+/// Events that one agent authors before somebody admits it.
+pub const MAX_SPENT: u32 = 100;
+/// Events that all agents who wait have authored together.
+pub const MAX_SPENT_BY_ALL: u32 = 10_000;
+/// Keys that one agent has.
+pub const MAX_KEYS: usize = 16;
 
 impl State {
     /// Genesis: entry 0, alone.
@@ -124,7 +130,8 @@ impl State {
             name: None,
             email: None,
             alias: None,
-            pending: 0,
+            refused: false,
+            spent: 0,
             entry: step.entry,
         }));
         Ok(id)
@@ -158,12 +165,13 @@ impl State {
         require(!RESERVED.contains(&handle.as_str()), Code::HandleTaken, || {
             format!("{handle} is reserved")
         })?;
-        require(self.unadmitted.0 < MAX_UNADMITTED, Code::TooManyUnadmitted, || {
-            format!("{MAX_UNADMITTED} newcomers wait already")
+        require(self.waiting.0 < MAX_WAITING, Code::TooManyUnadmitted, || {
+            format!("{MAX_WAITING} newcomers wait already")
         })?;
         let id = self.introduce(step, handle.clone(), AgentKind::Person, Some(key), false)?;
         self.change_agent(id, |a| (a.name, a.email) = (name, email));
-        self.unadmitted.0 += 1;
+        self.waiting.0 += 1;
+        self.spend(id)?;
         Ok(id)
     }
 
@@ -171,17 +179,59 @@ impl State {
     pub(super) fn admit(&mut self, agent: &Handle) -> Outcome {
         let id = self.find(agent)?;
         require(!self.agent(id).admitted, Code::AlreadyAdmitted, || agent.to_string())?;
-        self.unadmitted.0 -= 1;
-        self.unadmitted.1 -= self.agent(id).pending;
-        self.change_agent(id, |a| {
-            a.admitted = true;
-            a.pending = 0;
-        });
+        self.wait_no_longer(id);
+        self.change_agent(id, |a| (a.admitted, a.refused) = (true, false));
+        Ok(())
+    }
+
+    /// AgentRefuse.
+    pub(super) fn refuse(&mut self, agents: &[Handle]) -> Outcome {
+        for agent in agents {
+            let id = self.find(agent)?;
+            let a = self.agent(id);
+            require(!a.admitted, Code::AlreadyAdmitted, || agent.to_string())?;
+            require(!a.refused, Code::AgentRefused, || format!("{agent} is refused already"))?;
+            self.wait_no_longer(id);
+            self.change_agent(id, |a| a.refused = true);
+        }
+        Ok(())
+    }
+
+    /// What it has authored burdens the others who wait no more.
+    fn wait_no_longer(&mut self, id: AgentId) {
+        let a = self.agent(id);
+        if a.refused {
+            return; // it left them then
+        }
+        let spent = a.spent;
+        self.waiting.0 -= 1;
+        self.waiting.1 -= spent;
+        self.change_agent(id, |a| a.spent = 0);
+    }
+
+    /// Whoever is not admitted has a few events, so that first key and first claim need
+    /// nobody's leave and a stranger fills no ledger.
+    pub(super) fn spend(&mut self, author: AgentId) -> Outcome {
+        let a = self.agent(author);
+        if a.admitted {
+            return Ok(());
+        }
+        require(!a.refused, Code::AgentRefused, || a.handle.to_string())?;
+        require(a.spent < MAX_SPENT, Code::TooManyUnadmitted, || {
+            format!("{} has authored {MAX_SPENT} events and is not admitted", a.handle)
+        })?;
+        require(self.waiting.1 < MAX_SPENT_BY_ALL, Code::TooManyUnadmitted, || {
+            format!("newcomers who wait have authored {MAX_SPENT_BY_ALL} events")
+        })?;
+        self.waiting.1 += 1;
+        self.change_agent(author, |a| a.spent += 1);
         Ok(())
     }
 
     /// KeyAdd.
     pub(super) fn add_key(&mut self, step: &Step<'_>, key: Hash, possession: &[u8; 64]) -> Outcome {
+        let keys = self.agent(step.author).keys.len();
+        require(keys < MAX_KEYS, Code::TooManyKeys, || format!("{keys} keys"))?;
         self.check_new_key(key)?;
         let text = possession_text(&self.ledger.0, &self.agent(step.author).handle, &key);
         let proven = PublicKey::admit(&key)?.verify(&text, possession);
@@ -220,7 +270,21 @@ impl State {
             || format!("{remain} stewards for a quorum of {}", self.root().quorum),
         )?;
         self.change_agent(id, |a| a.roles.retain(|r| *r != role));
+        if role == Role::Steward {
+            self.void_approvals(id);
+        }
         Ok(())
+    }
+
+    /// Who is no steward has approved nothing; one who becomes it again approves again.
+    fn void_approvals(&mut self, agent: AgentId) {
+        let approved = |p: &Proposal| p.approvals.contains(&agent);
+        let entries: Vec<u64> =
+            self.proposals.iter().filter(|(_, p)| approved(p)).map(|(entry, _)| *entry).collect();
+        for entry in entries {
+            let slot = self.proposals.get_mut(&entry).expect("just listed");
+            Arc::make_mut(slot).approvals.retain(|a| *a != agent);
+        }
     }
 
     /// AgentClaim.

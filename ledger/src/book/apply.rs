@@ -65,7 +65,9 @@ pub fn rule(event: &Event) -> (Where, Who) {
             (Both, Roles(&[Steward]))
         }
         Event::AgentJoin { .. } => (Both, Newcomer),
-        Event::AgentAdd(_) | Event::AgentAdmit { .. } => (Both, Roles(&[Steward, Maintainer])),
+        Event::AgentAdd(_) | Event::AgentAdmit { .. } | Event::AgentRefuse { .. } => {
+            (Both, Roles(&[Steward, Maintainer]))
+        }
         Event::AgentClaim { .. } => (Contribution, Member),
         Event::ClaimAttest { .. } => (Contribution, Roles(&[Maintainer])),
         Event::KeyAdd { .. } => (Both, Member),
@@ -162,6 +164,7 @@ impl State {
             author: AgentId(0),
             expires_at: header.expires_at,
             digest: statement.body_digest(),
+            seen: header.basis.as_ref().map(|basis| basis.size),
             journal,
         };
         self.advance(&mut step);
@@ -232,6 +235,7 @@ impl State {
         }
         let (place, who) = rule(event);
         self.require_place(place, event)?;
+        self.spend(step.author)?;
         let author = self.agent(step.author);
         match who {
             Who::Genesis => {
@@ -284,6 +288,7 @@ impl State {
             Event::Withdraw { entry } => self.withdraw(step, *entry),
             Event::AgentAdd(a) => self.add_agent(step, a).map(|_| ()),
             Event::AgentAdmit { agent } => self.admit(agent),
+            Event::AgentRefuse { agents } => self.refuse(agents),
             Event::AgentClaim { unclaimed } => self.claim(step, unclaimed),
             Event::ClaimAttest { unclaimed, claimant } => self.attest(step, unclaimed, claimant),
             Event::KeyAdd { key, possession } => self.add_key(step, *key, possession),
@@ -410,13 +415,7 @@ impl State {
     fn count_approval(&mut self, step: &mut Step<'_>, entry: u64) -> Outcome {
         let mut proposal = self.proposals[&entry].as_ref().clone();
         proposal.approvals.push(step.author);
-        // A steward who lost the role since no longer counts.
-        let count = proposal
-            .approvals
-            .iter()
-            .filter(|a| self.agent(**a).roles.contains(&Role::Steward))
-            .count();
-        if count < self.root().quorum as usize {
+        if proposal.approvals.len() < self.root().quorum as usize {
             self.proposals.insert(entry, Arc::new(proposal));
             return Ok(());
         }

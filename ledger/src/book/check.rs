@@ -259,6 +259,10 @@ impl State {
 
     /// The points that count in each bucket are those of validated work.
     fn check_points(&self, wrong: &mut Vec<String>) {
+        let parts = self.contributions.values().flat_map(|work| &work.parts);
+        let stand = parts.filter_map(|part| part.standing.as_ref());
+        let points: Points = stand.map(|s| s.counted + s.maturing).sum();
+        same(wrong, || "points that stand".to_owned(), &points, &self.points);
         let month = month_of_day(day_of(self.time));
         for bucket in self.buckets.values() {
             let To::Contributors(filter) = &bucket.def.to else { continue };
@@ -266,8 +270,9 @@ impl State {
             for work in self.contributions.values() {
                 let weight = i128::from(bucket.weight_of(month, work.month));
                 for standing in work.parts.iter().filter_map(|part| part.standing.as_ref()) {
-                    if filter.matches(&work.kind, work.stream, standing.remuneration) {
-                        expected += weight * i128::from(standing.counted);
+                    if filter.matches(&work.kind, work.stream) {
+                        let counted = standing.counted_in(filter.unpaid_only);
+                        expected += weight * i128::from(counted);
                     }
                 }
             }

@@ -99,11 +99,10 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a contribution counts here.
-    pub fn matches(&self, kind: &Handle, stream: Stream, remuneration: Remuneration) -> bool {
+    /// Whether work of this kind and stream counts here, if it need not be unpaid or is.
+    pub fn matches(&self, kind: &Handle, stream: Stream) -> bool {
         (self.kinds.is_empty() || self.kinds.contains(kind))
             && (self.streams.is_empty() || self.streams.contains(&stream))
-            && (!self.unpaid_only || remuneration == Remuneration::Unpaid)
     }
 }
 
@@ -328,7 +327,8 @@ impl Equation {
             let mut bucket = Bucket::new(Arc::new(spec.resolve(id)?));
             if let Whose::Contributors(filter) = &spec.to {
                 for w in &work {
-                    if filter.matches(&w.kind, w.stream, w.remuneration) {
+                    let unpaid = w.remuneration == Remuneration::Unpaid;
+                    if filter.matches(&w.kind, w.stream) && (unpaid || !filter.unpaid_only) {
                         bucket.count(ids[&w.agent], EXAMPLE_MONTH - w.age_months, w.points);
                     }
                 }

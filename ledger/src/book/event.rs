@@ -26,6 +26,7 @@ pub enum Event {
     AgentJoin { name: Option<Hash>, email: Option<Hash> },
     AgentAdd(AgentAdd),
     AgentAdmit { agent: Handle },
+    AgentRefuse { agents: Vec<Handle> },
     AgentClaim { unclaimed: Handle },
     ClaimAttest { unclaimed: Handle, claimant: Handle },
     KeyAdd { key: Hash, possession: [u8; 64] },
@@ -235,6 +236,11 @@ impl Event {
             }
             K::AgentAdd(a) => Self::AgentAdd(agent_add(&a)?),
             K::AgentAdmit(a) => Self::AgentAdmit { agent: Handle::new(&a.agent)? },
+            K::AgentRefuse(a) => {
+                listed(a.agent.len(), 1_000, "agents")?;
+                let agents = a.agent.iter().map(|h| Handle::new(h)).collect::<Outcome<Vec<_>>>()?;
+                Self::AgentRefuse { agents }
+            }
             K::AgentClaim(c) => {
                 maybe(&c.evidence, "evidence")?;
                 Self::AgentClaim { unclaimed: Handle::new(&c.unclaimed)? }
@@ -406,6 +412,7 @@ impl Event {
             Self::AgentJoin { .. } => "AgentJoin",
             Self::AgentAdd(_) => "AgentAdd",
             Self::AgentAdmit { .. } => "AgentAdmit",
+            Self::AgentRefuse { .. } => "AgentRefuse",
             Self::AgentClaim { .. } => "AgentClaim",
             Self::ClaimAttest { .. } => "ClaimAttest",
             Self::KeyAdd { .. } => "KeyAdd",

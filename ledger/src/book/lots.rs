@@ -67,9 +67,9 @@ impl State {
             for c in self.contributions.values() {
                 for part in &c.parts {
                     if let Some(s) = &part.standing
-                        && filter.matches(&c.kind, c.stream, s.remuneration)
+                        && filter.matches(&c.kind, c.stream)
                     {
-                        bucket.count(part.agent, c.month, s.counted);
+                        bucket.count(part.agent, c.month, s.counted_in(filter.unpaid_only));
                     }
                 }
             }

@@ -48,8 +48,8 @@ pub struct State {
     pub handles: OrdMap<Handle, AgentId>,
     /// Agents by key.
     pub keys: OrdMap<Hash, AgentId>,
-    /// Unadmitted agents, and the pending claims they have made.
-    pub unadmitted: (u32, u32),
+    /// Agents who wait for admission, and the events that they have authored.
+    pub waiting: (u32, u32),
     /// Claims to unclaimed agents: (unclaimed, claimant) to maintainers who attested.
     pub claims: OrdMap<(AgentId, AgentId), Arc<Vec<AgentId>>>,
     /// Open proposals by entry.
@@ -68,14 +68,12 @@ pub struct State {
 
     /// Contributions by place.
     pub contributions: OrdMap<Ref, Arc<Contribution>>,
-    /// Claims that are not rejected.
-    pub claimed: OrdMap<(Reference, AgentId), Ref>,
-    /// References that a validated contribution has taken.
-    pub taken: OrdMap<Reference, Ref>,
+    /// What becomes of each reference that is claimed and not rejected.
+    pub references: OrdMap<Reference, Arc<Claims>>,
     /// Contributions of each agent.
     pub work_of: OrdSet<(AgentId, Ref)>,
-    /// All points that were ever validated.
-    pub points_ever: u64,
+    /// All points that stand, matured or not.
+    pub points: Points,
 
     /// Agreements by digest of their terms.
     pub agreements: OrdMap<Hash, Arc<Agreement>>,
@@ -147,8 +145,10 @@ pub struct Agent {
     pub email: Option<Hash>,
     /// The person behind an unclaimed agent, and since when.
     pub alias: Option<(AgentId, u64)>,
-    /// Pending claims it made while unadmitted.
-    pub pending: u32,
+    /// Whether a maintainer has refused it: it authors nothing more.
+    pub refused: bool,
+    /// Events it has authored while nobody had admitted it.
+    pub spent: u32,
     /// Entry that introduced it.
     pub entry: u64,
 }
@@ -214,6 +214,8 @@ pub struct Contribution {
     pub claimant: AgentId,
     /// When.
     pub claimed_at: u64,
+    /// The entry that last said what it is: the claim, or its last revision.
+    pub said: u64,
     /// Why it ended, if it did.
     pub closed: Option<RejectReason>,
     /// Whose work, in the order of the claim.
@@ -259,8 +261,28 @@ pub struct Standing {
     pub since: u64,
     /// Points that count.
     pub counted: Points,
+    /// Of these, points that also count where only unpaid work does. Fewer than all where
+    /// it was attested as unpaid only lately: that, too, waits for maturity.
+    pub counted_unpaid: Points,
     /// Points that will.
     pub maturing: Points,
+}
+
+impl Standing {
+    /// Points that count in a bucket for all work, or for unpaid work only.
+    pub fn counted_in(&self, unpaid_only: bool) -> Points {
+        if unpaid_only { self.counted_unpaid } else { self.counted }
+    }
+}
+
+/// Who claims a reference.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    /// The contribution that is validated under it.
+    pub taken: Option<Ref>,
+    /// For whom it is claimed, and where, in the order of the claims: the author's own
+    /// part, and every part where a maintainer claims.
+    pub by: Vec<(AgentId, Ref)>,
 }
 
 /// A commons' share of a revenue, or a gift.
@@ -438,6 +460,8 @@ pub struct Step<'a> {
     pub expires_at: u64,
     /// Digest of the statement's body.
     pub digest: Hash,
+    /// How many entries the author has seen, if the statement says so.
+    pub seen: Option<u64>,
     /// Postings so far.
     pub journal: &'a mut Vec<Posting>,
 }
@@ -492,6 +516,11 @@ impl State {
     /// The equation in force; a contribution ledger has one from its genesis on.
     pub fn equation(&self) -> &Arc<Equation> {
         self.equation.as_ref().expect("the genesis of a commons carries an equation")
+    }
+
+    /// The validated contribution that has taken a reference.
+    pub fn taken_by(&self, reference: &Reference) -> Option<Ref> {
+        self.references.get(reference).and_then(|claims| claims.taken)
     }
 
     /// Puts something on the agenda.

@@ -6,12 +6,16 @@
 //! the one before it starts the count anew; with as many votes as the equation asks
 //! it stands, and its points count, for income to come, after they have matured.
 //! What a lower reading takes away it takes at once. A quantity of 0 ends the claim.
+//!
+//! A signature stands for what its author has seen and for nothing else: a validation
+//! without quantities is about what stands, or else what is claimed, never about
+//! another maintainer's wish, and only about what its basis shows.
 
 use super::{
     equation::To,
     event::Contribute,
     split::MAX_POINTS,
-    state::{Contribution, Reading, Standing, State, Step, Task, WorkPart},
+    state::{Claims, Contribution, Reading, Standing, State, Step, Task, WorkPart},
     types::*,
 };
 use crate::reject::{Code, Outcome, Reject, require};
@@ -46,31 +50,29 @@ impl State {
         let parts = self.find_parts(&c.parts)?;
         let author = self.agent(step.author);
         let own = parts.iter().any(|(id, _)| self.person(*id) == step.author);
-        require(own || author.roles.contains(&Role::Maintainer), Code::NotOwnClaim, || {
+        let maintainer = author.roles.contains(&Role::Maintainer);
+        require(own || maintainer, Code::NotOwnClaim, || {
             format!("{} is not among its parts", author.handle)
         })?;
-        require(!self.taken.contains_key(&c.reference), Code::ReferenceTaken, || {
-            c.reference.to_string()
-        })?;
+        let place = step.place();
+        let mut claims = self
+            .references
+            .get(&c.reference)
+            .cloned()
+            .map_or_else(Claims::default, Arc::unwrap_or_clone);
+        require(claims.taken.is_none(), Code::ReferenceTaken, || c.reference.to_string())?;
         for (id, _) in &parts {
-            let double = self.claimed.contains_key(&(c.reference.clone(), *id));
-            require(!double, Code::DuplicateClaim, || {
+            self.work_of.insert((*id, place));
+            // Naming somebody else does not keep them from claiming it themself.
+            if !maintainer && self.person(*id) != step.author {
+                continue;
+            }
+            require(claims.by.iter().all(|(by, _)| by != id), Code::DuplicateClaim, || {
                 format!("{} by {}", c.reference, self.agent(*id).handle)
             })?;
+            claims.by.push((*id, place));
         }
-        if !author.admitted {
-            let waiting = self.unadmitted.1;
-            require(waiting < super::agents::MAX_UNADMITTED, Code::TooManyUnadmitted, || {
-                format!("{waiting} claims of newcomers wait already")
-            })?;
-            self.unadmitted.1 += 1;
-            self.change_agent(step.author, |a| a.pending += 1);
-        }
-        let place = step.place();
-        for (id, _) in &parts {
-            self.claimed.insert((c.reference.clone(), *id), place);
-            self.work_of.insert((*id, place));
-        }
+        self.references.insert(c.reference.clone(), Arc::new(claims));
         let parts = parts.into_iter().map(|(agent, quantity)| WorkPart {
             agent,
             claimed: quantity,
@@ -90,6 +92,7 @@ impl State {
                 rate,
                 claimant: step.author,
                 claimed_at: step.at,
+                said: step.entry,
                 closed: None,
                 parts: parts.collect(),
             }),
@@ -132,6 +135,9 @@ impl State {
         remuneration: Remuneration,
         quantities: &[(Handle, u64)],
     ) -> Outcome {
+        let seen = step.seen.ok_or_else(|| {
+            Reject::new(Code::BasisRequired, "a Validate in a statement without basis".to_owned())
+        })?;
         if let [(first, last)] = spans
             && first == last
         {
@@ -148,16 +154,14 @@ impl State {
         }
         let mut counted = 0;
         for place in places {
-            let c = &self.contributions[&place];
-            let rival = self.taken.get(&c.reference).is_some_and(|other| *other != place);
-            if c.closed.is_some() || rival {
+            let c = self.contributions[&place].clone();
+            let rival = self.taken_by(&c.reference).is_some_and(|other| other != place);
+            let unseen = c.said >= seen && c.said != step.entry;
+            if c.closed.is_some() || rival || unseen || self.agent(c.claimant).refused {
                 continue; // a range takes what it can; a single name is answered precisely
             }
-            for part in 0..c.parts.len() {
-                let reading = Reading {
-                    quantity: as_read(&self.contributions[&place].parts[part]),
-                    remuneration: Some(remuneration),
-                };
+            for (part, read) in c.parts.iter().enumerate() {
+                let reading = Reading { quantity: as_read(read), remuneration: Some(remuneration) };
                 if matches!(self.vote(step, place, part, reading)?, Vote::Counted | Vote::Stands) {
                     counted += 1;
                 }
@@ -177,10 +181,18 @@ impl State {
     ) -> Outcome {
         let c = self.contribution(place)?.clone();
         require(c.closed.is_none(), Code::ContributionClosed, || format!("contribution {place}"))?;
-        let rival = self.taken.get(&c.reference).filter(|other| **other != place);
-        require(rival.is_none(), Code::ReferenceTaken, || {
-            format!("{} by {:?}", c.reference, rival)
+        let refused = self.agent(c.claimant).refused;
+        require(!refused, Code::AgentRefused, || self.agent(c.claimant).handle.to_string())?;
+        // What the same statement says, its author has seen.
+        let seen = step.seen.is_some_and(|seen| c.said < seen) || c.said == step.entry;
+        require(seen, Code::NotSeen, || {
+            let seen = step.seen.unwrap_or_default();
+            format!("entry {} says what it is, the author has seen {seen} entries", c.said)
         })?;
+        let rival = self.taken_by(&c.reference).filter(|other| *other != place);
+        if let Some(rival) = rival {
+            return Err(Reject::new(Code::ReferenceTaken, format!("{} by {rival}", c.reference)));
+        }
         let changed = if quantities.is_empty() { Vec::new() } else { self.find_parts(quantities)? };
         for (id, _) in &changed {
             require(c.parts.iter().any(|p| p.agent == *id), Code::PartsInvalid, || {
@@ -268,22 +280,23 @@ impl State {
         let remuneration = reading.remuneration.expect("votes carry a remuneration");
         let points = u128::from(reading.quantity) * u128::from(c.rate);
         let points = u64::try_from(points).unwrap_or(u64::MAX);
-        // What stood before is not counted again: a reading that goes back and forth
-        // does not use the limit up.
-        let before = self.contributions[&place].parts[n].standing.as_ref().map_or(0, |s| s.counted);
-        let ever = self.points_ever.saturating_add(points - before.min(points));
-        require(ever <= MAX_POINTS, Code::LimitExceeded, || {
-            format!("points ever validated: at most {MAX_POINTS} thousandths, would be {ever}")
+        let before = part.standing.as_ref();
+        let stood = before.map_or(0, |s| s.counted + s.maturing);
+        let all = (self.points - stood).saturating_add(points);
+        require(all <= MAX_POINTS, Code::LimitExceeded, || {
+            format!("points that stand: at most {MAX_POINTS} thousandths, would be {all}")
         })?;
-        self.points_ever = ever;
-        let kept = before.min(points);
-        if let Some(old) = &part.standing {
-            self.discount(&c, part.agent, old.remuneration, old.counted);
-        }
-        self.count(&c, part.agent, remuneration, kept);
+        self.points = all;
+        let unpaid = remuneration == Remuneration::Unpaid;
+        let old = counts(before);
+        let kept = Counts {
+            any: old.any.min(points),
+            unpaid: if unpaid { old.unpaid.min(points) } else { 0 },
+        };
+        self.recount(&c, part.agent, old, kept);
         let generation = part.generation + 1;
         let maturity = u64::from(self.equation().maturity_days) * DAY_MS;
-        let maturing = points - kept;
+        let waits = kept.any < points || (unpaid && kept.unpaid < points);
         self.change_part(place, n, |p| {
             p.generation = generation;
             p.reading = reading;
@@ -293,27 +306,19 @@ impl State {
                 remuneration,
                 votes,
                 since: step.at,
-                counted: kept,
-                maturing,
+                counted: kept.any,
+                counted_unpaid: kept.unpaid,
+                maturing: points - kept.any,
             });
         });
-        if self.taken.insert(c.reference.clone(), place).is_none() {
-            self.no_longer_pending(c.claimant);
-        }
-        if maturing > 0 && maturity > 0 {
+        self.change_claims(&c.reference, |claims| claims.taken = Some(place));
+        if waits && maturity > 0 {
             let task = Task::Mature { contribution: place, part: n, generation };
             self.schedule(step.at + maturity, step.entry, task);
         } else {
             self.mature(place, n, generation);
         }
         Ok(())
-    }
-
-    fn no_longer_pending(&mut self, claimant: AgentId) {
-        if self.agent(claimant).pending > 0 {
-            self.unadmitted.1 -= 1;
-            self.change_agent(claimant, |a| a.pending -= 1);
-        }
     }
 
     /// Points that have waited long enough begin to count.
@@ -324,45 +329,45 @@ impl State {
         else {
             return; // another reading stands since: it has its own date
         };
-        self.count(&c, part.agent, standing.remuneration, standing.maturing);
+        let points = standing.counted + standing.maturing;
+        let unpaid = standing.remuneration == Remuneration::Unpaid;
+        let ripe = Counts { any: points, unpaid: if unpaid { points } else { 0 } };
+        self.recount(&c, part.agent, counts(Some(standing)), ripe);
         self.change_part(place, n, |p| {
             if let Some(s) = &mut p.standing {
-                s.counted += s.maturing;
-                s.maturing = 0;
+                (s.counted, s.counted_unpaid, s.maturing) = (ripe.any, ripe.unpaid, 0);
             }
         });
     }
 
-    fn count(&mut self, c: &Contribution, agent: AgentId, paid: Remuneration, points: Points) {
-        self.each_bucket(c, paid, points, |b| b.count(agent, c.month, points));
-    }
-
-    fn discount(&mut self, c: &Contribution, agent: AgentId, paid: Remuneration, points: Points) {
-        self.each_bucket(c, paid, points, |b| b.discount(agent, c.month, points));
-    }
-
-    fn each_bucket(
-        &mut self,
-        c: &Contribution,
-        paid: Remuneration,
-        points: Points,
-        change: impl Fn(&mut super::split::Bucket),
-    ) {
-        if points == 0 {
+    /// What counts of a part in each bucket that it is for goes from one number to another.
+    fn recount(&mut self, c: &Contribution, agent: AgentId, from: Counts, to: Counts) {
+        if from == to {
             return;
         }
         let matching: Vec<_> = self
             .buckets
             .iter()
-            .filter(|(_, b)| match &b.def.to {
-                To::Contributors(f) => f.matches(&c.kind, c.stream, paid),
-                To::Agent(_) => false,
+            .filter_map(|(id, b)| match &b.def.to {
+                To::Contributors(f) if f.matches(&c.kind, c.stream) => Some((*id, f.unpaid_only)),
+                _ => None,
             })
-            .map(|(id, _)| *id)
             .collect();
-        for id in matching {
-            change(self.buckets.get_mut(&id).expect("just listed"));
+        for (id, unpaid_only) in matching {
+            let bucket = self.buckets.get_mut(&id).expect("just listed");
+            let of = |counts: Counts| if unpaid_only { counts.unpaid } else { counts.any };
+            let (from, to) = (of(from), of(to));
+            if to > from {
+                bucket.count(agent, c.month, to - from);
+            } else if from > to {
+                bucket.discount(agent, c.month, from - to);
+            }
         }
+    }
+
+    fn change_claims(&mut self, reference: &Reference, change: impl FnOnce(&mut Claims)) {
+        let slot = self.references.get_mut(reference).expect("an open claim is listed");
+        change(Arc::make_mut(slot));
     }
 
     /// Revise: by the claimant, while nothing is validated.
@@ -390,6 +395,8 @@ impl State {
                 p.votes.clear();
             });
         }
+        let slot = self.contributions.get_mut(&place).expect("found above");
+        Arc::make_mut(slot).said = step.entry;
         Ok(())
     }
 
@@ -412,7 +419,6 @@ impl State {
         let stands = c.parts.iter().any(|p| p.standing.is_some());
         if !stands {
             self.close(place, reason);
-            self.no_longer_pending(c.claimant);
             return Ok(());
         }
         require(maintainer, Code::AlreadyValidated, || {
@@ -440,13 +446,13 @@ impl State {
         let slot = self.contributions.get_mut(&place).expect("the caller found it");
         let c = Arc::make_mut(slot);
         c.closed = Some(reason);
-        let (reference, agents) =
-            (c.reference.clone(), c.parts.iter().map(|p| p.agent).collect::<Vec<_>>());
-        for agent in agents {
-            self.claimed.remove(&(reference.clone(), agent));
-        }
-        if self.taken.get(&reference) == Some(&place) {
-            self.taken.remove(&reference);
+        let reference = c.reference.clone();
+        self.change_claims(&reference, |claims| {
+            claims.by.retain(|(_, at)| *at != place);
+            claims.taken = claims.taken.filter(|at| *at != place);
+        });
+        if self.references[&reference].by.is_empty() {
+            self.references.remove(&reference);
         }
     }
 
@@ -469,7 +475,8 @@ impl State {
                     .as_ref()
                     .filter(|s| s.votes.contains(&person) && s.votes.len() <= needed);
                 if let Some(s) = falls {
-                    self.discount(&c, agent, s.remuneration, s.counted);
+                    self.recount(&c, agent, counts(Some(s)), Counts::default());
+                    self.points -= s.counted + s.maturing;
                     let reading =
                         Reading { quantity: s.quantity, remuneration: Some(s.remuneration) };
                     let votes = s.votes.clone();
@@ -489,12 +496,18 @@ impl State {
     }
 }
 
-/// The quantity that a validation without quantities is about. A pending wish to end
-/// the claim (quantity 0) is nothing that a validation could confirm.
+/// The quantity that a validation without quantities is about.
 fn as_read(part: &WorkPart) -> u64 {
-    match (&part.standing, part.reading.quantity) {
-        (Some(standing), 0) => standing.quantity,
-        (None, 0) => part.claimed,
-        (_, quantity) => quantity,
-    }
+    part.standing.as_ref().map_or(part.claimed, |standing| standing.quantity)
+}
+
+/// Points that count, in buckets for all work and in those for unpaid work only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    any: Points,
+    unpaid: Points,
+}
+
+fn counts(standing: Option<&Standing>) -> Counts {
+    standing.map_or_else(Counts::default, |s| Counts { any: s.counted, unpaid: s.counted_unpaid })
 }

@@ -14,8 +14,8 @@ use subak_ledger::{
         types::{AgentId, Currency, DAY_MS, Handle},
     },
     log::{
-        Checkpoint, Draft, Frontier, Hash, Header, KeyCache, Leaf, LedgerId, SecretKey, Unverified,
-        tree,
+        Basis, Checkpoint, Draft, Frontier, Hash, Header, KeyCache, Leaf, LedgerId, SecretKey,
+        Unverified, tree,
     },
     reject::{Code, Reject},
 };
@@ -181,7 +181,11 @@ impl World {
             nonce,
             created_at: self.now,
             expires_at: self.now + DAY_MS,
-            basis: None,
+            basis: self
+                .state
+                .chain
+                .last()
+                .map(|chain| Basis { size: self.state.size, chain: *chain }),
         }
     }
 

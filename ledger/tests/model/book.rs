@@ -134,12 +134,15 @@ pub struct Work {
     pub closed: bool,
     /// It was validated once, and so has taken the reference.
     pub took: bool,
+    /// The agents for whom the reference is claimed by this.
+    pub for_whom: Vec<Agent>,
     pub parts: Vec<WorkPart>,
 }
 
 #[derive(Clone)]
 pub struct WorkPart {
     pub agent: Agent,
+    pub claimed: u64,
     pub reading: Reading,
     pub votes: Vec<Agent>,
     pub standing: Option<Standing>,
@@ -152,6 +155,7 @@ pub struct Standing {
     pub paid: v1::Remuneration,
     pub votes: Vec<Agent>,
     pub counted: u64,
+    pub counted_unpaid: u64,
     pub ripening: u64,
 }
 

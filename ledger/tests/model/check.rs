@@ -45,10 +45,10 @@ fn work(model: &Model, world: &World) {
         let c = &world.state.contributions[&Ref { entry: w.place.0, event: w.place.1 }];
         assert_eq!(c.closed.is_some(), w.closed, "contribution {:?} is closed", w.place);
         for (p, there) in w.parts.iter().zip(&c.parts) {
-            let points = |s: &state::Standing| (s.counted, s.maturing);
+            let points = |s: &state::Standing| (s.counted, s.counted_unpaid, s.maturing);
             assert_eq!(
                 there.standing.as_ref().map(points),
-                p.standing.as_ref().map(|s| (s.counted, s.ripening)),
+                p.standing.as_ref().map(|s| (s.counted, s.counted_unpaid, s.ripening)),
                 "points of {} in {:?}",
                 ROSTER[p.agent].0,
                 w.place

@@ -39,16 +39,21 @@ impl Model {
         if self.taken_by(&c.reference).is_some() {
             return Err(Code::ReferenceTaken);
         }
+        let maintainer = self.maintainers.contains(&author);
+        let speaks_for = |agent: Agent| maintainer || self.person(agent) == author;
+        let for_whom: Vec<Agent> =
+            c.parts.iter().map(|p| p.0).filter(|agent| speaks_for(*agent)).collect();
         let double = self.work.iter().any(|w| {
             !w.closed
                 && w.reference == c.reference
-                && w.parts.iter().any(|p| c.parts.iter().any(|q| q.0 == p.agent))
+                && w.for_whom.iter().any(|agent| for_whom.contains(agent))
         });
         if double {
             return Err(Code::DuplicateClaim);
         }
         let part = |&(agent, quantity): &(Agent, u64)| WorkPart {
             agent,
+            claimed: quantity,
             reading: (quantity, None),
             votes: Vec::new(),
             standing: None,
@@ -64,6 +69,7 @@ impl Model {
             claimant: author,
             closed: false,
             took: false,
+            for_whom,
             parts: c.parts.iter().map(part).collect(),
         });
         Ok(())
@@ -104,7 +110,7 @@ impl Model {
                 continue;
             }
             for part in 0..self.work[n].parts.len() {
-                let quantity = self.work[n].parts[part].reading.0;
+                let quantity = self.work[n].parts[part].as_seen();
                 counted |= self.vote(author, n, part, (quantity, Some(paid))) == Vote::New;
             }
         }
@@ -133,7 +139,7 @@ impl Model {
         for part in 0..self.work[n].parts.len() {
             let p = &self.work[n].parts[part];
             let other = quantities.iter().find(|q| q.0 == p.agent).map(|q| q.1);
-            let reading = (other.unwrap_or(p.reading.0), Some(paid));
+            let reading = (other.unwrap_or(p.as_seen()), Some(paid));
             votes.push(self.vote(author, n, part, reading));
         }
         if votes.contains(&Vote::New) {
@@ -178,18 +184,28 @@ impl Model {
         w.took = true;
         let p = &mut w.parts[part];
         let points = p.reading.0 * w.rate;
-        let before = p.standing.as_ref().map_or(0, |s| s.counted);
+        let (before, before_unpaid) =
+            p.standing.as_ref().map_or((0, 0), |s| (s.counted, s.counted_unpaid));
         let counted = if wait == 0 { points } else { before.min(points) };
+        let paid = p.reading.1.unwrap();
+        // What is unpaid now, and was not before, waits like new work where only unpaid
+        // work counts.
+        let counted_unpaid = match paid {
+            v1::Remuneration::Unpaid if wait == 0 => points,
+            v1::Remuneration::Unpaid => before_unpaid.min(points),
+            _ => 0,
+        };
         p.generation += 1;
         p.standing = Some(Standing {
             quantity: p.reading.0,
-            paid: p.reading.1.unwrap(),
+            paid,
             votes: std::mem::take(&mut p.votes),
             counted,
+            counted_unpaid,
             ripening: points - counted,
         });
         let task = Task::Ripen(n, part, p.generation);
-        if points > counted {
+        if points > counted || (paid == v1::Remuneration::Unpaid && points > counted_unpaid) {
             self.schedule(self.at + wait, task);
         }
     }
@@ -198,6 +214,9 @@ impl Model {
         let p = &mut self.work[n].parts[part];
         if let Some(s) = p.standing.as_mut().filter(|_| p.generation == generation) {
             s.counted += std::mem::take(&mut s.ripening);
+            if s.paid == v1::Remuneration::Unpaid {
+                s.counted_unpaid = s.counted;
+            }
         }
     }
 
@@ -218,7 +237,7 @@ impl Model {
         }
         for p in &mut w.parts {
             let quantity = parts.iter().find(|q| q.0 == p.agent).unwrap().1;
-            (p.reading, p.votes) = ((quantity, None), Vec::new());
+            (p.claimed, p.reading, p.votes) = (quantity, (quantity, None), Vec::new());
         }
         Ok(())
     }
@@ -314,12 +333,10 @@ impl Model {
                 let kind = to.kind.is_empty() || to.kind.contains(&w.kind);
                 for p in w.parts.iter().filter(|p| p.agent == agent && stream && kind) {
                     let Some(s) = &p.standing else { continue };
-                    if to.unpaid_only && s.paid != v1::Remuneration::Unpaid {
-                        continue;
-                    }
                     let age = (month - w.month) as usize;
                     let weight = to.weight[age.min(to.weight.len() - 1)];
-                    points += u128::from(s.counted) * u128::from(weight);
+                    let counted = if to.unpaid_only { s.counted_unpaid } else { s.counted };
+                    points += u128::from(counted) * u128::from(weight);
                 }
             }
             if points > 0 {
@@ -327,6 +344,13 @@ impl Model {
             }
         }
         all
+    }
+}
+
+impl WorkPart {
+    /// What a validation that names no quantity is about.
+    fn as_seen(&self) -> u64 {
+        self.standing.as_ref().map_or(self.claimed, |s| s.quantity)
     }
 }
 

@@ -61,19 +61,51 @@ fn crowded() -> World {
     world
 }
 
-/// One newcomer who has claimed as much as all of them together may.
-fn flooded() -> (World, Vec<Kind>) {
-    let mut world = two_contributors();
-    let claims = |from: u64, until: u64| -> Vec<Kind> {
-        let claim = |n: u64| {
-            let reference = format!("git:{n}");
-            Kind::Contribute(v1::Contribute { reference, ..contribution("new") })
-        };
-        (from..until).map(claim).collect()
+/// What a newcomer says first: who they are, and claims, so many events in all.
+fn arrival(name: &str, events: u64) -> Vec<Kind> {
+    let claim = |n: u64| {
+        let reference = format!("git:{name}.{n}");
+        Kind::Contribute(v1::Contribute { reference, ..contribution(name) })
     };
-    world.say("new", vec![join()]).unwrap();
-    world.say("new", claims(0, 1_000)).unwrap();
-    (world, claims(1_000, 1_001))
+    std::iter::once(join()).chain((1..events).map(claim)).collect()
+}
+
+/// One newcomer who has said as much as one may.
+fn talkative() -> World {
+    let mut world = two_contributors();
+    world.say("new", arrival("new", 100)).unwrap();
+    world
+}
+
+/// A hundred of them: as much as all together may.
+fn flooded() -> World {
+    let mut world = two_contributors();
+    for n in 0..100 {
+        let name = format!("new-{n}");
+        world.say(&name, arrival(&name, 100)).unwrap();
+    }
+    world
+}
+
+fn refuse(agents: &[&str]) -> Kind {
+    Kind::AgentRefuse(v1::AgentRefuse { agent: agents.iter().map(|a| (*a).into()).collect() })
+}
+
+/// A newcomer whom sam has refused.
+fn refused() -> World {
+    let mut world = two_contributors();
+    world.say("new", arrival("new", 2)).unwrap();
+    world.say("sam", vec![refuse(&["new"])]).unwrap();
+    world
+}
+
+/// A further key of ana's.
+fn further_key(world: &World, name: &str) -> Kind {
+    let (ana, new) = (handle("ana"), key(name));
+    let bytes = new.public().bytes();
+    let text = subak_ledger::book::agents::possession_text(&world.state.ledger.0, &ana, &bytes);
+    let possession = new.sign(&text).to_vec();
+    Kind::KeyAdd(v1::KeyAdd { key: bytes.to_vec(), possession })
 }
 
 fn revoke(agent: &str, role: v1::Role) -> Kind {
@@ -129,9 +161,36 @@ pub const ROWS: &[Row] = &[
     row(Code::TooManyUnadmitted, "one newcomer too many", "1000 newcomers", || {
         refused_join(crowded(), "one-more")
     }),
-    row(Code::TooManyUnadmitted, "one claim of a newcomer too many", "1000 claims", || {
-        let (mut world, more) = flooded();
-        world.refusal("new", more)
+    row(Code::TooManyUnadmitted, "one event of a newcomer too many", "authored 100 events", || {
+        let withdraw = v1::RejectContribution {
+            contribution: Some(v1::Ref { entry: 6, event: 1 }),
+            reason: v1::RejectReason::Withdrawn as i32,
+        };
+        talkative().refusal("new", vec![Kind::RejectContribution(withdraw)])
+    }),
+    row(Code::TooManyUnadmitted, "one event of all newcomers too many", "10000 events", || {
+        refused_join(flooded(), "one-more")
+    }),
+    row(Code::AgentRefused, "a refused newcomer goes on", "new", || {
+        refused().refusal("new", vec![Kind::Contribute(contribution("new"))])
+    }),
+    row(Code::AgentRefused, "refused twice", "new is refused already", || {
+        refused().refusal("sam", vec![refuse(&["new"])])
+    }),
+    row(Code::AgentRefused, "work of somebody refused", "new", || {
+        let mut world = refused();
+        let place = v1::Ref { entry: world.state.size - 2, event: 1 };
+        world.refusal("sam", vec![Kind::Validate(super::work::span(place, place))])
+    }),
+    row(Code::AlreadyAdmitted, "a member is no newcomer to refuse", "ana", || {
+        two_contributors().refusal("sam", vec![refuse(&["ana"])])
+    }),
+    row(Code::TooManyKeys, "a seventeenth key", "16 keys", || {
+        let mut world = two_contributors();
+        let keys: Vec<_> = (1..16).map(|n| further_key(&world, &format!("ana's {n}"))).collect();
+        world.say("ana", keys).unwrap();
+        let more = further_key(&world, "ana's last");
+        world.refusal("ana", vec![more])
     }),
     row(Code::NotUnclaimed, "a claim to somebody with a key", "ben", || {
         two_contributors().refusal("ana", vec![claim("ben")])

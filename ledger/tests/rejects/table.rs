@@ -132,6 +132,7 @@ fn samples() -> Vec<Kind> {
             bank,
             ..Default::default()
         }),
+        Kind::AgentRefuse(v1::AgentRefuse { agent: vec!["x".into()] }),
     ]
 }
 

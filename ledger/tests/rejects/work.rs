@@ -161,6 +161,29 @@ pub const ROWS: &[Row] = &[
         let place = world.contribute("sam", "commit", 1_000);
         world.refusal("sam", vec![validate(place)])
     }),
+    row(Code::BasisRequired, "a validation of no history", "without basis", || {
+        let (mut world, place) = with_claim();
+        let header = subak_ledger::log::Header { basis: None, ..world.header("sam") };
+        let draft = subak_ledger::log::Draft { header, events: vec![encode(validate(place))] };
+        world.append(draft.sign(&key("sam"))).unwrap_err()
+    }),
+    row(Code::NotSeen, "a claim that was revised since", "the author has seen 8 entries", || {
+        let (mut world, place) = with_claim();
+        let seen = world.header("sam");
+        world.say("ana", vec![revise(place, 1_000_000_000)]).unwrap();
+        let events = vec![encode(validate(place))];
+        let draft = subak_ledger::log::Draft { header: seen, events };
+        world.append(draft.sign(&key("sam"))).unwrap_err()
+    }),
+    row(Code::NothingToValidate, "a range of what came since", "0.0 to", || {
+        let mut world = two_contributors();
+        let seen = world.header("sam");
+        let entry = world.say("ana", vec![claimed("ana")]).unwrap();
+        let all = span(v1::Ref { entry: 0, event: 0 }, v1::Ref { entry, event: 0 });
+        let events = vec![encode(Kind::Validate(all))];
+        let draft = subak_ledger::log::Draft { header: seen, events };
+        world.append(draft.sign(&key("sam"))).unwrap_err()
+    }),
     row(Code::NothingToValidate, "a range that is done", "0.0 to 7.0", || {
         let (mut world, place) = with_validated();
         let all = span(v1::Ref { entry: 0, event: 0 }, place);

@@ -13,7 +13,7 @@ use std::{
 };
 use subak_ledger::{
     log::{
-        Checkpoint, Draft, Handle, Header, Leaf, LedgerId, PublicKey, SecretKey,
+        Basis, Checkpoint, Draft, Handle, Header, Leaf, LedgerId, PublicKey, SecretKey,
         commit::commitment, tree,
     },
     store::{
@@ -44,6 +44,17 @@ pub fn say(ledger: LedgerId, author: &str, kinds: Vec<Kind>) -> Vec<u8> {
 }
 
 pub fn say_at(ledger: LedgerId, author: &str, kinds: Vec<Kind>, at: u64) -> Vec<u8> {
+    say_seeing(ledger, author, kinds, at, None)
+}
+
+/// As [`say_at`], by an author who has seen a history.
+pub fn say_seeing(
+    ledger: LedgerId,
+    author: &str,
+    kinds: Vec<Kind>,
+    at: u64,
+    basis: Option<Basis>,
+) -> Vec<u8> {
     static NONCE: AtomicU64 = AtomicU64::new(1);
     let mut nonce = [0; 16];
     nonce[..8].copy_from_slice(&NONCE.fetch_add(1, Ordering::Relaxed).to_be_bytes());
@@ -53,7 +64,7 @@ pub fn say_at(ledger: LedgerId, author: &str, kinds: Vec<Kind>, at: u64) -> Vec<
         nonce,
         created_at: at,
         expires_at: at + DAY_MS,
-        basis: None,
+        basis,
     };
     let encode = |kind| v1::Event { kind: Some(kind) }.encode_to_vec();
     Draft { header, events: kinds.into_iter().map(encode).collect() }.sign(&key(author))
