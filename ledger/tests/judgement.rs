@@ -71,6 +71,21 @@ fn a_plain_validation_never_confirms_another_maintainers_number() {
 }
 
 #[test]
+fn under_an_equation_that_asks_for_fewer_a_word_given_before_can_be_given_again() {
+    let mut world = commons(all(2, 0));
+    let place = world.contribute("ana", "commit", 2_000);
+    world.validate("sam", place).unwrap();
+    world.refused("sam", vec![attest(place, v1::Remuneration::Unpaid)], Code::AlreadyValidated);
+    let equation = v1::Equation { version: 2, ..all(1, 0) };
+    let adopt = v1::EquationAdopt { equation: Some(equation) };
+    world.decree(Kind::EquationAdopt(adopt)).unwrap();
+    world.days(1);
+    assert_eq!(points(&world, "ana"), 0);
+    world.validate("sam", place).unwrap();
+    assert_eq!(points(&world, "ana"), 2_000);
+}
+
+#[test]
 fn naming_somebody_does_not_keep_them_from_claiming() {
     let mut world = commons(all(1, 0));
     world.say("ben", vec![claim("git:1", &[("ben", 1), ("ana", 1_000)])]).unwrap();

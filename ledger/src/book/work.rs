@@ -248,12 +248,16 @@ impl State {
             });
             return Ok(Vote::Counted);
         }
-        if part.reading == reading && part.votes.contains(&voter) {
-            return Ok(Vote::Again);
-        }
         let mut votes = if part.reading == reading { part.votes.clone() } else { Vec::new() };
-        votes.push(voter);
+        let again = votes.contains(&voter);
+        if !again {
+            votes.push(voter);
+        }
+        // Under an equation that asks for fewer, what had too few may now have enough.
         if votes.len() < needed {
+            if again {
+                return Ok(Vote::Again);
+            }
             self.change_part(place, n, |p| (p.reading, p.votes) = (reading, votes));
             return Ok(Vote::Counted);
         }

@@ -23,6 +23,8 @@ pub enum Fact {
     },
     Reject {
         place: Place,
+        /// By somebody who says that the work was not done; else a withdrawal.
+        judged: bool,
     },
     Claim {
         unclaimed: Agent,
@@ -141,7 +143,7 @@ impl Model {
                 self.validate(author, spans, *paid, quantities)
             }
             Fact::Revise { place, parts } => self.revise(author, *place, parts),
-            Fact::Reject { place } => self.reject(author, *place),
+            Fact::Reject { place, judged } => self.reject(author, *place, *judged),
             Fact::Claim { unclaimed } => self.claim(author, *unclaimed),
             Fact::Attest { unclaimed, claimant } => self.attest(author, *unclaimed, *claimant),
             Fact::Take { agreement, effects, .. } => self.take(*agreement, effects),
@@ -215,10 +217,12 @@ pub fn wire(stage: &Stage, fact: &Fact) -> Kind {
         Fact::Revise { place: p, parts: q } => {
             Kind::Revise(v1::Revise { contribution: place(*p), part: parts(q) })
         }
-        Fact::Reject { place: p } => Kind::RejectContribution(v1::RejectContribution {
-            contribution: place(*p),
-            reason: v1::RejectReason::Withdrawn as i32,
-        }),
+        Fact::Reject { place: p, judged } => {
+            let reason =
+                if *judged { v1::RejectReason::NotDone } else { v1::RejectReason::Withdrawn };
+            let (contribution, reason) = (place(*p), reason as i32);
+            Kind::RejectContribution(v1::RejectContribution { contribution, reason })
+        }
         Fact::Claim { unclaimed } => {
             Kind::AgentClaim(v1::AgentClaim { unclaimed: name(*unclaimed), evidence: vec![] })
         }

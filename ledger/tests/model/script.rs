@@ -123,7 +123,7 @@ fn plan(stage: &Stage, seen: &Model, draft: &Draft, op: &Op, n: usize) -> Plan {
             _ => {
                 let w = &seen.work[a as usize % seen.work.len()];
                 let author = at(&[1, 2, w.claimant, 11], b);
-                say(author, Fact::Reject { place: w.place })
+                say(author, Fact::Reject { place: w.place, judged: c % 2 == 0 })
             }
         },
         22..=23 => {

@@ -169,9 +169,12 @@ impl Model {
             p.votes.clear();
         }
         if p.votes.contains(&author) {
-            return Vote::Again;
+            if p.votes.len() < needed {
+                return Vote::Again;
+            }
+        } else {
+            p.votes.push(author);
         }
-        p.votes.push(author);
         if p.votes.len() >= needed {
             self.let_stand(n, part);
         }
@@ -242,10 +245,11 @@ impl Model {
         Ok(())
     }
 
-    pub fn reject(&mut self, author: Agent, place: Place) -> Verdict {
+    pub fn reject(&mut self, author: Agent, place: Place, judged: bool) -> Verdict {
         let n = self.open_work(place)?;
         let maintainer = self.maintainers.contains(&author);
-        if self.work[n].claimant != author && !maintainer {
+        let withdraws = self.work[n].claimant == author && !judged;
+        if !withdraws && !maintainer {
             return Err(Code::RoleRequired);
         }
         if self.work[n].parts.iter().all(|p| p.standing.is_none()) {
@@ -291,10 +295,11 @@ impl Model {
         if author == claimant {
             return Err(Code::OwnClaim);
         }
-        if votes.contains(&author) {
+        if !votes.contains(&author) {
+            votes.push(author);
+        } else if votes.len() < needed {
             return Err(Code::AlreadyAttested);
         }
-        votes.push(author);
         if votes.len() >= needed {
             self.claims.retain(|(u, _), _| *u != unclaimed);
             self.aliases.insert(unclaimed, (claimant, self.at));
