@@ -12,7 +12,7 @@ use crate::{
     Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry, disclose,
     fold::Folded,
     readers::off_executor,
-    sequencer::{genesis, ledger_of},
+    sequencer::{decode, genesis, ledger_of},
     wire::{self, MOST, away, lie},
 };
 use async_trait::async_trait;
@@ -119,7 +119,9 @@ impl Remote {
         statement: &Statement,
     ) -> Result<Arc<Origin>, NodeError> {
         let of_this = ledger_id_of_genesis(statement.body()) == ledger;
-        let Some((operator, _)) = genesis(statement).filter(|_| of_this) else {
+        let events = decode(statement);
+        let operator = genesis(&events).filter(|_| of_this).map(|genesis| genesis.operator);
+        let Some(operator) = operator else {
             return Err(self.lie(format!("entry 0 is not the genesis of ledger {ledger}")));
         };
         if let Some(expected) = self.expect.filter(|expected| *expected != operator) {

@@ -17,6 +17,7 @@
 //! disclose   do these texts open commitments of this statement?
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
 //! load       fold, from a store
+//! verify     what of a statement needs no ledger, off the writer
 //! writer     the one thread that appends: group commit
 //! readers    everybody else, beside it;  slots: what they see
 //! runtime    `Node`: all of it behind the trait `Ledgers`
@@ -40,6 +41,7 @@ pub mod serve;
 pub mod service;
 mod slots;
 pub mod tree;
+mod verify;
 mod wire;
 mod writer;
 

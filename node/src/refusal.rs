@@ -51,6 +51,14 @@ pub enum Refusal {
         /// Bytes.
         found: usize,
     },
+    /// `too-many-keys`: more keys are added than one person's devices have.
+    #[error("keys added in one statement: expected at most {most}, found {found}")]
+    TooManyKeys {
+        /// `KeyAdd`s.
+        most: usize,
+        /// `KeyAdd`s.
+        found: usize,
+    },
     /// No refusal of the statement, but a fault of the node: its clock lies behind the last
     /// entry. Milliseconds.
     #[error("the node's clock says {now}, but the last entry was recorded at {last}")]
@@ -86,6 +94,7 @@ impl Refusal {
                 "disclosures-too-large",
                 "shorten the texts, or spread them over several statements",
             ),
+            Self::TooManyKeys { .. } => ("too-many-keys", "add them by several statements"),
             Self::ClockBehind { .. } => {
                 ("clock", "set the node's clock right; nothing was recorded")
             }

@@ -11,7 +11,8 @@
 //! - after a failed transaction everything that was pending is gone, and the next group
 //!   starts from what the store says.
 //!
-//! Leaves out signatures and disclosures, which are checked before a job gets here.
+//! Leaves out signatures, the form of events and disclosures, which are checked before a
+//! job gets here: a stranger's statement costs this thread no more than its rules do.
 
 use crate::{
     Appended, NodeError,
@@ -23,13 +24,14 @@ use crate::{
     runtime::Clock,
     sequencer::{Sequencer, genesis},
     slots::Shared,
+    verify::Verified,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 use subak_ledger::{
-    log::{LedgerId, SecretKey, Statement},
+    log::{LedgerId, SecretKey},
     store::{Batch, Disclosure, Reader, Store},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -53,9 +55,7 @@ pub(crate) enum Job {
 /// A verified statement, and who waits for it.
 pub(crate) struct Order {
     pub(crate) ledger: LedgerId,
-    pub(crate) statement: Statement,
-    pub(crate) disclosures: Vec<Disclosure>,
-    pub(crate) at: Option<u64>,
+    pub(crate) verified: Verified,
     pub(crate) answer: oneshot::Sender<Result<Appended, NodeError>>,
 }
 
@@ -122,7 +122,7 @@ impl Writer {
             match job {
                 Job::Read(read) => read(&*self.store),
                 Job::Append(order) => {
-                    bytes += order.statement.envelope().len();
+                    bytes += order.verified.statement.envelope().len();
                     group.push(*order);
                 }
             }
@@ -164,13 +164,14 @@ impl Writer {
             self.open.insert(order.ledger, open);
         }
         let open = self.open.get_mut(&order.ledger).expect("it was opened above");
-        let entry = open.sequencer.admit(&order.statement, order.at, now)?;
-        open.disclosures.append(&mut order.disclosures);
+        let Verified { statement, events, disclosures, at } = &mut order.verified;
+        let entry = open.sequencer.admit(statement, events, *at, now)?;
+        open.disclosures.append(disclosures);
         Ok(entry)
     }
 
     fn open(&self, order: &Order, now: u64) -> Result<Open, NodeError> {
-        let new = order.statement.header().ledger == LedgerId::ZERO
+        let new = order.verified.statement.header().ledger == LedgerId::ZERO
             && self.store.head(&order.ledger.0)?.size == 0;
         if new { self.open_new(order, now) } else { self.open_stored(order.ledger) }
     }
@@ -178,8 +179,10 @@ impl Writer {
     /// A ledger to be: its genesis must stand, and name an operator key of this node.
     fn open_new(&self, order: &Order, now: u64) -> Result<Open, NodeError> {
         // What the rules say of it comes before what this node allows.
-        Sequencer::default().admit(&order.statement, order.at, now)?;
-        let (key, _) = genesis(&order.statement).expect("the rules open a ledger by a genesis");
+        let Verified { statement, events, at, .. } = &order.verified;
+        Sequencer::default().admit(statement, events, *at, now)?;
+        let genesis = genesis(events).expect("the rules open a ledger by a genesis");
+        let key = genesis.operator;
         if !self.shared.allow_new_ledgers {
             return Err(Refusal::NewLedgersClosed.into());
         }

@@ -13,15 +13,17 @@ use std::{
     time::{Duration, Instant},
 };
 use subak_ledger::{
-    log::{Checkpoint, LedgerId, tree},
+    book::agents,
+    log::{Checkpoint, Handle, KeyCache, LedgerId, Unverified, tree},
     store::memory::{Fault, MemoryStore},
 };
 use subak_node::{
     Append, Ledgers, NodeError,
     clock::Reading,
     runtime::{Node, Options},
+    sequencer,
 };
-use subak_proto::v1::event::Kind;
+use subak_proto::v1::{self, event::Kind};
 
 #[tokio::test]
 async fn what_is_appended_is_proven_and_read_again() {
@@ -336,6 +338,61 @@ async fn refusals_have_their_codes() {
     let unknown = node.append(hour(LedgerId([7; 32]), "a")).await;
     assert!(matches!(unknown, Err(NodeError::NotFound(_))), "{unknown:?}");
     assert_eq!(node.book(ledger).await.unwrap().size, 2);
+}
+
+/// A statement's events are decoded before it waits for the writer, and yet what was refused
+/// first is refused first.
+#[tokio::test]
+async fn an_event_without_meaning_is_refused_where_it_was() {
+    let Fresh { node, dir: _dir, .. } = fresh();
+    let ledger = open_commons(&*node, "rice", false).await;
+    let mut unknown_kind = work("a");
+    let Kind::Contribute(c) = &mut unknown_kind else { unreachable!() };
+    c.stream = 77;
+    let send = |author: &str, at: Option<u64>| {
+        let envelope = say(ledger, author, vec![unknown_kind.clone()]);
+        let (node, order) = (node.clone(), Append { at, ..append(envelope) });
+        async move { code(node.append(order).await) }
+    };
+    assert_eq!(send("sam", None).await, "malformed");
+    assert_eq!(send("nobody", None).await, "malformed", "form comes before the author");
+    assert_eq!(send("sam", Some(now() - 5_000)).await, "not-sandbox", "and this before form");
+    assert_eq!(node.book(ledger).await.unwrap().size, 1);
+}
+
+/// What the writer is handed is what it judges: it decodes nothing itself.
+#[test]
+fn the_sequencer_decodes_nothing() {
+    let own = genesis("rice", key("o").public().bytes(), key("c").public().bytes(), false);
+    let read = |kind: Kind| {
+        let envelope = say(LedgerId::ZERO, "sam", vec![kind]);
+        Unverified::take(envelope).unwrap().verify(&mut KeyCache::default()).unwrap()
+    };
+    let (named_rice, no_genesis) = (read(Kind::Genesis(own)), read(work("a")));
+    let events = sequencer::decode(&named_rice);
+    let mut sequencer = sequencer::Sequencer::default();
+    assert_eq!(sequencer.admit(&no_genesis, &events, None, now()), Ok(0));
+    assert_eq!(sequencer.name(), Some("rice"));
+}
+
+/// A possession is a signature that the writer must verify: strangers get few of them.
+#[tokio::test]
+async fn a_stranger_adds_few_keys_at_a_time() {
+    let Fresh { node, dir: _dir, .. } = fresh();
+    let ledger = open_commons(&*node, "rice", false).await;
+    let devices = |author: &str, count: u64| {
+        let device = |n: u64| {
+            let key = key(&format!("{author}-{n}"));
+            let public = key.public().bytes();
+            let text = agents::possession_text(&ledger.0, &Handle::new(author).unwrap(), &public);
+            let possession = key.sign(&text).to_vec();
+            Kind::KeyAdd(v1::KeyAdd { key: public.to_vec(), possession })
+        };
+        let join = Kind::AgentJoin(v1::AgentJoin::default());
+        append(say(ledger, author, std::iter::once(join).chain((0..count).map(device)).collect()))
+    };
+    assert_eq!(code(node.append(devices("mia", 17)).await), "too-many-keys");
+    assert_eq!(node.append(devices("mia", 16)).await.unwrap().entry, 1);
 }
 
 #[tokio::test]

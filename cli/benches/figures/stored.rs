@@ -11,7 +11,7 @@ use subak_ledger::{
     log::LedgerId,
     store::{Batch, SqliteReader, SqliteStore, Store as _},
 };
-use subak_node::{Ledgers as _, runtime::Node, sequencer::Sequencer};
+use subak_node::{Ledgers as _, runtime::Node, sequencer::{Sequencer, decode}};
 use subak_proto::v1::event::Kind;
 use tokio::runtime::Runtime;
 
@@ -96,7 +96,8 @@ fn write(path: &Path, count: usize) -> (LedgerId, Vec<Vec<u8>>) {
     let (mut sequencer, at) = (Sequencer::default(), now());
     for group in envelopes.chunks(1_000) {
         for envelope in group {
-            sequencer.admit(&statement(envelope), None, at).unwrap();
+            let statement = statement(envelope);
+            sequencer.admit(&statement, &decode(&statement), None, at).unwrap();
         }
         let effects = sequencer.effects().unwrap();
         let note = effects.head.sign(&operator);
