@@ -16,6 +16,7 @@
 //! refusal    our errors, as whoever asked gets them
 //! disclose   do these texts open commitments of this statement?
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
+//! prepared   keys for ledgers that are to be opened
 //! load       fold, from a store
 //! verify     what of a statement needs no ledger, off the writer
 //! writer     the one thread that appends: group commit
@@ -32,6 +33,7 @@ mod disclose;
 pub mod fold;
 pub mod keyfile;
 mod load;
+mod prepared;
 mod readers;
 pub mod refusal;
 pub mod ring;
@@ -146,7 +148,8 @@ pub trait Ledgers: Send + Sync {
     /// The ledgers there.
     async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError>;
 
-    /// Makes operator and clerk keys for a new ledger; returns their public halves.
+    /// Makes operator and clerk keys for a new ledger; returns their public halves. They are
+    /// kept once a genesis names them, which must follow soon.
     async fn prepare(&self) -> Result<(Hash, Hash), NodeError>;
 
     /// Appends one statement; returns after the durable commit.

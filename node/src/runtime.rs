@@ -272,13 +272,13 @@ impl Ledgers for Node {
         if !self.shared.allow_new_ledgers {
             return Err(Refusal::NewLedgersClosed.into());
         }
-        let ring = self.shared.ring.clone();
-        off_executor(move || Ok((ring.make(Use::Operator)?, ring.make(Use::Clerk)?))).await
+        let shared = self.shared.clone();
+        Ok(off_executor(move || shared.prepared.make()).await?)
     }
 
     async fn append(&self, append: Append) -> Result<Appended, NodeError> {
         let writer = self.writer()?;
-        let verified = self.verifiers.verify(append).await?;
+        let verified = self.verifiers.verify(append, self.shared.allow_new_ledgers).await?;
         let ledger = ledger_of(&verified.statement);
         if verified.statement.header().ledger != LedgerId::ZERO {
             // Folded here, so that the writer need not.

@@ -31,6 +31,7 @@ use std::{
     sync::Arc,
 };
 use subak_ledger::{
+    book::event::Genesis,
     log::{LedgerId, SecretKey},
     store::{Batch, Disclosure, Reader, Store},
 };
@@ -178,18 +179,27 @@ impl Writer {
 
     /// A ledger to be: its genesis must stand, and name an operator key of this node.
     fn open_new(&self, order: &Order, now: u64) -> Result<Open, NodeError> {
-        // What the rules say of it comes before what this node allows.
-        let Verified { statement, events, at, .. } = &order.verified;
-        Sequencer::default().admit(statement, events, *at, now)?;
-        let genesis = genesis(events).expect("the rules open a ledger by a genesis");
-        let key = genesis.operator;
         if !self.shared.allow_new_ledgers {
             return Err(Refusal::NewLedgersClosed.into());
         }
-        let Some(operator) = self.shared.ring.find(&key, Use::Operator)? else {
-            return Err(Refusal::OperatorNotHere(hex::encode(key)).into());
-        };
+        let Verified { statement, events, at, .. } = &order.verified;
+        // What the rules say of it comes before what this node keeps.
+        Sequencer::default().admit(statement, events, *at, now)?;
+        let genesis = genesis(events).expect("the rules open a ledger by a genesis");
+        let operator = self.keep_keys(genesis)?;
         Ok(Open { sequencer: Sequencer::default(), operator, disclosures: Vec::new() })
+    }
+
+    /// The operator's key of a ledger to be. It and the clerk's are in files before the
+    /// ledger is; after a crash between the two they are files of no ledger.
+    fn keep_keys(&self, genesis: &Genesis) -> Result<SecretKey, NodeError> {
+        let Shared { ring, prepared, .. } = &*self.shared;
+        prepared.keep(ring, &genesis.operator, Use::Operator)?;
+        let Some(operator) = ring.find(&genesis.operator, Use::Operator)? else {
+            return Err(Refusal::OperatorNotHere(hex::encode(genesis.operator)).into());
+        };
+        prepared.keep(ring, &genesis.clerk, Use::Clerk)?;
+        Ok(operator)
     }
 
     /// Goes on from what readers have folded, after a look whether the store agrees.

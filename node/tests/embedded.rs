@@ -20,7 +20,7 @@ use subak_ledger::{
 use subak_node::{
     Append, Ledgers, NodeError,
     clock::Reading,
-    runtime::{Node, Options},
+    runtime::{Node, Options, key_ring_of},
     sequencer,
 };
 use subak_proto::v1::{self, event::Kind};
@@ -406,6 +406,64 @@ async fn a_closed_node_opens_no_ledgers() {
     let own = genesis("tea", key("o").public().bytes(), key("c").public().bytes(), false);
     let sent = node.append(append(say(LedgerId::ZERO, "sam", vec![Kind::Genesis(own)]))).await;
     assert_eq!(code(sent), "new-ledgers-closed");
+    // Nor does it judge what it would not take, here shares of a millionth in all.
+    let mut own = genesis("tea", key("o").public().bytes(), key("c").public().bytes(), false);
+    own.equation.as_mut().unwrap().bucket[0].share = 1;
+    let sent = append(say(LedgerId::ZERO, "sam", vec![Kind::Genesis(own)]));
+    assert_eq!(code(node.append(sent).await), "new-ledgers-closed");
+}
+
+/// Anyone may ask a node for keys; only a ledger makes it keep them.
+#[tokio::test]
+async fn keys_are_kept_when_a_ledger_names_them() {
+    let Fresh { node, path, dir: _dir, .. } = fresh();
+    let ring = key_ring_of(&path);
+    let (operator, clerk) = node.prepare().await.unwrap();
+    node.prepare().await.unwrap();
+    assert!(!ring.exists(), "asking leaves nothing behind");
+    let mut refused = genesis("tea", operator, clerk, false);
+    refused.quorum = 2; // of one steward
+    let refused = say(LedgerId::ZERO, "sam", vec![Kind::Genesis(refused)]);
+    assert_eq!(code(node.append(append(refused)).await), "genesis-invalid");
+    assert!(!ring.exists(), "nor does a genesis that was refused");
+    let sound = Kind::Genesis(genesis("tea", operator, clerk, false));
+    let sent = node.append(append(say(LedgerId::ZERO, "sam", vec![sound]))).await.unwrap();
+    let mut files: Vec<_> = std::fs::read_dir(&ring)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let mut named =
+        [format!("{}.operator", hex::encode(operator)), format!("{}.clerk", hex::encode(clerk))];
+    named.sort();
+    assert_eq!(files, named);
+    assert!(node.clerk(sent.ledger).await.unwrap().is_some());
+    drop(node);
+    let node = Node::open(&path, Options::default()).await.unwrap();
+    assert_eq!(node.append(hour(sent.ledger, "a")).await.unwrap().entry, 1);
+}
+
+/// The keys are there before the ledger is: one that was not stored can be sent again, also
+/// to the node that was started again.
+#[tokio::test]
+async fn keys_of_a_genesis_that_met_a_full_disk_are_found_again() {
+    let fresh = fresh();
+    open_commons(&*fresh.node, "rice", false).await;
+    let (operator, clerk) = fresh.node.prepare().await.unwrap();
+    let sound = Kind::Genesis(genesis("tea", operator, clerk, false));
+    let sound = append(say(LedgerId::ZERO, "sam", vec![sound]));
+    fresh.handles.pages.store(1, Ordering::SeqCst); // as full as it is
+    let mut n = 0;
+    let rice = fresh.node.ledgers().await.unwrap()[0].id;
+    while fresh.node.append(hour(rice, &format!("fill-{n}"))).await.is_ok() {
+        n += 1;
+    }
+    let lost = fresh.node.append(sound.clone()).await;
+    assert!(is_world(&lost), "{lost:?}");
+    let Fresh { node, path, dir: _dir, .. } = fresh;
+    drop(node);
+    let node = Node::open(&path, Options::default()).await.unwrap();
+    assert_eq!(node.append(sound).await.unwrap().entry, 0);
 }
 
 #[tokio::test]
