@@ -142,6 +142,16 @@ pub enum NodeError {
     },
 }
 
+impl NodeError {
+    /// The stable code of a refusal.
+    fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+}
+
 /// Reading and appending, wherever the ledgers are.
 #[async_trait]
 pub trait Ledgers: Send + Sync {

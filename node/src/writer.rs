@@ -19,7 +19,7 @@ use crate::{
     clock::Watch,
     fold::damaged,
     load,
-    refusal::{Refusal, stopping, world},
+    refusal::{NAME_TAKEN, Refusal, stopping, world},
     ring::Use,
     runtime::Clock,
     sequencer::{Sequencer, genesis},
@@ -32,7 +32,7 @@ use std::{
 };
 use subak_ledger::{
     book::event::Genesis,
-    log::{LedgerId, SecretKey},
+    log::{Handle, LedgerId, SecretKey},
     store::{Batch, Disclosure, Reader, Store},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -186,8 +186,17 @@ impl Writer {
         // What the rules say of it comes before what this node keeps.
         Sequencer::default().admit(statement, events, *at, now)?;
         let genesis = genesis(events).expect("the rules open a ledger by a genesis");
+        if self.is_kept(&genesis.name)? {
+            return Err(Refusal::NameTaken(genesis.name.to_string()).into());
+        }
         let operator = self.keep_keys(genesis)?;
         Ok(Open { sequencer: Sequencer::default(), operator, disclosures: Vec::new() })
+    }
+
+    /// Whether a ledger of this name is stored or pending here.
+    fn is_kept(&self, name: &Handle) -> Result<bool, NodeError> {
+        let pending = self.open.values().any(|o| o.sequencer.name() == Some(name.as_str()));
+        Ok(pending || self.store.ledgers()?.iter().any(|row| row.name == name.as_str()))
     }
 
     /// The operator's key of a ledger to be. It and the clerk's are in files before the
@@ -318,7 +327,10 @@ impl Writer {
             }
         }
         for (order, verdict) in judged {
-            let refusal = verdict.err().filter(|_| !touched.contains(&order.ledger));
+            let lost = |refusal: &NodeError| {
+                touched.contains(&order.ledger) || refusal.code() == Some(NAME_TAKEN)
+            };
+            let refusal = verdict.err().filter(|refusal| !lost(refusal));
             order.answer(Err(refusal.unwrap_or_else(|| error.clone())));
         }
     }

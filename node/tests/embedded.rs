@@ -413,6 +413,79 @@ async fn a_closed_node_opens_no_ledgers() {
     assert_eq!(code(node.append(sent).await), "new-ledgers-closed");
 }
 
+/// A genesis that this node could take, under keys that it has just made.
+async fn named(node: &Node, name: &str) -> Append {
+    let (operator, clerk) = node.prepare().await.unwrap();
+    let mut genesis = genesis(name, operator, clerk, false);
+    genesis.random = operator.to_vec(); // another ledger each time
+    append(say(LedgerId::ZERO, "sam", vec![Kind::Genesis(genesis)]))
+}
+
+/// On a node where strangers open ledgers, nobody passes for another by name.
+#[tokio::test]
+async fn a_name_is_given_once() {
+    let Fresh { node, path, dir: _dir, .. } = fresh();
+    let first = named(&node, "rice").await;
+    node.append(first.clone()).await.unwrap();
+    assert_eq!(code(node.append(named(&node, "rice").await).await), "name-taken");
+    assert_eq!(code(node.append(first).await), "replayed", "the same one is there already");
+    node.append(named(&node, "tea").await).await.unwrap();
+    drop(node);
+    let node = Node::open(&path, Options::default()).await.unwrap();
+    assert_eq!(code(node.append(named(&node, "tea").await).await), "name-taken");
+    assert_eq!(node.ledgers().await.unwrap().len(), 2);
+}
+
+/// Two that want one name and wait for one transaction: the second is refused if it
+/// stands, and not for what was then lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_given_once_in_one_transaction_too() {
+    for lost in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (faults, (announce, arrived), (go, word)) =
+            (Arc::default(), std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let store = Faulty { store: MemoryStore::new(), next: Arc::clone(&faults) };
+        let clock = move || {
+            let _ = announce.send(());
+            let _ = word.recv();
+            Reading::now()
+        };
+        let clock = std::sync::Mutex::new(clock);
+        let options = Options {
+            key_ring: Some(dir.path().join("keys")),
+            clock: Arc::new(move || (clock.lock().unwrap())()),
+            ..Options::default()
+        };
+        let node = Arc::new(Node::with_store(Box::new(store), None, options).unwrap());
+        let pair = [named(&node, "rice").await, named(&node, "rice").await];
+        let other = named(&node, "tea").await;
+        let spawn = |order: Append| {
+            let node = node.clone();
+            tokio::spawn(async move { node.append(order).await })
+        };
+        // While the writer stands before the first group, the second gathers.
+        let first = spawn(other);
+        let arrived = tokio::task::spawn_blocking(move || arrived.recv().map(|()| arrived));
+        let _arrived = arrived.await.unwrap().unwrap();
+        let mut pending = Vec::new();
+        for order in pair {
+            pending.push(spawn(order));
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        go.send(()).unwrap();
+        first.await.unwrap().unwrap();
+        *faults.lock().unwrap() = lost.then_some(Fault::BeforeCommit);
+        drop(go);
+        let (stands, refused) =
+            (pending.remove(0).await.unwrap(), pending.remove(0).await.unwrap());
+        if lost {
+            assert!(is_world(&stands) && is_world(&refused), "{stands:?} {refused:?}");
+        } else {
+            assert_eq!((stands.unwrap().entry, code(refused)), (0, "name-taken".into()));
+        }
+    }
+}
+
 /// Anyone may ask a node for keys; only a ledger makes it keep them.
 #[tokio::test]
 async fn keys_are_kept_when_a_ledger_names_them() {
