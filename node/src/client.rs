@@ -12,7 +12,7 @@ use crate::{
     Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry, disclose,
     fold::Folded,
     readers::off_executor,
-    sequencer::{genesis, ledger_of},
+    sequencer::{decode, genesis, ledger_of},
     wire::{self, MOST, away, lie},
 };
 use async_trait::async_trait;
@@ -45,8 +45,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 const CALL: Duration = Duration::from_mins(1);
 /// A silent node is asked after this whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
-/// Entries that are verified and folded at a time.
+/// Entries that are verified and folded at a time,
 const BATCH: usize = 4_096;
+/// and bytes of their envelopes, but for the last message.
+const BATCH_BYTES: usize = 8 << 20;
 
 /// A node at an address.
 pub struct Remote {
@@ -119,7 +121,9 @@ impl Remote {
         statement: &Statement,
     ) -> Result<Arc<Origin>, NodeError> {
         let of_this = ledger_id_of_genesis(statement.body()) == ledger;
-        let Some((operator, _)) = genesis(statement).filter(|_| of_this) else {
+        let events = decode(statement);
+        let operator = genesis(&events).filter(|_| of_this).map(|genesis| genesis.operator);
+        let Some(operator) = operator else {
             return Err(self.lie(format!("entry 0 is not the genesis of ledger {ledger}")));
         };
         if let Some(expected) = self.expect.filter(|expected| *expected != operator) {
@@ -163,14 +167,16 @@ impl Remote {
             let request = v1::EntriesRequest { ledger: id, from, limit, follow: false };
             let stream = self.log().entries(request).await;
             let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
-            let mut batch = Vec::new();
+            let mut batch = Batch::default();
             while let Some(reply) = stream.message().await.map_err(|s| self.failed(&s))? {
-                batch.extend(reply.entry.into_iter().map(wire::entry_in));
-                if batch.len() >= BATCH {
-                    base = self.absorb(ledger, base, std::mem::take(&mut batch)).await?;
+                for entry in reply.entry {
+                    batch.push(wire::entry_in(entry).map_err(|what| self.lie(what))?);
+                }
+                if batch.is_full() {
+                    base = self.absorb(ledger, base, std::mem::take(&mut batch).entries).await?;
                 }
             }
-            base = self.absorb(ledger, base, batch).await?;
+            base = self.absorb(ledger, base, batch.entries).await?;
         }
         if base.state.size == size {
             return Ok(base);
@@ -217,6 +223,24 @@ impl Remote {
         let head = Checkpoint::open(&appended.checkpoint, ledger, operator).map_err(text)?;
         let hash = tree::leaf_hash(&appended.leaf);
         tree::verify_inclusion(leaf.seq, head.size, &head.root, &hash, &appended.path).map_err(text)
+    }
+}
+
+/// What was fetched and is not verified yet: so many entries, and so many bytes.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<RawEntry>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn push(&mut self, raw: RawEntry) {
+        self.bytes += raw.envelope.len();
+        self.entries.push(raw);
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= BATCH || self.bytes >= BATCH_BYTES
     }
 }
 
@@ -319,8 +343,8 @@ impl Ledgers for Remote {
         let stream = self.log().entries(request).await;
         let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
         let first = stream.message().await.map_err(|status| self.failed(&status))?;
-        let page = first.unwrap_or_default().entry;
-        Ok(page.into_iter().map(wire::entry_in).collect())
+        let page = first.unwrap_or_default().entry.into_iter().map(wire::entry_in);
+        page.collect::<Result<_, _>>().map_err(|what| self.lie(what))
     }
 
     async fn wait_beyond(&self, ledger: LedgerId, size: u64) -> Result<(), NodeError> {
@@ -404,4 +428,22 @@ fn commit(mut d: Disclosure, ledger: LedgerId, origin: &Origin) -> Result<Disclo
     let commitment = first.or_else(|| disclose::recompute(&d, &ledger));
     d.commitment = commitment.ok_or("a disclosure by what is no handle")?;
     Ok(d)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_full_by_count_and_by_bytes() {
+        let entries_to_full = |bytes: usize| {
+            let mut batch = Batch::default();
+            while !batch.is_full() {
+                batch.push(RawEntry { seq: 0, leaf: Vec::new(), envelope: vec![0; bytes] });
+            }
+            batch.entries.len()
+        };
+        assert_eq!(entries_to_full(300), BATCH);
+        assert_eq!(entries_to_full(256 << 10), 32, "of 4096 largest ones, 8 MiB");
+    }
 }

@@ -16,7 +16,9 @@
 //! refusal    our errors, as whoever asked gets them
 //! disclose   do these texts open commitments of this statement?
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
+//! prepared   keys for ledgers that are to be opened
 //! load       fold, from a store
+//! verify     what of a statement needs no ledger, off the writer
 //! writer     the one thread that appends: group commit
 //! readers    everybody else, beside it;  slots: what they see
 //! runtime    `Node`: all of it behind the trait `Ledgers`
@@ -31,6 +33,7 @@ mod disclose;
 pub mod fold;
 pub mod keyfile;
 mod load;
+mod prepared;
 mod readers;
 pub mod refusal;
 pub mod ring;
@@ -40,6 +43,7 @@ pub mod serve;
 pub mod service;
 mod slots;
 pub mod tree;
+mod verify;
 mod wire;
 mod writer;
 
@@ -138,13 +142,24 @@ pub enum NodeError {
     },
 }
 
+impl NodeError {
+    /// The stable code of a refusal.
+    fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+}
+
 /// Reading and appending, wherever the ledgers are.
 #[async_trait]
 pub trait Ledgers: Send + Sync {
     /// The ledgers there.
     async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError>;
 
-    /// Makes operator and clerk keys for a new ledger; returns their public halves.
+    /// Makes operator and clerk keys for a new ledger; returns their public halves. They are
+    /// kept once a genesis names them, which must follow soon.
     async fn prepare(&self) -> Result<(Hash, Hash), NodeError>;
 
     /// Appends one statement; returns after the durable commit.

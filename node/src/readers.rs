@@ -2,7 +2,7 @@
 //!
 //! Owns a few read-only connections, or the way to the writer's own store where it is no
 //! file. Guarantees that nothing blocks the executor, and that as many read at once as the
-//! machine has use for. Leaves out what is read.
+//! machine has use for, also where callers give up. Leaves out what is read.
 
 use crate::{NodeError, refusal::stopping, writer::Job};
 use std::{
@@ -26,12 +26,12 @@ pub(crate) enum Readers {
 pub(crate) struct Pool {
     path: PathBuf,
     idle: Mutex<Vec<SqliteReader>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(crate) fn of_file(path: PathBuf) -> Self {
-        let (idle, permits) = (Mutex::new(Vec::new()), Semaphore::new(MOST));
+        let (idle, permits) = (Mutex::new(Vec::new()), Arc::new(Semaphore::new(MOST)));
         Self::File(Arc::new(Pool { path, idle, permits }))
     }
 
@@ -78,9 +78,8 @@ impl Pool {
         T: Send + 'static,
         F: FnOnce(&dyn Reader) -> Result<T, NodeError> + Send + 'static,
     {
-        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
         let pool = self.clone();
-        off_executor(move || {
+        bounded(&self.permits, move || {
             let idle = lock(&pool.idle).pop();
             let reader = match idle {
                 Some(reader) => reader,
@@ -92,6 +91,20 @@ impl Pool {
         })
         .await
     }
+}
+
+/// As [`off_executor`], when there is a permit. The work holds it, not its caller: whoever
+/// gives up waiting does not let the next one in while the work goes on.
+pub(crate) async fn bounded<T: Send + 'static>(
+    permits: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+    off_executor(move || {
+        let _permit = permit;
+        work()
+    })
+    .await
 }
 
 /// Runs blocking work; a panic in it goes on in the caller.
@@ -112,4 +125,33 @@ pub(crate) async fn off_executor<T: Send + 'static>(
 /// spoil it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_whose_caller_gave_up_keeps_its_permit() {
+        let permits = Arc::new(Semaphore::new(1));
+        let (begun, begins) = oneshot::channel();
+        let (go, word) = std::sync::mpsc::channel();
+        let caller = {
+            let permits = permits.clone();
+            tokio::spawn(async move {
+                let work = move || {
+                    begun.send(()).unwrap();
+                    word.recv().unwrap();
+                };
+                bounded(&permits, work).await;
+            })
+        };
+        begins.await.unwrap();
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+        assert_eq!(permits.available_permits(), 0, "the work goes on");
+        go.send(()).unwrap();
+        bounded(&permits, || ()).await; // and here it has ended
+    }
 }

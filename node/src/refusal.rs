@@ -10,6 +10,9 @@ use subak_ledger::{
     store::{Kind, StoreError},
 };
 
+/// The one refusal that may rest on another ledger's pending entry.
+pub(crate) const NAME_TAKEN: &str = "name-taken";
+
 /// Why a node did not admit a statement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -35,6 +38,9 @@ pub enum Refusal {
     /// `new-ledgers-closed`: this node opens no further ledgers.
     #[error("this node opens no new ledgers")]
     NewLedgersClosed,
+    /// `name-taken`: this node keeps a ledger of that name.
+    #[error("this node keeps a ledger named {0} already")]
+    NameTaken(String),
     /// `disclosure-mismatch`: a text opens no commitment of the statement.
     #[error("the text given for {tag} {field} opens no commitment of this statement")]
     DisclosureMismatch {
@@ -49,6 +55,14 @@ pub enum Refusal {
         /// Bytes.
         most: usize,
         /// Bytes.
+        found: usize,
+    },
+    /// `too-many-keys`: more keys are added than one person's devices have.
+    #[error("keys added in one statement: expected at most {most}, found {found}")]
+    TooManyKeys {
+        /// `KeyAdd`s.
+        most: usize,
+        /// `KeyAdd`s.
         found: usize,
     },
     /// No refusal of the statement, but a fault of the node: its clock lies behind the last
@@ -79,6 +93,7 @@ impl Refusal {
             Self::NewLedgersClosed => {
                 ("new-ledgers-closed", "open it on your own node, or ask this node's operator")
             }
+            Self::NameTaken(_) => (NAME_TAKEN, "choose another name, or another node"),
             Self::DisclosureMismatch { .. } => {
                 ("disclosure-mismatch", "send exactly the salts and texts that were committed to")
             }
@@ -86,6 +101,7 @@ impl Refusal {
                 "disclosures-too-large",
                 "shorten the texts, or spread them over several statements",
             ),
+            Self::TooManyKeys { .. } => ("too-many-keys", "add them by several statements"),
             Self::ClockBehind { .. } => {
                 ("clock", "set the node's clock right; nothing was recorded")
             }

@@ -53,15 +53,12 @@ impl Ring {
         &self.dir
     }
 
-    /// Makes a key and keeps it, synced; returns its public half.
-    pub fn make(&self, purpose: Use) -> Result<Hash, KeyFileError> {
+    /// Keeps a key; it is synced when this returns.
+    pub fn keep(&self, key: &SecretKey, purpose: Use) -> Result<(), KeyFileError> {
         make_directory(&self.dir)
             .map_err(|error| KeyFileError::Io { path: self.dir.clone(), error })?;
-        let key = keyfile::generate()?;
-        let public = key.public().bytes();
         let comment = format!("subak {}", purpose.extension());
-        keyfile::write_new(&self.path(&public, purpose), &key, None, &comment)?;
-        Ok(public)
+        keyfile::write_new(&self.path(&key.public().bytes(), purpose), key, None, &comment)
     }
 
     /// The key with this public half; `None` if the ring does not have it.
@@ -106,13 +103,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ring = Ring::beside(&dir.path().join("rice.db"));
         assert_eq!(ring.dir(), dir.path().join("rice.db.keys"));
-        let public = ring.make(Use::Operator).unwrap();
+        let keep = |seed| {
+            let key = SecretKey::from_seed(&[seed; 32]);
+            ring.keep(&key, Use::Operator).unwrap();
+            key.public().bytes()
+        };
+        let public = keep(1);
         let found = ring.find(&public, Use::Operator).unwrap().unwrap();
         assert_eq!(found.public().bytes(), public);
         assert!(ring.find(&public, Use::Clerk).unwrap().is_none());
         assert!(ring.find(&[1; 32], Use::Operator).unwrap().is_none());
         // A renamed file is not taken for another key.
-        let other = ring.make(Use::Operator).unwrap();
+        let other = keep(2);
         fs::rename(ring.path(&public, Use::Operator), ring.path(&other, Use::Operator)).unwrap();
         assert!(ring.find(&other, Use::Operator).is_err());
     }

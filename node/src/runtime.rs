@@ -2,14 +2,13 @@
 //!
 //! Owns threads, clocks and the snapshots that readers share. Guarantees that an answer to
 //! an append means durable, that a reader sees durable heads only, and that SQLite never
-//! blocks the executor. Signatures are verified by the callers' tasks, off the writer.
+//! blocks the executor. Statements are verified by the callers' tasks, off the writer.
 //! A ledger is folded when somebody first needs it, so that one of many opens fast.
 //! Leaves out the order of entries (`sequencer`), transactions (`writer`) and the network.
 
 use crate::{
     Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry,
     clock::Reading,
-    disclose,
     fold::Folded,
     load::{self, unknown},
     readers::{Readers, lock, off_executor},
@@ -17,6 +16,7 @@ use crate::{
     ring::{Ring, Use},
     sequencer::ledger_of,
     slots::{Shared, Slot},
+    verify::Verifiers,
     writer::{Job, Order, Writer},
 };
 use async_trait::async_trait;
@@ -29,10 +29,10 @@ use std::{
 };
 use subak_ledger::{
     book::state::State,
-    log::{Hash, KeyCache, LedgerId, SecretKey, Statement, Unverified, tree},
+    log::{Hash, LedgerId, SecretKey, tree},
     store::{Disclosure, Reader, SqliteStore, Store},
 };
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Reading + Send + Sync>;
@@ -72,12 +72,6 @@ impl fmt::Debug for Options {
         let Self { create, allow_new_ledgers, key_ring, .. } = self;
         write!(f, "Options({create}, {allow_new_ledgers}, {key_ring:?})")
     }
-}
-
-/// As many signatures at once as there are cores, each with a cache of admitted keys.
-struct Verifiers {
-    permits: Semaphore,
-    caches: Mutex<Vec<KeyCache>>,
 }
 
 /// A node in this process.
@@ -143,18 +137,15 @@ impl Node {
         readers: Readers,
         writing: Option<(mpsc::Sender<Job>, thread::JoinHandle<()>)>,
     ) -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
         let writes = writing.is_some();
         let (writer, thread) = writing.unzip();
-        let verifiers =
-            Verifiers { permits: Semaphore::new(cores), caches: Mutex::new(Vec::new()) };
         Self {
             shared,
             readers,
             writer: Mutex::new(writer),
             writes,
             thread: Mutex::new(thread),
-            verifiers: Arc::new(verifiers),
+            verifiers: Verifiers::new(),
         }
     }
 
@@ -240,25 +231,6 @@ impl Node {
         let head = self.read(move |reader| Ok(reader.head(&ledger.0)?)).await?;
         if head.size == 0 { Err(unknown(&ledger)) } else { Ok(head.size) }
     }
-
-    /// Signature, form and disclosures, on one of the cores.
-    async fn verify(
-        &self,
-        append: Append,
-    ) -> Result<(Statement, Vec<Disclosure>, Option<u64>), NodeError> {
-        let permit = self.verifiers.permits.acquire().await;
-        let _permit = permit.expect("the semaphore is never closed");
-        let verifiers = self.verifiers.clone();
-        off_executor(move || {
-            let mut keys = lock(&verifiers.caches).pop().unwrap_or_default();
-            let verified = Unverified::parse(&append.envelope).and_then(|u| u.verify(&mut keys));
-            lock(&verifiers.caches).push(keys);
-            let statement = verified?;
-            let disclosures = disclose::check(&statement, append.disclosures)?;
-            Ok((statement, disclosures, append.at))
-        })
-        .await
-    }
 }
 
 /// Waits for the writer; a panic there was reported there.
@@ -300,20 +272,20 @@ impl Ledgers for Node {
         if !self.shared.allow_new_ledgers {
             return Err(Refusal::NewLedgersClosed.into());
         }
-        let ring = self.shared.ring.clone();
-        off_executor(move || Ok((ring.make(Use::Operator)?, ring.make(Use::Clerk)?))).await
+        let shared = self.shared.clone();
+        Ok(off_executor(move || shared.prepared.make()).await?)
     }
 
     async fn append(&self, append: Append) -> Result<Appended, NodeError> {
         let writer = self.writer()?;
-        let (statement, disclosures, at) = self.verify(append).await?;
-        let ledger = ledger_of(&statement);
-        if statement.header().ledger != LedgerId::ZERO {
+        let verified = self.verifiers.verify(append, self.shared.allow_new_ledgers).await?;
+        let ledger = ledger_of(&verified.statement);
+        if verified.statement.header().ledger != LedgerId::ZERO {
             // Folded here, so that the writer need not.
             self.load(ledger).await?;
         }
         let (answer, answered) = oneshot::channel();
-        let order = Order { ledger, statement, disclosures, at, answer };
+        let order = Order { ledger, verified, answer };
         writer.send(Job::Append(Box::new(order))).await.map_err(|_| self.gone())?;
         // So that a writer that is told to stop is not kept waiting.
         drop(writer);

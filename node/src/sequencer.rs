@@ -10,9 +10,13 @@
 use crate::{clock::TOLERANCE_MS, fold::Folded, refusal::Refusal};
 use std::sync::Arc;
 use subak_ledger::{
-    book::{apply::apply, event::Event, state::State},
+    book::{
+        apply::apply_events,
+        event::{Event, Genesis},
+        state::State,
+    },
     log::{Checkpoint, Hash, Leaf, LedgerId, Statement},
-    reject::{Code, Reject},
+    reject::{Code, Outcome, Reject},
     store::{Head, NewEntry, Node},
 };
 
@@ -45,10 +49,13 @@ impl Sequencer {
     }
 
     /// Judges a verified statement on top of what is pending; if it is admitted, it is
-    /// pending too. Returns its number. `at` is the time that a sandbox may choose.
+    /// pending too. Returns its number. `events` are what [`decode`] makes of it: done
+    /// before, because it takes long; a refusal there comes where the rules have it.
+    /// `at` is the time that a sandbox may choose.
     pub fn admit(
         &mut self,
         statement: &Statement,
+        events: &Outcome<Vec<Event>>,
         at: Option<u64>,
         now: u64,
     ) -> Result<u64, Refusal> {
@@ -57,8 +64,9 @@ impl Sequencer {
             let why = "it is this ledger's genesis, entry 0";
             return Err(Reject::new(Code::Replayed, why).into());
         }
-        let recorded_at = recorded_at(&self.pending.state, statement, at, now)?;
-        let mut next = apply(&self.pending.state, statement, recorded_at)?.next;
+        let recorded_at = recorded_at(&self.pending.state, events, at, now)?;
+        let events = events.as_ref().map_err(Clone::clone)?;
+        let mut next = apply_events(&self.pending.state, statement, events, recorded_at)?.next;
         let leaf = Leaf {
             ledger: next.ledger,
             seq: next.size,
@@ -130,7 +138,7 @@ impl Sequencer {
 /// whatever is asked for between the two.
 fn recorded_at(
     state: &State,
-    statement: &Statement,
+    events: &Outcome<Vec<Event>>,
     at: Option<u64>,
     now: u64,
 ) -> Result<u64, Refusal> {
@@ -142,25 +150,26 @@ fn recorded_at(
     let latest = now.max(last);
     match at {
         None => Ok(latest),
-        Some(_) if !is_sandbox(state, statement) => Err(Refusal::NotSandbox),
+        Some(_) if !is_sandbox(state, events) => Err(Refusal::NotSandbox),
         Some(at) if (last..=latest).contains(&at) => Ok(at),
         Some(at) => Err(Refusal::AtOutOfRange { at, last, now: latest }),
     }
 }
 
-fn is_sandbox(state: &State, statement: &Statement) -> bool {
-    state.root.as_ref().map_or_else(|| says_sandbox(statement), |root| root.sandbox)
+fn is_sandbox(state: &State, events: &Outcome<Vec<Event>>) -> bool {
+    let says = || genesis(events).is_some_and(|genesis| genesis.sandbox);
+    state.root.as_ref().map_or_else(says, |root| root.sandbox)
 }
 
-/// Whether this is a genesis of a sandbox.
-fn says_sandbox(statement: &Statement) -> bool {
-    genesis(statement).is_some_and(|(_, sandbox)| sandbox)
+/// The statement's events. It may take long: an equation's worked examples are played.
+pub fn decode(statement: &Statement) -> Outcome<Vec<Event>> {
+    statement.events().iter().map(|bytes| Event::decode(bytes)).collect()
 }
 
-/// The operator's key and the sandbox flag, if the first event is a genesis.
-pub(crate) fn genesis(statement: &Statement) -> Option<(Hash, bool)> {
-    match Event::decode(statement.events().first()?) {
-        Ok(Event::Genesis(genesis)) => Some((genesis.operator, genesis.sandbox)),
+/// The genesis, if it is the first event.
+pub(crate) fn genesis(events: &Outcome<Vec<Event>>) -> Option<&Genesis> {
+    match events.as_ref().ok()?.first()? {
+        Event::Genesis(genesis) => Some(genesis),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 //! Owns the newest durable snapshot of each ledger. Guarantees that it only ever grows.
 //! Leaves out where snapshots come from (`load`, `writer`).
 
-use crate::{fold::Folded, readers::lock, ring::Ring};
+use crate::{fold::Folded, prepared::Prepared, readers::lock, ring::Ring};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -57,6 +57,7 @@ impl Slots {
 /// What the writer and its node share.
 pub(crate) struct Shared {
     pub(crate) ring: Ring,
+    pub(crate) prepared: Prepared,
     pub(crate) allow_new_ledgers: bool,
     pub(crate) slots: Slots,
     pub(crate) closing: watch::Sender<bool>,
@@ -65,7 +66,8 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(ring: Ring, allow_new_ledgers: bool) -> Arc<Self> {
         let (slots, closing) = (Slots::default(), watch::Sender::new(false));
-        Arc::new(Self { ring, allow_new_ledgers, slots, closing })
+        let prepared = Prepared::default();
+        Arc::new(Self { ring, prepared, allow_new_ledgers, slots, closing })
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::{Append, Appended, LedgerInfo, NodeError, RawEntry, refusal::world};
 use prost::Message as _;
 use subak_ledger::{
     book::types::AgentKind,
-    log::{Hash, LedgerId},
+    log::{Hash, LedgerId, entry::LEAF_LEN, statement::MAX_ENVELOPE},
     store::Disclosure,
 };
 use subak_proto::v1;
@@ -109,8 +109,20 @@ pub(crate) fn entry_out(raw: RawEntry) -> v1::Entry {
     v1::Entry { seq: raw.seq, leaf: raw.leaf, envelope: raw.envelope }
 }
 
-pub(crate) fn entry_in(entry: v1::Entry) -> RawEntry {
-    RawEntry { seq: entry.seq, leaf: entry.leaf, envelope: entry.envelope }
+/// Judges lengths only, so that nothing over them is kept.
+pub(crate) fn entry_in(entry: v1::Entry) -> Result<RawEntry, String> {
+    let v1::Entry { seq, leaf, envelope } = entry;
+    if leaf.len() != LEAF_LEN {
+        let found = leaf.len();
+        return Err(format!("entry {seq}: leaf: expected {LEAF_LEN} bytes, found {found}"));
+    }
+    if envelope.len() > MAX_ENVELOPE {
+        let found = envelope.len();
+        return Err(format!(
+            "entry {seq}: envelope: expected at most {MAX_ENVELOPE} bytes, found {found}"
+        ));
+    }
+    Ok(RawEntry { seq, leaf, envelope })
 }
 
 pub(crate) fn disclosure_out(d: Disclosure) -> v1::Disclosure {
@@ -232,6 +244,17 @@ mod tests {
             NodeError::Corrupt("entry 7".into()),
         ] {
             assert_eq!(error(&status(&sent), "http://here"), sent);
+        }
+    }
+
+    #[test]
+    fn an_entry_of_impossible_size_is_not_taken() {
+        let entry =
+            |leaf, envelope| v1::Entry { seq: 7, leaf: vec![0; leaf], envelope: vec![0; envelope] };
+        assert_eq!(entry_in(entry(LEAF_LEN, MAX_ENVELOPE)).map(|raw| raw.seq), Ok(7));
+        for (leaf, envelope) in [(LEAF_LEN, MAX_ENVELOPE + 1), (LEAF_LEN + 1, 100), (0, 100)] {
+            let found = entry_in(entry(leaf, envelope)).unwrap_err();
+            assert!(found.contains("entry 7") && found.contains("expected"), "{found}");
         }
     }
 

@@ -11,25 +11,28 @@
 //! - after a failed transaction everything that was pending is gone, and the next group
 //!   starts from what the store says.
 //!
-//! Leaves out signatures and disclosures, which are checked before a job gets here.
+//! Leaves out signatures, the form of events and disclosures, which are checked before a
+//! job gets here: a stranger's statement costs this thread no more than its rules do.
 
 use crate::{
     Appended, NodeError,
     clock::Watch,
     fold::damaged,
     load,
-    refusal::{Refusal, stopping, world},
+    refusal::{NAME_TAKEN, Refusal, stopping, world},
     ring::Use,
     runtime::Clock,
     sequencer::{Sequencer, genesis},
     slots::Shared,
+    verify::Verified,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 use subak_ledger::{
-    log::{LedgerId, SecretKey, Statement},
+    book::event::Genesis,
+    log::{Handle, LedgerId, SecretKey},
     store::{Batch, Disclosure, Reader, Store},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -53,9 +56,7 @@ pub(crate) enum Job {
 /// A verified statement, and who waits for it.
 pub(crate) struct Order {
     pub(crate) ledger: LedgerId,
-    pub(crate) statement: Statement,
-    pub(crate) disclosures: Vec<Disclosure>,
-    pub(crate) at: Option<u64>,
+    pub(crate) verified: Verified,
     pub(crate) answer: oneshot::Sender<Result<Appended, NodeError>>,
 }
 
@@ -122,7 +123,7 @@ impl Writer {
             match job {
                 Job::Read(read) => read(&*self.store),
                 Job::Append(order) => {
-                    bytes += order.statement.envelope().len();
+                    bytes += order.verified.statement.envelope().len();
                     group.push(*order);
                 }
             }
@@ -164,29 +165,50 @@ impl Writer {
             self.open.insert(order.ledger, open);
         }
         let open = self.open.get_mut(&order.ledger).expect("it was opened above");
-        let entry = open.sequencer.admit(&order.statement, order.at, now)?;
-        open.disclosures.append(&mut order.disclosures);
+        let Verified { statement, events, disclosures, at } = &mut order.verified;
+        let entry = open.sequencer.admit(statement, events, *at, now)?;
+        open.disclosures.append(disclosures);
         Ok(entry)
     }
 
     fn open(&self, order: &Order, now: u64) -> Result<Open, NodeError> {
-        let new = order.statement.header().ledger == LedgerId::ZERO
+        let new = order.verified.statement.header().ledger == LedgerId::ZERO
             && self.store.head(&order.ledger.0)?.size == 0;
         if new { self.open_new(order, now) } else { self.open_stored(order.ledger) }
     }
 
     /// A ledger to be: its genesis must stand, and name an operator key of this node.
     fn open_new(&self, order: &Order, now: u64) -> Result<Open, NodeError> {
-        // What the rules say of it comes before what this node allows.
-        Sequencer::default().admit(&order.statement, order.at, now)?;
-        let (key, _) = genesis(&order.statement).expect("the rules open a ledger by a genesis");
         if !self.shared.allow_new_ledgers {
             return Err(Refusal::NewLedgersClosed.into());
         }
-        let Some(operator) = self.shared.ring.find(&key, Use::Operator)? else {
-            return Err(Refusal::OperatorNotHere(hex::encode(key)).into());
-        };
+        let Verified { statement, events, at, .. } = &order.verified;
+        // What the rules say of it comes before what this node keeps.
+        Sequencer::default().admit(statement, events, *at, now)?;
+        let genesis = genesis(events).expect("the rules open a ledger by a genesis");
+        if self.is_kept(&genesis.name)? {
+            return Err(Refusal::NameTaken(genesis.name.to_string()).into());
+        }
+        let operator = self.keep_keys(genesis)?;
         Ok(Open { sequencer: Sequencer::default(), operator, disclosures: Vec::new() })
+    }
+
+    /// Whether a ledger of this name is stored or pending here.
+    fn is_kept(&self, name: &Handle) -> Result<bool, NodeError> {
+        let pending = self.open.values().any(|o| o.sequencer.name() == Some(name.as_str()));
+        Ok(pending || self.store.ledgers()?.iter().any(|row| row.name == name.as_str()))
+    }
+
+    /// The operator's key of a ledger to be. It and the clerk's are in files before the
+    /// ledger is; after a crash between the two they are files of no ledger.
+    fn keep_keys(&self, genesis: &Genesis) -> Result<SecretKey, NodeError> {
+        let Shared { ring, prepared, .. } = &*self.shared;
+        prepared.keep(ring, &genesis.operator, Use::Operator)?;
+        let Some(operator) = ring.find(&genesis.operator, Use::Operator)? else {
+            return Err(Refusal::OperatorNotHere(hex::encode(genesis.operator)).into());
+        };
+        prepared.keep(ring, &genesis.clerk, Use::Clerk)?;
+        Ok(operator)
     }
 
     /// Goes on from what readers have folded, after a look whether the store agrees.
@@ -305,7 +327,10 @@ impl Writer {
             }
         }
         for (order, verdict) in judged {
-            let refusal = verdict.err().filter(|_| !touched.contains(&order.ledger));
+            let lost = |refusal: &NodeError| {
+                touched.contains(&order.ledger) || refusal.code() == Some(NAME_TAKEN)
+            };
+            let refusal = verdict.err().filter(|refusal| !lost(refusal));
             order.answer(Err(refusal.unwrap_or_else(|| error.clone())));
         }
     }

@@ -13,15 +13,17 @@ use std::{
     time::{Duration, Instant},
 };
 use subak_ledger::{
-    log::{Checkpoint, LedgerId, tree},
+    book::agents,
+    log::{Checkpoint, Handle, KeyCache, LedgerId, Unverified, tree},
     store::memory::{Fault, MemoryStore},
 };
 use subak_node::{
     Append, Ledgers, NodeError,
     clock::Reading,
-    runtime::{Node, Options},
+    runtime::{Node, Options, key_ring_of},
+    sequencer,
 };
-use subak_proto::v1::event::Kind;
+use subak_proto::v1::{self, event::Kind};
 
 #[tokio::test]
 async fn what_is_appended_is_proven_and_read_again() {
@@ -338,6 +340,61 @@ async fn refusals_have_their_codes() {
     assert_eq!(node.book(ledger).await.unwrap().size, 2);
 }
 
+/// A statement's events are decoded before it waits for the writer, and yet what was refused
+/// first is refused first.
+#[tokio::test]
+async fn an_event_without_meaning_is_refused_where_it_was() {
+    let Fresh { node, dir: _dir, .. } = fresh();
+    let ledger = open_commons(&*node, "rice", false).await;
+    let mut unknown_kind = work("a");
+    let Kind::Contribute(c) = &mut unknown_kind else { unreachable!() };
+    c.stream = 77;
+    let send = |author: &str, at: Option<u64>| {
+        let envelope = say(ledger, author, vec![unknown_kind.clone()]);
+        let (node, order) = (node.clone(), Append { at, ..append(envelope) });
+        async move { code(node.append(order).await) }
+    };
+    assert_eq!(send("sam", None).await, "malformed");
+    assert_eq!(send("nobody", None).await, "malformed", "form comes before the author");
+    assert_eq!(send("sam", Some(now() - 5_000)).await, "not-sandbox", "and this before form");
+    assert_eq!(node.book(ledger).await.unwrap().size, 1);
+}
+
+/// What the writer is handed is what it judges: it decodes nothing itself.
+#[test]
+fn the_sequencer_decodes_nothing() {
+    let own = genesis("rice", key("o").public().bytes(), key("c").public().bytes(), false);
+    let read = |kind: Kind| {
+        let envelope = say(LedgerId::ZERO, "sam", vec![kind]);
+        Unverified::take(envelope).unwrap().verify(&mut KeyCache::default()).unwrap()
+    };
+    let (named_rice, no_genesis) = (read(Kind::Genesis(own)), read(work("a")));
+    let events = sequencer::decode(&named_rice);
+    let mut sequencer = sequencer::Sequencer::default();
+    assert_eq!(sequencer.admit(&no_genesis, &events, None, now()), Ok(0));
+    assert_eq!(sequencer.name(), Some("rice"));
+}
+
+/// A possession is a signature that the writer must verify: strangers get few of them.
+#[tokio::test]
+async fn a_stranger_adds_few_keys_at_a_time() {
+    let Fresh { node, dir: _dir, .. } = fresh();
+    let ledger = open_commons(&*node, "rice", false).await;
+    let devices = |author: &str, count: u64| {
+        let device = |n: u64| {
+            let key = key(&format!("{author}-{n}"));
+            let public = key.public().bytes();
+            let text = agents::possession_text(&ledger.0, &Handle::new(author).unwrap(), &public);
+            let possession = key.sign(&text).to_vec();
+            Kind::KeyAdd(v1::KeyAdd { key: public.to_vec(), possession })
+        };
+        let join = Kind::AgentJoin(v1::AgentJoin::default());
+        append(say(ledger, author, std::iter::once(join).chain((0..count).map(device)).collect()))
+    };
+    assert_eq!(code(node.append(devices("mia", 17)).await), "too-many-keys");
+    assert_eq!(node.append(devices("mia", 16)).await.unwrap().entry, 1);
+}
+
 #[tokio::test]
 async fn a_closed_node_opens_no_ledgers() {
     let Fresh { node, dir: _dir, .. } =
@@ -349,6 +406,137 @@ async fn a_closed_node_opens_no_ledgers() {
     let own = genesis("tea", key("o").public().bytes(), key("c").public().bytes(), false);
     let sent = node.append(append(say(LedgerId::ZERO, "sam", vec![Kind::Genesis(own)]))).await;
     assert_eq!(code(sent), "new-ledgers-closed");
+    // Nor does it judge what it would not take, here shares of a millionth in all.
+    let mut own = genesis("tea", key("o").public().bytes(), key("c").public().bytes(), false);
+    own.equation.as_mut().unwrap().bucket[0].share = 1;
+    let sent = append(say(LedgerId::ZERO, "sam", vec![Kind::Genesis(own)]));
+    assert_eq!(code(node.append(sent).await), "new-ledgers-closed");
+}
+
+/// A genesis that this node could take, under keys that it has just made.
+async fn named(node: &Node, name: &str) -> Append {
+    let (operator, clerk) = node.prepare().await.unwrap();
+    let mut genesis = genesis(name, operator, clerk, false);
+    genesis.random = operator.to_vec(); // another ledger each time
+    append(say(LedgerId::ZERO, "sam", vec![Kind::Genesis(genesis)]))
+}
+
+/// On a node where strangers open ledgers, nobody passes for another by name.
+#[tokio::test]
+async fn a_name_is_given_once() {
+    let Fresh { node, path, dir: _dir, .. } = fresh();
+    let first = named(&node, "rice").await;
+    node.append(first.clone()).await.unwrap();
+    assert_eq!(code(node.append(named(&node, "rice").await).await), "name-taken");
+    assert_eq!(code(node.append(first).await), "replayed", "the same one is there already");
+    node.append(named(&node, "tea").await).await.unwrap();
+    drop(node);
+    let node = Node::open(&path, Options::default()).await.unwrap();
+    assert_eq!(code(node.append(named(&node, "tea").await).await), "name-taken");
+    assert_eq!(node.ledgers().await.unwrap().len(), 2);
+}
+
+/// Two that want one name and wait for one transaction: the second is refused if it
+/// stands, and not for what was then lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_given_once_in_one_transaction_too() {
+    for lost in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (faults, (announce, arrived), (go, word)) =
+            (Arc::default(), std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let store = Faulty { store: MemoryStore::new(), next: Arc::clone(&faults) };
+        let clock = move || {
+            let _ = announce.send(());
+            let _ = word.recv();
+            Reading::now()
+        };
+        let clock = std::sync::Mutex::new(clock);
+        let options = Options {
+            key_ring: Some(dir.path().join("keys")),
+            clock: Arc::new(move || (clock.lock().unwrap())()),
+            ..Options::default()
+        };
+        let node = Arc::new(Node::with_store(Box::new(store), None, options).unwrap());
+        let pair = [named(&node, "rice").await, named(&node, "rice").await];
+        let other = named(&node, "tea").await;
+        let spawn = |order: Append| {
+            let node = node.clone();
+            tokio::spawn(async move { node.append(order).await })
+        };
+        // While the writer stands before the first group, the second gathers.
+        let first = spawn(other);
+        let arrived = tokio::task::spawn_blocking(move || arrived.recv().map(|()| arrived));
+        let _arrived = arrived.await.unwrap().unwrap();
+        let mut pending = Vec::new();
+        for order in pair {
+            pending.push(spawn(order));
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        go.send(()).unwrap();
+        first.await.unwrap().unwrap();
+        *faults.lock().unwrap() = lost.then_some(Fault::BeforeCommit);
+        drop(go);
+        let (stands, refused) =
+            (pending.remove(0).await.unwrap(), pending.remove(0).await.unwrap());
+        if lost {
+            assert!(is_world(&stands) && is_world(&refused), "{stands:?} {refused:?}");
+        } else {
+            assert_eq!((stands.unwrap().entry, code(refused)), (0, "name-taken".into()));
+        }
+    }
+}
+
+/// Anyone may ask a node for keys; only a ledger makes it keep them.
+#[tokio::test]
+async fn keys_are_kept_when_a_ledger_names_them() {
+    let Fresh { node, path, dir: _dir, .. } = fresh();
+    let ring = key_ring_of(&path);
+    let (operator, clerk) = node.prepare().await.unwrap();
+    node.prepare().await.unwrap();
+    assert!(!ring.exists(), "asking leaves nothing behind");
+    let mut refused = genesis("tea", operator, clerk, false);
+    refused.quorum = 2; // of one steward
+    let refused = say(LedgerId::ZERO, "sam", vec![Kind::Genesis(refused)]);
+    assert_eq!(code(node.append(append(refused)).await), "genesis-invalid");
+    assert!(!ring.exists(), "nor does a genesis that was refused");
+    let sound = Kind::Genesis(genesis("tea", operator, clerk, false));
+    let sent = node.append(append(say(LedgerId::ZERO, "sam", vec![sound]))).await.unwrap();
+    let mut files: Vec<_> = std::fs::read_dir(&ring)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let mut named =
+        [format!("{}.operator", hex::encode(operator)), format!("{}.clerk", hex::encode(clerk))];
+    named.sort();
+    assert_eq!(files, named);
+    assert!(node.clerk(sent.ledger).await.unwrap().is_some());
+    drop(node);
+    let node = Node::open(&path, Options::default()).await.unwrap();
+    assert_eq!(node.append(hour(sent.ledger, "a")).await.unwrap().entry, 1);
+}
+
+/// The keys are there before the ledger is: one that was not stored can be sent again, also
+/// to the node that was started again.
+#[tokio::test]
+async fn keys_of_a_genesis_that_met_a_full_disk_are_found_again() {
+    let fresh = fresh();
+    open_commons(&*fresh.node, "rice", false).await;
+    let (operator, clerk) = fresh.node.prepare().await.unwrap();
+    let sound = Kind::Genesis(genesis("tea", operator, clerk, false));
+    let sound = append(say(LedgerId::ZERO, "sam", vec![sound]));
+    fresh.handles.pages.store(1, Ordering::SeqCst); // as full as it is
+    let mut n = 0;
+    let rice = fresh.node.ledgers().await.unwrap()[0].id;
+    while fresh.node.append(hour(rice, &format!("fill-{n}"))).await.is_ok() {
+        n += 1;
+    }
+    let lost = fresh.node.append(sound.clone()).await;
+    assert!(is_world(&lost), "{lost:?}");
+    let Fresh { node, path, dir: _dir, .. } = fresh;
+    drop(node);
+    let node = Node::open(&path, Options::default()).await.unwrap();
+    assert_eq!(node.append(sound).await.unwrap().entry, 0);
 }
 
 #[tokio::test]

@@ -338,6 +338,8 @@ enum Lie {
     OtherStatement,
     LeafOfAnother,
     SwappedEntries,
+    LongLeaf,
+    LongEnvelope,
     ForeignCheckpoint,
     OldCheckpoint,
     FalseGenesis,
@@ -379,6 +381,8 @@ impl Ledgers for Liar {
                 page[2].envelope = page[3].envelope.split_off(0);
             }
             Lie::LeafOfAnother if page.len() > 3 => page[2].leaf = page[3].leaf.split_off(0),
+            Lie::LongLeaf => page[0].leaf.push(0),
+            Lie::LongEnvelope => page[0].envelope.resize(300_000, 0),
             Lie::FalseGenesis if from == 0 => page[0].envelope = false_genesis(),
             _ => {}
         }
@@ -455,11 +459,18 @@ async fn a_node_that_lies_is_caught() {
         Lie::OtherStatement,
         Lie::LeafOfAnother,
         Lie::SwappedEntries,
+        Lie::LongLeaf,
+        Lie::LongEnvelope,
         Lie::ForeignCheckpoint,
         Lie::FalseGenesis,
     ] {
         let found = lying(fresh.node.clone(), lie).await.book(ledger).await;
         assert!(matches!(found, Err(NodeError::Corrupt(_))), "{lie:?}: {found:?}");
+    }
+    // What cannot be an entry is not handed on either.
+    for (lie, what) in [(Lie::LongLeaf, "leaf: expected"), (Lie::LongEnvelope, "at most 262144")] {
+        let found = lying(fresh.node.clone(), lie).await.entries(ledger, 1, 1).await;
+        assert!(matches!(&found, Err(NodeError::Corrupt(w)) if w.contains(what)), "{found:?}");
     }
     for lie in [Lie::NoProof, Lie::NotAppended, Lie::ForeignCheckpoint] {
         let order = hour(ledger, &format!("{lie:?}"));

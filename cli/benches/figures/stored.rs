@@ -11,7 +11,11 @@ use subak_ledger::{
     log::{Basis, LedgerId},
     store::{Batch, SqliteReader, SqliteStore, Store as _},
 };
-use subak_node::{Ledgers as _, runtime::Node, sequencer::Sequencer};
+use subak_node::{
+    Ledgers as _,
+    runtime::Node,
+    sequencer::{Sequencer, decode},
+};
 use subak_proto::v1::event::Kind;
 use tokio::runtime::Runtime;
 
@@ -102,7 +106,8 @@ fn write(path: &Path, count: usize) -> (LedgerId, Vec<Vec<u8>>) {
                 }
                 _ => author.say(vec![work(&people[n % people.len()], n)]),
             };
-            sequencer.admit(&statement(&envelope), None, at).unwrap();
+            let said = statement(&envelope);
+            sequencer.admit(&said, &decode(&said), None, at).unwrap();
             envelopes.push(envelope);
         }
         let effects = sequencer.effects().unwrap();

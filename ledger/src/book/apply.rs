@@ -104,6 +104,20 @@ pub fn apply(state: &State, statement: &Statement, at: u64) -> Outcome<Delta> {
     Ok(Delta { next, postings })
 }
 
+/// As [`apply`], for whoever has decoded the statement's events, all of them and in order,
+/// on another core.
+pub fn apply_events(
+    state: &State,
+    statement: &Statement,
+    events: &[Event],
+    at: u64,
+) -> Outcome<Delta> {
+    let mut next = state.clone();
+    let mut postings = Vec::new();
+    next.replay_events(statement, events, at, &mut postings)?;
+    Ok(Delta { next, postings })
+}
+
 impl State {
     /// As [`apply`], in place and faster, for whoever reads a log that was admitted.
     ///

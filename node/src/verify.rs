@@ -1,0 +1,79 @@
+//! Judging of a statement what needs no ledger, off the writer.
+//!
+//! Owns the permits and the caches of admitted keys. Guarantees that no more of this work
+//! runs than there are cores, also where callers give up, and that nothing in it that a
+//! stranger can make long is left to the one thread that appends: signature, form, the
+//! decoding of every event, and the texts behind commitments. Leaves out every rule that
+//! asks a ledger.
+
+use crate::{
+    Append, NodeError, disclose,
+    readers::{bounded, lock},
+    refusal::Refusal,
+    sequencer::decode,
+};
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+};
+use subak_ledger::{
+    book::event::Event,
+    log::{KeyCache, LedgerId, Statement, Unverified},
+    reject::Outcome,
+    store::Disclosure,
+};
+use tokio::sync::Semaphore;
+
+/// `KeyAdd`s in one statement at most. Each carries a signature that the rules, and so the
+/// writer, must verify, and any stranger may send them; nobody has so many devices.
+const MOST_KEYS: usize = 16;
+
+/// A statement that its author signed, with what the writer needs of it.
+pub(crate) struct Verified {
+    pub(crate) statement: Statement,
+    /// Or why one of them is none: the ledger's refusals before that one come first.
+    pub(crate) events: Outcome<Vec<Event>>,
+    pub(crate) disclosures: Vec<Disclosure>,
+    pub(crate) at: Option<u64>,
+}
+
+/// As many at once as there are cores, each with a cache of admitted keys.
+pub(crate) struct Verifiers {
+    permits: Arc<Semaphore>,
+    caches: Mutex<Vec<KeyCache>>,
+}
+
+impl Verifiers {
+    pub(crate) fn new() -> Arc<Self> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let (permits, caches) = (Arc::new(Semaphore::new(cores)), Mutex::new(Vec::new()));
+        Arc::new(Self { permits, caches })
+    }
+
+    /// Signature, form, events and disclosures, on one of the cores. Where no genesis is
+    /// taken (`new_ledgers`), what one says is not even read.
+    pub(crate) async fn verify(
+        self: &Arc<Self>,
+        append: Append,
+        new_ledgers: bool,
+    ) -> Result<Verified, NodeError> {
+        let own = self.clone();
+        bounded(&self.permits, move || {
+            let mut keys = lock(&own.caches).pop().unwrap_or_default();
+            let verified = Unverified::take(append.envelope).and_then(|u| u.verify(&mut keys));
+            lock(&own.caches).push(keys);
+            let statement = verified?;
+            let disclosures = disclose::check(&statement, append.disclosures)?;
+            let moot = statement.header().ledger == LedgerId::ZERO && !new_ledgers;
+            let events = if moot { Ok(Vec::new()) } else { decode(&statement) };
+            few_keys(events.as_deref().unwrap_or_default())?;
+            Ok(Verified { statement, events, disclosures, at: append.at })
+        })
+        .await
+    }
+}
+
+fn few_keys(events: &[Event]) -> Result<(), Refusal> {
+    let found = events.iter().filter(|event| matches!(event, Event::KeyAdd { .. })).count();
+    if found > MOST_KEYS { Err(Refusal::TooManyKeys { most: MOST_KEYS, found }) } else { Ok(()) }
+}
