@@ -367,6 +367,11 @@ fn check_income(income: &Income, wrong: &mut Vec<String>) {
     let reversed: Fixed = income.shares.iter().map(|share| share.reversed).sum();
     let expected = fixed(income.refunded) + fixed(income.written_off);
     same(wrong, || format!("reversed parts of income {number}"), &expected, &reversed);
+    for share in &income.shares {
+        let spread = matches!(share.lies, Lies::Spread(..));
+        let what = || format!("whether a part of income {number} is spread");
+        same(wrong, what, &spread, &share.spread_at.is_some());
+    }
     if Fixed::from(income.settled) > standing(income) {
         let (settled, left) = (income.settled, standing(income));
         wrong.push(format!("income {number}: {settled} settled of {left} that stand"));

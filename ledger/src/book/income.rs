@@ -227,7 +227,8 @@ impl State {
         for (part, spec) in parts.into_iter().zip(&equation.buckets) {
             let id = EquationBucket::id(spec);
             let bucket = self.buckets.get_mut(&id).expect("an equation in force has its buckets");
-            let lies = if bucket.weight(month) > 0 {
+            let spread = bucket.weight(month) > 0;
+            let lies = if spread {
                 require(bucket.has_room(), Code::LimitExceeded, || {
                     format!("bucket {}: points times incomes of an agent", spec.name)
                 })?;
@@ -241,7 +242,8 @@ impl State {
                 lines.push((Account::Held(id), -part));
                 Lies::Held
             };
-            shares.push(Share { bucket: id, part, reversed: 0, lies });
+            let spread_at = spread.then_some((step.entry, step.event));
+            shares.push(Share { bucket: id, part, reversed: 0, lies, spread_at });
         }
         self.post(step, currency, &lines);
         self.incomes.push_back(Arc::new(Income {

@@ -179,6 +179,7 @@ impl State {
         moved.carry += back.carry;
         let held = share.part - share.reversed;
         share.lies = Lies::Spread(target, point);
+        share.spread_at = Some((step.entry, step.event));
         self.held.remove(&(number, from));
         let control = self.bucket_account(&def);
         self.post(
