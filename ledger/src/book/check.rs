@@ -390,7 +390,7 @@ fn agents_of(bucket: &Bucket) -> Vec<AgentId> {
     }
 }
 
-/// Cash of an agreement: limited by `MAX_MONEY`, so it always fits.
+/// Cash of an agreement: all of a currency is limited by `MAX_MONEY`, so it always fits.
 fn minor(amount: u128) -> Fixed {
     Fixed::try_from(amount).unwrap_or(Fixed::MAX / Q)
 }

@@ -345,7 +345,11 @@ impl State {
             "cash arrives in the commons' ledger".into()
         })?;
         let currency = agreement.terms.currency;
-        let received = self.agreements.values().filter(|a| a.terms.currency == currency);
+        // All of this currency together, as income is limited: the sums of accounts are what
+        // must fit. What this commons itself pays on to others came in before.
+        let received = self.agreements.values().filter(|a| {
+            a.terms.currency == currency && a.progress == super::agreement::Progress::Accepted
+        });
         let cash = received.map(|a| a.cash).sum::<u128>() + u128::from(s.minor);
         require(cash <= u128::from(MAX_MONEY), Code::LimitExceeded, || {
             format!("cash in {currency}: at most {MAX_MONEY} minor units, would be {cash}")
