@@ -304,6 +304,10 @@ fn every_record_that_is_tampered_with_is_missed() {
         ("a part's reversal", Box::new(|s| change_income(s, 2, |i| i.shares[1].reversed += 1))),
         ("where a part lies", Box::new(|s| change_income(s, 2, |i| i.shares[2].lies = Lies::Held))),
         (
+            "where a part was spread",
+            Box::new(|s| change_income(s, 2, |i| i.shares[2].spread_at = None)),
+        ),
+        (
             "points counted",
             Box::new(move |s| s.buckets.get_mut(&contributors).unwrap().count(ana, 672, 5)),
         ),

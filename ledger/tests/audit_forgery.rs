@@ -240,12 +240,15 @@ fn an_operator_is_authenticated_only_if_expected() {
         let options = Options { expect_operator: keys, ..Options::default() };
         audit(&store, &options).unwrap()
     };
-    let right = with(vec![key("somebody").public(), cycle.phyle.operator.public()]);
+    let right = with(vec![cycle.phyle.operator.public()]);
     assert_eq!(right.verdict, Verdict::Sound);
     assert!(right.ledgers[0].operator_authenticated);
     assert!(!with(vec![]).ledgers[0].operator_authenticated);
     let wrong = with(vec![key("somebody").public()]);
-    assert_eq!(found(&wrong), [(Code::OperatorUnexpected, Some(0))]);
+    let missing = (Code::OperatorMissing, None);
+    assert_eq!(found(&wrong), [missing, (Code::OperatorUnexpected, Some(0))]);
+    let more = with(vec![key("somebody").public(), cycle.phyle.operator.public()]);
+    assert_eq!(found(&more), [missing], "each of them is expected, not any of them");
 }
 
 /// The payer's operator shows the commons one log and everybody else another.
@@ -297,6 +300,37 @@ fn what_is_not_taken_yet_is_told_and_a_stale_copy_is_a_gap() {
     let result = audit_logs(&[commons, stale]);
     assert_eq!(result.verdict, Verdict::Gap);
     assert!(found(&result).iter().all(|f| f.0 == Code::PayerBehind), "{result:#?}");
+}
+
+#[test]
+fn cash_that_only_one_side_knows_of_is_a_warning() {
+    let sent = |cycle: &mut Cycle, minor: u64| {
+        let agreement = cycle.agreement.to_vec();
+        let bank = "bank:sent-2".to_owned();
+        let sent = v1::SettlementSent { agreement, minor, bank, item: vec![], fee: 0 };
+        cycle.phyle.say("sam", vec![Kind::SettlementSent(sent)]).unwrap();
+    };
+    let told = |cycle: &Cycle| {
+        let result = audit_logs(&cycle.logs());
+        assert_eq!(result.verdict, Verdict::Sound, "cash may be on its way");
+        let warnings = result.findings.into_iter().filter(|f| f.code == Code::CashUnmatched);
+        warnings.map(|f| f.message).collect::<Vec<_>>()
+    };
+    let mut cycle = cycle();
+    let agreement = cycle.agreement;
+    assert_eq!(told(&cycle), Vec::<String>::new(), "the control");
+    sent(&mut cycle, 500);
+    let way = "phyle-a sent 10500 minor units of EUR, 10000 were received";
+    assert!(told(&cycle)[0].contains(way), "{:?}", told(&cycle));
+    // What the bank keeps of it is not missing: the payment is recorded whole.
+    let fee = Some(v1::Fee { minor: 20, bearer: "phyle-a".into() });
+    let (agreement_bytes, bank) = (agreement.to_vec(), "bank:received-2".to_owned());
+    let received =
+        v1::SettlementReceived { agreement: agreement_bytes, minor: 500, bank, item: vec![], fee };
+    cycle.commons.say("sam", vec![Kind::SettlementReceived(received)]).unwrap();
+    assert_eq!(told(&cycle), Vec::<String>::new(), "it has come");
+    cycle.commons.settle(agreement, 7).unwrap();
+    assert!(told(&cycle)[0].contains("sent 10500 minor units of EUR, 10507 were received"));
 }
 
 #[test]

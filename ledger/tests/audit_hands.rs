@@ -7,7 +7,7 @@ mod kit;
 use audit_support::*;
 use std::{fs, path::Path, sync::OnceLock};
 use subak_ledger::{
-    audit::{Audit, Code, Severity, Verdict},
+    audit::{Audit, Code, Options, Severity, Verdict, audit, missing_operators},
     store::{Reader, SqliteReader, SqliteStore, StoreError},
 };
 
@@ -147,6 +147,72 @@ fn a_trigger_removed_is_a_fault() {
     let found = audit_file(&path).unwrap();
     assert!(found.findings[0].message.contains("trigger entry_update is missing"));
     assert_eq!(found.verdict, Verdict::Fault);
+}
+
+#[test]
+fn what_is_wrong_in_one_way_is_one_finding_that_names_all() {
+    let (_dir, path) = copy();
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    let triggers = "DROP TRIGGER entry_update; DROP TRIGGER entry_delete";
+    conn.execute_batch(triggers).unwrap();
+    conn.execute_batch("UPDATE entry SET envelope = x'' WHERE ledger = 1 AND seq = 5").unwrap();
+    let found = audit_file(&path).unwrap();
+    let faults: Vec<_> =
+        found.findings.iter().filter(|f| f.severity == Severity::Fault).take(2).collect();
+    let names = "trigger entry_delete, trigger entry_update are missing";
+    assert!(faults[0].message.contains(names), "{}", faults[0].message);
+    assert_eq!((faults[1].code, faults[1].entry), (Code::EnvelopeDigest, Some(5)), "the real one");
+}
+
+/// Every row of one ledger, or of all, as if it had never been here.
+fn take_out(path: &Path, ledger: &str) {
+    let tables = ["disclosure", "checkpoint", "node", "entry"];
+    let rows = tables.map(|table| format!("DELETE FROM {table} WHERE ledger {ledger};")).concat();
+    forge(path, &format!("{rows} DELETE FROM ledger WHERE number {ledger}"));
+}
+
+#[test]
+fn a_ledger_taken_out_whole_is_missed_by_whoever_expects_its_operator() {
+    let cycle = cycle();
+    let operators = [cycle.commons.operator.public(), cycle.phyle.operator.public()];
+    let audited = |path: &Path, several_stores: bool| {
+        let expect_operator = operators.to_vec();
+        let options = Options { threads: 1, expect_operator, several_stores, ..Options::default() };
+        audit(&open_frozen(path).unwrap(), &options).unwrap()
+    };
+    let (_dir, path) = copy();
+    assert_eq!(audited(&path, false).verdict, Verdict::Sound, "the control: both are here");
+    take_out(&path, "= 2");
+    assert_eq!(audit_file(&path).unwrap().verdict, Verdict::Sound, "nobody told it what to expect");
+    let found = audited(&path, false);
+    assert_eq!(found.verdict, Verdict::Fault);
+    let fault = &found.findings[0];
+    assert_eq!((fault.code, fault.ledger, fault.entry), (Code::OperatorMissing, None, None));
+    let key = hex::encode(operators[1].bytes());
+    assert!(fault.message.contains(&key), "{}", fault.message);
+    // The other ledger may be in another file: then only both files together can lack it.
+    let first = audited(&path, true);
+    assert_eq!(first.verdict, Verdict::Sound);
+    let (_dir, path) = copy();
+    take_out(&path, "= 1");
+    let second = audited(&path, true);
+    let both = || first.ledgers.iter().chain(&second.ledgers);
+    assert_eq!(missing_operators(both(), &operators), vec![]);
+    assert_eq!(missing_operators(both().skip(1), &operators).len(), 1);
+}
+
+#[test]
+fn a_file_without_any_ledger_is_a_gap_and_a_fault_where_one_was_expected() {
+    let (_dir, path) = copy();
+    take_out(&path, "> 0");
+    let found = audit_file(&path).unwrap();
+    assert_eq!((found.verdict, found.findings.len()), (Verdict::Gap, 1));
+    assert_eq!(found.findings[0].code, Code::NoLedger);
+    let expect_operator = vec![cycle().commons.operator.public()];
+    let options = Options { threads: 1, expect_operator, ..Options::default() };
+    let found = audit(&open_frozen(&path).unwrap(), &options).unwrap();
+    assert_eq!(found.verdict, Verdict::Fault);
+    assert!(found.findings.iter().any(|f| f.code == Code::OperatorMissing));
 }
 
 #[test]

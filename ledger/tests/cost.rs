@@ -11,8 +11,10 @@ mod kit;
 
 use kit::*;
 use subak_ledger::book::{
+    accounts::{Account, Posting},
     split::{Moved, parts},
     state::State,
+    types::AgentId,
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -107,6 +109,52 @@ fn an_income_costs_the_same_with_a_hundred_contributors_and_with_twenty_thousand
     let few = a_life(FEW);
     assert!(few.iter().all(|(_, postings)| *postings > 0), "{few:?}");
     assert_eq!(few, a_life(MANY));
+}
+
+/// Every line of it paid: a run that leaves nothing to decide.
+fn run_paid(world: &mut World, minor: u64) {
+    let run = world.propose(&[("association", minor)]).unwrap();
+    world.paid(run, &["association"]).unwrap();
+}
+
+#[test]
+fn an_income_costs_the_same_after_two_payout_runs_and_after_two_hundred() {
+    let mut world = commons(FEW);
+    world.gift(10_000_000);
+    let mut after = |runs: u64| {
+        (0..runs).for_each(|_| run_paid(&mut world, 10));
+        let (postings, _) = counted(&mut world, "gift", |c| c.gift(123_457));
+        // What a walk over all accounts, and one over the cash accounts alone, visits.
+        let cash = world.state.accounts.cash_from(AgentId(0), currency(EUR)).count();
+        (postings, world.state.accounts.iter().count(), cash)
+    };
+    let few = after(2);
+    assert_eq!(few.2, 2, "the association's cash and the contributors'");
+    assert_eq!(few, after(198));
+}
+
+/// How many postings of the last statement moved cash.
+fn of_cash(world: &World) -> usize {
+    let cash = |posting: &&Posting| matches!(posting.account, Account::Cash(..));
+    world.postings.iter().filter(cash).count()
+}
+
+#[test]
+fn an_event_moves_cash_between_funds_once_however_many_incomes_it_touches() {
+    let (mut commons, mut phyle) = (commons(1), World::phyle("phyle-a"));
+    let terms = commons.terms(&phyle, "phyle-a", 100_000);
+    let agreement = agree(&mut phyle, &mut commons, terms);
+    for number in 1..=60 {
+        let sale = phyle.earn(number, 10_000);
+        commons.take(&phyle, sale, agreement).unwrap();
+    }
+    commons.settle(agreement, 40_000).unwrap();
+    assert_eq!(of_cash(&commons), 3, "40 incomes settled: cash comes, then one movement");
+    let off = v1::WriteOff { income: (41..=60).collect() };
+    commons.decree(Kind::WriteOff(off)).unwrap();
+    assert_eq!(of_cash(&commons), 0, "nothing of them was settled");
+    commons.settle(agreement, 20_000).unwrap();
+    assert_eq!(of_cash(&commons), 3, "20 reinstated");
 }
 
 /// What the split itself visits, in the bucket of everybody's work.

@@ -34,7 +34,8 @@ const PAGE: u64 = 1_000;
 ///
 /// A target is a ledger file or a node's URL. A fault is a broken rule; a gap is
 /// something that could not be judged; neither is silent. Without --expect a sound
-/// ledger is consistent in itself, and its operator is not authenticated.
+/// ledger is consistent in itself, its operator is not authenticated, and a ledger that
+/// was taken out whole is not missed.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  subak audit subak.db\n  subak audit http://commons.example:7117 --expect <operator's public key>\n  subak audit subak.db --json\n\nExit status: 0 sound, 1 fault, 3 gap."
@@ -43,7 +44,8 @@ pub struct Audit {
     /// Ledger files, or nodes' URLs [default: what --db or --node names]
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// An operator that you trust: public key in hex, or verifier key
+    /// An operator that you trust, and whose ledger must be there: public key in hex, or
+    /// verifier key
     #[arg(long, value_name = "KEY")]
     expect: Vec<String>,
 }
@@ -61,6 +63,13 @@ impl Audit {
         for target in targets {
             let found = audit_one(&target, expect.clone(), !cx.out.json).await?;
             all.push((target, found));
+        }
+        // An operator's ledger may be in any of the targets: only all of them can lack it.
+        let ledgers = all.iter().flat_map(|(_, found): &(_, Found)| &found.ledgers);
+        let missing = audit::missing_operators(ledgers, &expect);
+        if let Some((_, last)) = all.last_mut() {
+            last.findings.extend(missing);
+            last.verdict = audit::verdict(&last.findings);
         }
         let verdict = all.iter().map(|(_, a)| a.verdict).max().unwrap_or(Verdict::Sound);
         cx.out.result("subak.audit/1", &data(verdict, &all), &text(cx, &all))?;
@@ -125,7 +134,12 @@ async fn judged<R: Reader>(
             bar.set_length(all);
             bar.set_position(done);
         };
-        let options = Options { threads: 0, expect_operator: expect, progress: &progress };
+        let options = Options {
+            expect_operator: expect,
+            several_stores: true,
+            progress: &progress,
+            ..Options::default()
+        };
         let found = audit::audit(&reader, &options)?;
         bar.finish_and_clear();
         Ok(found)
@@ -247,9 +261,6 @@ fn text(cx: &Context, all: &[(String, Found)]) -> String {
     for (target, audit) in all {
         if all.len() > 1 {
             lines.push(format!("{target}:"));
-        }
-        if audit.ledgers.is_empty() && audit.findings.is_empty() {
-            lines.push("no ledger is here".into());
         }
         for l in &audit.ledgers {
             lines.push(ledger_text(cx, audit, l));

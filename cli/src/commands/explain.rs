@@ -13,7 +13,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
 use subak_ledger::{
     book::{
@@ -368,9 +368,10 @@ fn counted(then: &State, bucket: &Bucket, point: &Point, agent: AgentId) -> Vec<
         .collect()
 }
 
-/// The book right after an entry: the log folded once more, each entry checked against
-/// the chain of the book that is known already.
-async fn book_at(open: &Open, entry: u64) -> Done<State> {
+/// The book right after an event of an entry, or after what time brought about before
+/// them: the log folded once more, each entry checked against the chain of the book that
+/// is known already.
+async fn book_at(open: &Open, (entry, event): (u64, Option<u32>)) -> Done<State> {
     const PAGE: u64 = 1_000;
     let mut state = State::default();
     let mut journal = Vec::new();
@@ -397,6 +398,10 @@ async fn book_at(open: &Open, entry: u64) -> Done<State> {
                 ));
             }
             let statement = Unverified::parse(&raw.envelope)?.trust_stored()?;
+            if state.size == entry {
+                state.replay_until(&statement, leaf.recorded_at, event)?;
+                return Ok(state);
+            }
             state.replay_statement(&statement, leaf.recorded_at, &mut journal)?;
             state.seal(chain);
             journal.clear();
@@ -409,16 +414,19 @@ async fn one_income(cx: &Context, open: &Open, agent: AgentId, number: u64, all:
     let book = &open.book;
     let income = book.income(number)?.clone();
     let currency = income.currency;
-    let then = book_at(open, income.place.entry).await?;
+    let mut books: BTreeMap<(u64, Option<u32>), State> = BTreeMap::new();
     let mut text = income_head(cx, book, &income);
     let mut data = Vec::new();
     let mut exact = 0;
     for face in book.faces(agent) {
         for r in book.reasons(face, currency).iter().filter(|r| r.income == number) {
-            // Points of a lot that was held are those of its release: the book now knows them best.
-            let at = if r.was_held { book.as_ref() } else { &then };
+            // Points of a lot that was held are those of its release.
+            let then = match books.entry(r.spread_at) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(book_at(open, r.spread_at).await?),
+            };
             let (bucket, point) = place(book, &income, r);
-            let work = counted(at, bucket, point, face);
+            let work = counted(then, bucket, point, face);
             text.push_str(&chain(book, face, r, (&income, bucket), &work, all));
             data.push(chain_data(book, face, r, &work, currency));
             exact += r.accrued;
@@ -511,7 +519,7 @@ fn chain(
     if traced != r.points {
         let _ = write!(
             text,
-            "\n  {} points more cannot be traced: their contributions changed in that entry or since",
+            "\n  {} points more cannot be traced: their contributions changed before the next entry",
             points(r.points - traced)
         );
     }

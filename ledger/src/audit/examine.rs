@@ -44,6 +44,8 @@ pub(super) struct Facts {
     pub(super) dues: Vec<v1::Due>,
     /// Entries of payers that it takes.
     pub(super) takes: Vec<Take>,
+    /// Cash that it says has arrived under an agreement, minor units.
+    pub(super) received: Vec<(Hash, u64)>,
     /// The operator, if it begins with a genesis.
     pub(super) operator: Option<Hash>,
     /// Something in it is not in this program's schema.
@@ -126,6 +128,9 @@ fn note(facts: &mut Facts, kind: &Kind) {
         }
         Kind::PayoutPaid(p) => facts.dues.extend_from_slice(&p.due),
         Kind::PayoutReturned(p) => facts.dues.extend_from_slice(&p.due),
+        Kind::SettlementReceived(s) => {
+            facts.received.extend(hash(&s.agreement).map(|agreement| (agreement, s.minor)));
+        }
         Kind::IncomeTake(t) => facts.takes.extend(take(t)),
         Kind::Propose(p) => facts.unknown |= p.event.iter().any(|bytes| is_unknown(bytes)),
         _ => {}

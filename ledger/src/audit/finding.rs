@@ -66,6 +66,8 @@ macro_rules! codes {
 codes! {
     // The file.
     Store "store" Fault "the file contradicts its own format" "keep it as evidence, and restore a backup or fetch the log from a mirror"
+    NoLedger "no-ledger" Gap "there is no ledger here to judge" "check that this is the file or node you meant; restore a backup or fetch the log from a mirror if it held one"
+    OperatorMissing "operator-missing" Fault "no ledger here has an operator that was expected" "the ledger may have been taken out: fetch it from a mirror or a backup; leave the key away if it was never here"
     LedgerName "ledger-name" Fault "the file lists the ledger under another name than its genesis" "go by the ledger's id, and fetch the log from a mirror"
     // The log, entry by entry.
     Sequence "sequence" Fault "entries are missing or out of order" "fetch the missing entries from a mirror or a backup"
@@ -80,7 +82,7 @@ codes! {
     GenesisId "genesis-id" Fault "the ledger's id is not the hash of its genesis" "compare entry 0 with a mirror's"
     TreeNode "tree-node" Fault "a stored tree node is not that of the leaves" "fetch the log again from a mirror or a backup"
     // The signed head.
-    CheckpointMissing "checkpoint-missing" Fault "no signed checkpoint is stored" "let the operator open the ledger once, or fetch the checkpoint from a mirror"
+    CheckpointMissing "checkpoint-missing" Fault "no signed checkpoint is stored" "fetch the checkpoint from a mirror or a backup; if there is none, ask the operator to sign this very head and to say why it was gone"
     Checkpoint "checkpoint" Fault "the stored checkpoint is not a head signed by the operator" "fetch the checkpoint again from the operator or a witness"
     CheckpointHead "checkpoint-head" Fault "the operator signed another log than this one" "keep both: two signed heads that cannot both be true are proof of a rewrite"
     CheckpointBehind "checkpoint-behind" Gap "entries follow that no checkpoint covers" "let the operator sign the newest head, then audit again"
@@ -96,6 +98,7 @@ codes! {
     PayerBehind "payer-behind" Gap "the payer's log kept here ends before what was taken from it" "bring the copy of the payer's log up to date, then audit again"
     // Worth knowing.
     NotTaken "numbers-not-taken" Warning "shares fell due that the commons has not taken yet" "take them: anyone may relay the payer's entries"
+    CashUnmatched "cash-unmatched" Warning "cash that the payer sent is not what the commons received" "wait if it is on its way; else let both treasurers compare their banks' statements"
     AgreementFrozen "agreement-frozen" Warning "the payer told two stories under one number" "compare the two entries with the payer's operator"
     InvoiceGap "invoice-gap" Warning "invoice numbers are neither recorded nor void" "record or void them"
     SingleValidator "single-validator" Warning "one maintainer alone validates work" "adopt an equation that asks for two"

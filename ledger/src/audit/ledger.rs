@@ -67,7 +67,8 @@ pub struct LedgerAudit {
     findings: Findings,
     commitments: BTreeMap<Hash, u64>,
     stated: BTreeMap<(Hash, u64), Stated>,
-    takes: Vec<(u64, Take)>,
+    takes: BTreeMap<Hash, Vec<(u64, Take)>>,
+    received: BTreeMap<Hash, u128>,
 }
 
 impl LedgerAudit {
@@ -81,7 +82,8 @@ impl LedgerAudit {
             findings: Findings::new(Some(id)),
             commitments: BTreeMap::new(),
             stated: BTreeMap::new(),
-            takes: Vec::new(),
+            takes: BTreeMap::new(),
+            received: BTreeMap::new(),
         }
     }
 
@@ -114,7 +116,12 @@ impl LedgerAudit {
             let stated = Stated { entry: e.seq, digest: e.digest, amount: due.amount };
             self.stated.entry((agreement, due.number)).or_insert(stated);
         }
-        self.takes.extend(e.facts.takes.iter().map(|take| (e.seq, *take)));
+        for take in &e.facts.takes {
+            self.takes.entry(take.agreement).or_default().push((e.seq, *take));
+        }
+        for (agreement, minor) in &e.facts.received {
+            *self.received.entry(*agreement).or_default() += u128::from(*minor);
+        }
     }
 
     fn expect(&mut self, operators: &[PublicKey]) -> bool {
@@ -173,6 +180,7 @@ pub(super) fn audit(
         state: it.book.stopped.is_none().then_some(it.book.state),
         stated: it.stated,
         takes: it.takes,
+        received: it.received,
     };
     Ok((report, side, it.findings))
 }

@@ -77,16 +77,21 @@ pub struct Audit {
 pub struct Options<'a> {
     /// Threads that verify signatures; 0: as many as the machine has cores.
     pub threads: usize,
-    /// Operators that the caller trusts. None: a sound log is only consistent in
-    /// itself, and its operator is not authenticated.
+    /// Operators that the caller trusts: each must have a ledger here, and each ledger
+    /// one of them. None: a sound log is only consistent in itself, its operator is not
+    /// authenticated, and a ledger that was taken out whole is not missed.
     pub expect_operator: Vec<PublicKey>,
+    /// The ledger of an expected operator may be in another store. For whoever audits
+    /// several, and asks [`missing_operators`] of all of them at the end.
+    pub several_stores: bool,
     /// Called now and then with entries done and entries in all.
     pub progress: &'a dyn Fn(u64, u64),
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { threads: 0, expect_operator: Vec::new(), progress: &|_, _| {} }
+        let progress = &|_, _| {};
+        Self { threads: 0, expect_operator: Vec::new(), several_stores: false, progress }
     }
 }
 
@@ -125,13 +130,39 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
     for sentence in damage_is_found(inspected, &mut whole)?.unwrap_or_default() {
         whole.add(Code::Store, None, &sentence);
     }
+    if reports.is_empty() && whole.list().is_empty() {
+        whole.add(Code::NoLedger, None, "expected at least one, found none");
+    }
     between::compare(&sides, &mut findings);
-    let findings: Vec<Finding> =
-        std::iter::once(whole).chain(findings).flat_map(Findings::close).collect();
+    let missing = if options.several_stores {
+        Vec::new()
+    } else {
+        missing_operators(&reports, &options.expect_operator)
+    };
+    let gathered = std::iter::once(whole).chain(findings).flat_map(Findings::close);
+    let findings: Vec<Finding> = missing.into_iter().chain(gathered).collect();
     Ok(Audit { verdict: verdict(&findings), ledgers: reports, findings })
 }
 
-fn verdict(findings: &[Finding]) -> Verdict {
+/// One fault for each expected operator whom no ledger names: a file says nothing of a
+/// ledger that somebody took out of it whole, so only who expects it can miss it.
+pub fn missing_operators<'r>(
+    ledgers: impl IntoIterator<Item = &'r LedgerReport>,
+    expected: &[PublicKey],
+) -> Vec<Finding> {
+    let found: Vec<_> = ledgers.into_iter().filter_map(|l| l.operator.as_ref()).collect();
+    let mut missing = Findings::new(None);
+    for (n, key) in expected.iter().enumerate() {
+        if !found.contains(&key) && !expected[..n].contains(key) {
+            let detail = format!("expected {}", hex::encode(key.bytes()));
+            missing.add(Code::OperatorMissing, None, &detail);
+        }
+    }
+    missing.close()
+}
+
+/// The worst of these findings, as a verdict.
+pub fn verdict(findings: &[Finding]) -> Verdict {
     match findings.iter().map(|finding| finding.severity).max() {
         Some(Severity::Fault) => Verdict::Fault,
         Some(Severity::Gap) => Verdict::Gap,

@@ -2,8 +2,9 @@
 //!
 //! Guarantees that what is posted for an event sums to zero in its currency, and so
 //! that all accounts of a currency sum to zero at every entry. Debits are positive,
-//! credits negative, in 64-bit fixed point. Leaves out which event posts what:
-//! `proto/EVENTS.md` is the table.
+//! credits negative, in 64-bit fixed point; and that payout runs which are decided leave no
+//! account behind, so that no walk over the accounts grows with them. Leaves out which
+//! event posts what: `proto/EVENTS.md` is the table.
 
 use super::{
     equation::BucketId,
@@ -85,7 +86,12 @@ impl Accounts {
         let sum: Fixed = lines.iter().map(|l| l.1).sum();
         assert_eq!(sum, 0, "every movement balances: {lines:?}");
         for &(account, amount) in lines.iter().filter(|l| l.1 != 0) {
-            *self.balances.entry((account, currency)).or_insert(0) += amount;
+            let balance = self.balances.entry((account, currency)).or_insert(0);
+            *balance += amount;
+            // There is one for each run ever proposed, and a decided one says nothing.
+            if *balance == 0 && matches!(account, Account::Reserved(_)) {
+                self.balances.remove(&(account, currency));
+            }
             journal.push(Posting { event, account, currency, amount });
         }
     }
@@ -95,7 +101,26 @@ impl Accounts {
         self.balances.get(&(account, currency)).copied().unwrap_or(0)
     }
 
-    /// All accounts that were ever posted to, in order.
+    /// All cash in a currency, by treasurer and fund: a walk over the cash accounts only,
+    /// from `treasurer` on.
+    pub fn cash_from(
+        &self,
+        treasurer: AgentId,
+        currency: Currency,
+    ) -> impl Iterator<Item = (AgentId, Fund, Fixed)> + '_ {
+        let first = (Account::Cash(treasurer, Fund::Contributors), currency);
+        self.balances
+            .range(first..)
+            .map_while(|((account, c), balance)| match account {
+                Account::Cash(holder, fund) => Some((*c, *holder, *fund, *balance)),
+                _ => None,
+            })
+            .filter_map(move |(c, holder, fund, balance)| {
+                (c == currency).then_some((holder, fund, balance))
+            })
+    }
+
+    /// All accounts that were ever posted to, in order, but for runs that are decided.
     pub fn iter(&self) -> impl Iterator<Item = (Account, Currency, Fixed)> + '_ {
         self.balances.iter().map(|((a, c), v)| (*a, *c, *v))
     }

@@ -372,6 +372,11 @@ fn check_income(income: &Income, wrong: &mut Vec<String>) {
     let reversed: Fixed = income.shares.iter().map(|share| share.reversed).sum();
     let expected = fixed(income.refunded) + fixed(income.written_off);
     same(wrong, || format!("reversed parts of income {number}"), &expected, &reversed);
+    for share in &income.shares {
+        let spread = matches!(share.lies, Lies::Spread(..));
+        let what = || format!("whether a part of income {number} is spread");
+        same(wrong, what, &spread, &share.spread_at.is_some());
+    }
     if Fixed::from(income.settled) > standing(income) {
         let (settled, left) = (income.settled, standing(income));
         wrong.push(format!("income {number}: {settled} settled of {left} that stand"));
@@ -390,7 +395,7 @@ fn agents_of(bucket: &Bucket) -> Vec<AgentId> {
     }
 }
 
-/// Cash of an agreement: limited by `MAX_MONEY`, so it always fits.
+/// Cash of an agreement: all of a currency is limited by `MAX_MONEY`, so it always fits.
 fn minor(amount: u128) -> Fixed {
     Fixed::try_from(amount).unwrap_or(Fixed::MAX / Q)
 }

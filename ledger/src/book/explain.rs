@@ -6,9 +6,11 @@
 
 use super::{
     equation::To,
+    event::Event,
     state::{Contribution, Lies, State, WorkPart},
     types::*,
 };
+use crate::{log::Statement, reject::Outcome};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// An agent's money in one currency, whole minor units.
@@ -55,6 +57,9 @@ pub struct Reason {
     pub payable: Fixed,
     /// It was held at first and came through a release or the fallback.
     pub was_held: bool,
+    /// Entry and event at which the points were met: the income's own, or those that
+    /// released the lot. Without an event time released it, before those of the entry.
+    pub spread_at: (u64, Option<u32>),
 }
 
 /// One part of one contribution, as it counts.
@@ -131,7 +136,9 @@ impl State {
         let mut reasons = Vec::new();
         for income in self.incomes.iter().filter(|i| i.currency == currency) {
             for (share, spec) in income.shares.iter().zip(&income.equation.buckets) {
-                let Lies::Spread(id, point) = &share.lies else { continue };
+                let (Lies::Spread(id, point), Some(at)) = (&share.lies, share.spread_at) else {
+                    continue;
+                };
                 let bucket = &self.buckets[id];
                 let points = bucket.weighted_points(agent, point);
                 if points == 0 {
@@ -146,12 +153,25 @@ impl State {
                     all_points: point.weight,
                     accrued: points * point.standing(),
                     payable: points * point.settled(),
-                    was_held: *id != share.bucket
-                        || point.month != month_of_day(day_of(income.recorded_at)),
+                    was_held: at != (income.place.entry, Some(income.place.event)),
+                    spread_at: at,
                 });
             }
         }
         reasons
+    }
+
+    /// Replays the next entry as far as `event` and with it; without one, as far as what
+    /// time brought about before its events. For whoever wants the book as an income met
+    /// it: what the same statement said afterwards was not known yet.
+    pub fn replay_until(&mut self, statement: &Statement, at: u64, event: Option<u32>) -> Outcome {
+        let events = statement.events().iter().map(|bytes| Event::decode(bytes));
+        let events = events.collect::<Outcome<Vec<Event>>>()?;
+        // Who is introduced by the statement itself can author nothing without that.
+        let joins = matches!(events.first(), Some(Event::AgentJoin { .. }));
+        let wanted = event.map_or(usize::from(joins), |n| n as usize + 1);
+        let events = &events[..wanted.min(events.len())];
+        self.replay_events(statement, events, at, &mut Vec::new())
     }
 
     /// The agents behind a person: itself, and those it has claimed.

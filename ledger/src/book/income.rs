@@ -3,12 +3,13 @@
 //!
 //! All of it is one function, `refresh`: an income has a refunded, a written-off and
 //! a settled amount, and whenever one of them changes its parts are brought in line.
+//! Each event moves cash between funds once, when all its incomes are.
 
 use super::{
     accounts::Account,
     agreement::{Origin, base_of, check_proof},
     equation::EquationBucket,
-    event::{Due, Event, Fee, Proof, Settlement, Terms},
+    event::{Due, Event, Proof, Settlement, Terms},
     lots::number_index,
     split,
     state::{Income, Lies, Share, State, Step},
@@ -18,7 +19,7 @@ use crate::{
     log::Hash,
     reject::{Code, Outcome, Reject, require},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 impl State {
     /// IncomeTake: every number that the proven entry holds for the agreement.
@@ -56,6 +57,7 @@ impl State {
         }
         require(taken > 0, Code::ProofIrrelevant, || "it holds nothing for this agreement".into())?;
         self.absorb_credit(step, digest);
+        self.rebalance(step, terms.currency, None);
         Ok(())
     }
 
@@ -225,7 +227,8 @@ impl State {
         for (part, spec) in parts.into_iter().zip(&equation.buckets) {
             let id = EquationBucket::id(spec);
             let bucket = self.buckets.get_mut(&id).expect("an equation in force has its buckets");
-            let lies = if bucket.weight(month) > 0 {
+            let spread = bucket.weight(month) > 0;
+            let lies = if spread {
                 require(bucket.has_room(), Code::LimitExceeded, || {
                     format!("bucket {}: points times incomes of an agent", spec.name)
                 })?;
@@ -239,7 +242,8 @@ impl State {
                 lines.push((Account::Held(id), -part));
                 Lies::Held
             };
-            shares.push(Share { bucket: id, part, reversed: 0, lies });
+            let spread_at = spread.then_some((step.entry, step.event));
+            shares.push(Share { bucket: id, part, reversed: 0, lies, spread_at });
         }
         self.post(step, currency, &lines);
         self.incomes.push_back(Arc::new(Income {
@@ -260,7 +264,8 @@ impl State {
     }
 
     /// Brings an income's parts, its agreement and the accounts in line with its
-    /// refunded, written-off and settled amounts.
+    /// refunded, written-off and settled amounts. The caller rebalances when all its
+    /// incomes are.
     fn refresh(&mut self, step: &mut Step<'_>, mut income: Income) {
         let before = self.incomes[number_index(income.number)].clone();
         let reversed = income.refunded + income.written_off;
@@ -309,9 +314,7 @@ impl State {
                 };
             });
         }
-        let currency = income.currency;
         self.incomes.set(number_index(income.number), Arc::new(income));
-        self.rebalance(step, currency, None);
     }
 
     fn receive_cash(
@@ -342,7 +345,11 @@ impl State {
             "cash arrives in the commons' ledger".into()
         })?;
         let currency = agreement.terms.currency;
-        let received = self.agreements.values().filter(|a| a.terms.currency == currency);
+        // All of this currency together, as income is limited: the sums of accounts are what
+        // must fit. What this commons itself pays on to others came in before.
+        let received = self.agreements.values().filter(|a| {
+            a.terms.currency == currency && a.progress == super::agreement::Progress::Accepted
+        });
         let cash = received.map(|a| a.cash).sum::<u128>() + u128::from(s.minor);
         require(cash <= u128::from(MAX_MONEY), Code::LimitExceeded, || {
             format!("cash in {currency}: at most {MAX_MONEY} minor units, would be {cash}")
@@ -381,7 +388,7 @@ impl State {
         }
         self.absorb_credit(step, &s.agreement);
         if let (Some(f), Some(bearer)) = (&s.fee, bearer.filter(|b| *b != payer)) {
-            self.charge_fee(step, bearer, currency, f)?;
+            self.charge(step, bearer, currency, f.minor, false)?;
         }
         self.rebalance(step, currency, Some(step.author));
         Ok(())
@@ -415,24 +422,16 @@ impl State {
 
     /// WriteOff: by quorum; the open rest of each income.
     pub(super) fn write_off(&mut self, step: &mut Step<'_>, incomes: &[u64]) -> Outcome {
+        let mut currencies = BTreeSet::new();
         for number in incomes {
             let mut row = self.income(*number)?.as_ref().clone();
             let open = row.open();
             require(open > 0, Code::NothingOpen, || format!("income {number}"))?;
             row.written_off += open;
+            currencies.insert(row.currency);
             self.refresh(step, row);
         }
+        currencies.into_iter().for_each(|currency| self.rebalance(step, currency, None));
         Ok(())
-    }
-
-    fn charge_fee(
-        &mut self,
-        step: &mut Step<'_>,
-        bearer: AgentId,
-        currency: Currency,
-        fee: &Fee,
-    ) -> Outcome {
-        self.rebalance(step, currency, Some(step.author));
-        self.charge(step, bearer, currency, fee.minor, false)
     }
 }

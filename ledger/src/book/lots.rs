@@ -8,7 +8,7 @@ use super::{
     types::*,
 };
 use crate::reject::{Code, Outcome, Reject, require};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 impl State {
     /// Every agent that an equation names is an agent here.
@@ -104,13 +104,15 @@ impl State {
 
     /// The release takes effect; without points, or room for them, the lots stay held.
     pub(super) fn run_release(&mut self, step: &mut Step<'_>, incomes: &[u64], bucket: BucketId) {
+        let mut currencies = BTreeSet::new();
         for number in incomes {
             let b = &self.buckets[&bucket];
             let fits = b.weight(month_of_day(day_of(step.at))) > 0 && b.has_room();
             if fits && self.held.contains(&(*number, bucket)) {
-                self.spread_lot(step, *number, bucket, bucket);
+                currencies.insert(self.spread_lot(step, *number, bucket, bucket));
             }
         }
+        currencies.into_iter().for_each(|currency| self.rebalance(step, currency, None));
     }
 
     /// HeldFallback: after its date anyone sends a lot to the fallback.
@@ -131,7 +133,8 @@ impl State {
         })?;
         let spec = EquationBucket { name: bucket.clone(), share: 1, to: Whose::Agent(fallback) };
         let target = self.ensure_bucket(&spec);
-        self.spread_lot(step, number, id, target);
+        let currency = self.spread_lot(step, number, id, target);
+        self.rebalance(step, currency, None);
         Ok(())
     }
 
@@ -150,8 +153,14 @@ impl State {
     }
 
     /// A held lot becomes a point of `target`, with its income's reversals and
-    /// settlements as they are.
-    fn spread_lot(&mut self, step: &mut Step<'_>, number: u64, from: BucketId, target: BucketId) {
+    /// settlements as they are. Returns the currency; the caller rebalances.
+    fn spread_lot(
+        &mut self,
+        step: &mut Step<'_>,
+        number: u64,
+        from: BucketId,
+        target: BucketId,
+    ) -> Currency {
         let mut income = self.incomes[number_index(number)].as_ref().clone();
         let month = month_of_day(day_of(step.at));
         let share = income
@@ -170,6 +179,7 @@ impl State {
         moved.carry += back.carry;
         let held = share.part - share.reversed;
         share.lies = Lies::Spread(target, point);
+        share.spread_at = Some((step.entry, step.event));
         self.held.remove(&(number, from));
         let control = self.bucket_account(&def);
         self.post(
@@ -183,7 +193,7 @@ impl State {
         );
         let currency = income.currency;
         self.incomes.set(number_index(number), Arc::new(income));
-        self.rebalance(step, currency, None);
+        currency
     }
 }
 

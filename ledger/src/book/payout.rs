@@ -17,7 +17,7 @@ use crate::{
     log::Hash,
     reject::{Code, Outcome, Reject, require},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The longest that a run may stay undecided.
 const MAX_RUN_DAYS: u64 = 92;
@@ -147,11 +147,10 @@ impl State {
 
     /// All of a treasurer's cash that no run has earmarked.
     pub fn free_cash_in_all(&self, treasurer: AgentId, currency: Currency) -> i128 {
-        let funds = self.accounts.iter().filter_map(|(a, c, _)| match a {
-            Account::Cash(t, fund) if t == treasurer && c == currency => Some(fund),
-            _ => None,
-        });
-        funds.map(|fund| self.free_cash(treasurer, fund, currency)).sum()
+        let cash = self.accounts.cash_from(treasurer, currency);
+        cash.take_while(|(holder, _, _)| *holder == treasurer)
+            .map(|(_, fund, _)| self.free_cash(treasurer, fund, currency))
+            .sum()
     }
 
     fn require_cash(
@@ -472,39 +471,26 @@ impl State {
 
     /// Moves cash between funds until each one-agent fund holds what is payable to its
     /// agent and not paid yet; the contributors' fund holds the rest. `first` names the
-    /// treasurer whose cash has just come in.
+    /// treasurer whose cash has just come in. An event does it once, after all it has done
+    /// to incomes: the cost is that of its funds and of the treasurers who hold cash.
     pub(super) fn rebalance(
         &mut self,
         step: &mut Step<'_>,
         currency: Currency,
         first: Option<AgentId>,
     ) {
-        let mut owners: Vec<AgentId> = self
-            .buckets
-            .values()
-            .filter_map(|b| if let To::Agent(a) = b.def.to { Some(a) } else { None })
-            .collect();
-        owners.sort_unstable();
-        owners.dedup();
-        for owner in owners {
-            let paid = i128::from(self.drawn(owner, currency).paid_own);
-            let target = (whole(self.payable_by_fund(owner, currency).0) - paid).max(0);
+        let holders = self.holders(currency, first);
+        for (owner, target) in self.fund_targets(currency) {
             let fund = Fund::Agent(owner);
-            let mut holders: Vec<AgentId> = first.into_iter().collect();
-            holders.extend(self.accounts.iter().filter_map(|(a, c, _)| match a {
-                Account::Cash(t, _) if c == currency => Some(t),
-                _ => None,
-            }));
-            let Some(&head) = holders.first() else { continue };
             let held = |s: &Self, t: AgentId, f: Fund| {
                 whole(s.accounts.balance(Account::Cash(t, f), currency))
             };
-            holders.sort_unstable();
-            holders.dedup();
-            holders.sort_by_key(|t| *t != head);
             let has: i128 = holders.iter().map(|t| held(self, *t, fund)).sum();
             let mut missing = target - has;
             for (n, t) in holders.iter().enumerate() {
+                if missing == 0 {
+                    break;
+                }
                 let source = if missing > 0 { Fund::Contributors } else { fund };
                 let there = held(self, *t, source).max(0);
                 let last = n + 1 == holders.len();
@@ -524,6 +510,30 @@ impl State {
                 );
             }
         }
+    }
+
+    /// The treasurers who hold or held cash in a currency: `first`, then by number.
+    fn holders(&self, currency: Currency, first: Option<AgentId>) -> Vec<AgentId> {
+        let mut holders: Vec<AgentId> =
+            self.accounts.cash_from(AgentId(0), currency).map(|(t, _, _)| t).collect();
+        holders.dedup();
+        holders.retain(|t| Some(*t) != first);
+        first.into_iter().chain(holders).collect()
+    }
+
+    /// What the fund of each one-agent bucket's agent is to hold, whole minor units.
+    fn fund_targets(&self, currency: Currency) -> Vec<(AgentId, i128)> {
+        let mut payable: BTreeMap<AgentId, Fixed> = BTreeMap::new();
+        for bucket in self.buckets.values() {
+            if let To::Agent(owner) = bucket.def.to {
+                *payable.entry(owner).or_default() += bucket.payable(owner, currency);
+            }
+        }
+        let target = |(owner, payable): (AgentId, Fixed)| {
+            let paid = i128::from(self.drawn(owner, currency).paid_own);
+            (owner, (whole(payable) - paid).max(0))
+        };
+        payable.into_iter().map(target).collect()
     }
 }
 

@@ -332,6 +332,9 @@ pub struct Share {
     pub reversed: Fixed,
     /// Where it lies.
     pub lies: Lies,
+    /// The entry, and the event in it, that spread it over points; without an event time
+    /// did, before those of the entry. None while it is held.
+    pub spread_at: Option<(u64, Option<u32>)>,
 }
 
 /// Where a part of an income lies.

@@ -1,7 +1,11 @@
 //! A commons pays another commons: its payout is an income there, its return a reversal.
 
 use crate::kit::*;
-use subak_ledger::{book::types::DAY_MS, log::Hash, reject::Code};
+use subak_ledger::{
+    book::types::{DAY_MS, MAX_MONEY},
+    log::Hash,
+    reject::Code,
+};
 use subak_proto::v1::{self, event::Kind};
 
 /// A commons `down`, a commons that it knows as `upstream`, and their agreement.
@@ -32,6 +36,23 @@ fn a_payout_is_an_income_upstream_and_a_return_takes_it_back() {
     let paid = down.paid(run, &["upstream"]).unwrap();
     up.take(&down, paid, agreement).unwrap();
     assert_eq!((up.accrued("ana"), up.payable("ana")), (5_000, 5_000));
+}
+
+/// What a commons may take in is not less for what it has passed on.
+#[test]
+fn cash_that_went_upstream_is_not_counted_as_cash_that_came() {
+    let (mut down, _up, _) = agreed_upstream();
+    let mut phyle = World::phyle("phyle-a");
+    let terms =
+        v1::Terms { commons_handle: "our-commons".into(), ..down.terms(&phyle, "phyle-a", 100) };
+    let agreement = agree(&mut phyle, &mut down, terms);
+    down.gift(MAX_MONEY);
+    let run = down.propose(&[("upstream", MAX_MONEY / 10)]).unwrap();
+    down.paid(run, &["upstream"]).unwrap();
+    down.settle(agreement, MAX_MONEY).unwrap();
+    assert_eq!(down.state.agreements[&agreement].credit(), MAX_MONEY);
+    assert_eq!(down.state.check(), Vec::<String>::new());
+    assert_eq!(down.settle(agreement, 1).unwrap_err().code, Code::LimitExceeded);
 }
 
 #[test]

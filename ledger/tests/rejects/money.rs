@@ -88,6 +88,13 @@ pub const ROWS: &[Row] = &[
         let record = payer.revenue(2, 1);
         payer.refusal("sam", vec![Kind::RevenueRecord(record)])
     }),
+    row(Code::LimitExceeded, "more cash than a ledger takes in", "cash in EUR", || {
+        let (_, mut commons, agreement) = owed();
+        commons.settle(agreement, MAX_MONEY).unwrap();
+        let (agreement, bank) = (agreement.to_vec(), "bank:x".into());
+        let s = v1::SettlementReceived { agreement, minor: 1, bank, ..Default::default() };
+        commons.refusal("sam", vec![Kind::SettlementReceived(s)])
+    }),
     row(Code::BankReferenceUsed, "one transfer twice", "bank:1", || {
         let mut commons = two_contributors();
         commons.say("sam", vec![gift(1, "bank:1")]).unwrap();

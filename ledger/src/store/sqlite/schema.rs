@@ -121,18 +121,28 @@ pub(super) fn objects(conn: &Connection) -> Result<BTreeMap<String, String>> {
     rows.collect()
 }
 
-/// How a file's schema differs from ours, one sentence each.
+/// How a file's schema differs from ours: one sentence for each way, with all names.
 pub(super) fn differences(conn: &Connection) -> Result<Vec<String>> {
     let mut model = Connection::open_in_memory()?;
     migrate(&mut model, MIGRATIONS)?;
     let (ours, theirs) = (objects(&model)?, objects(conn)?);
-    let wrong = ours.iter().filter_map(|(name, sql)| match theirs.get(name) {
-        None => Some(format!("{name} is missing")),
-        Some(found) if found != sql => Some(format!("{name} is not as this program makes it")),
-        Some(_) => None,
-    });
-    let extra = theirs.keys().filter(|name| !ours.contains_key(*name));
-    Ok(wrong.chain(extra.map(|name| format!("{name} does not belong here"))).collect())
+    let names = |those: &mut dyn Iterator<Item = &String>| -> Vec<String> {
+        those.map(String::clone).collect()
+    };
+    let missing = names(&mut ours.keys().filter(|name| !theirs.contains_key(*name)));
+    let altered = |(name, sql): &(&String, &String)| ours.get(*name).is_some_and(|o| o != *sql);
+    let altered = names(&mut theirs.iter().filter(altered).map(|(name, _)| name));
+    let extra = names(&mut theirs.keys().filter(|name| !ours.contains_key(*name)));
+    let ways = [
+        (missing, "is missing", "are missing"),
+        (altered, "is not as this program makes it", "are not as this program makes them"),
+        (extra, "does not belong here", "do not belong here"),
+    ];
+    let said = ways.into_iter().filter(|(names, _, _)| !names.is_empty());
+    let sentence = |(names, one, many): (Vec<String>, &str, &str)| {
+        format!("{} {}", names.join(", "), if names.len() == 1 { one } else { many })
+    };
+    Ok(said.map(sentence).collect())
 }
 
 #[cfg(test)]
