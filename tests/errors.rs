@@ -9,9 +9,13 @@ mod kit;
 
 use kit::{Author, DAY_MS, Place, Ran, append, now, words};
 use std::{fs, process::Stdio};
-use subak_cli::failure::Failure;
+use subak_cli::{
+    context::{Context, Global},
+    failure::Failure,
+};
+use subak_ledger::book::types::AgentKind;
 use subak_node::{
-    Ledgers as _,
+    LedgerInfo, Ledgers as _,
     runtime::{Node, Options},
 };
 
@@ -93,7 +97,7 @@ fn what_is_named_must_be_there() {
 #[test]
 fn amounts_and_dates_are_read_strictly() {
     let place = commons();
-    for amount in ["12", "12 eur", "12.345 EUR", "1e3 EUR", "12.00 XQX"] {
+    for amount in ["12", "12 eur", "12.345 EUR", "1e3 EUR", "12.00 XQX", "1200,50 EUR", "1,5 EUR"] {
         let line = format!("income record --payer ana --amount \"{amount}\" --bank b1 --as ana");
         fails(&place, &line, 2, amount);
     }
@@ -129,6 +133,105 @@ fn equations_and_settings_that_do_not_hold() {
     fails(&place, "equation check nowhere.toml", 1, "nowhere.toml");
     write("home/config.toml", "colour = 3\n");
     fails(&place, "log", 2, "config.toml");
+}
+
+/// As `type_in`, with variables set.
+fn with(place: &Place, variables: &[(&str, &str)], line: &str) -> (i32, String) {
+    let mut command = place.command();
+    command.args(words(line)).envs(variables.iter().copied());
+    let ran = command.output().unwrap();
+    let said = [ran.stdout, ran.stderr].concat();
+    (ran.status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn between_a_file_and_a_node_the_flag_decides_then_the_environment() {
+    let place = commons();
+    let server = place.serve(&[]);
+    let (url, dead) = (server.url.as_str(), "http://127.0.0.1:1");
+    let file = |name| ("SUBAK_DB", name);
+    let node = |url| ("SUBAK_NODE", url);
+    for (variables, line, status, says) in [
+        (vec![file("missing.db")], format!("balance --node {url}"), 0, ""),
+        (vec![node(dead)], "balance --db subak.db".to_owned(), 0, ""),
+        (vec![file("missing.db")], "balance".to_owned(), 1, "missing.db"),
+        (vec![file("missing.db")], "balance --db subak.db".to_owned(), 0, ""),
+        (vec![node(dead)], format!("balance --node {url}"), 0, ""),
+        (vec![node(dead)], format!("--node {url} balance"), 0, ""), // before the command, too
+        (vec![file("a"), node(dead)], "balance".to_owned(), 2, "SUBAK_NODE"),
+        (vec![], format!("balance --db subak.db --node {url}"), 2, "two places"),
+    ] {
+        let (found, said) = with(&place, &variables, &line);
+        assert_eq!(found, status, "{variables:?} subak {line}\n{said}");
+        assert!(said.contains(says), "{variables:?} subak {line}\n{said}");
+    }
+    std::fs::write(place.path().join("home/config.toml"), format!("node = \"{dead}\"\n")).unwrap();
+    assert_eq!(with(&place, &[], "balance").0, 4, "the configuration's node is away");
+    assert_eq!(with(&place, &[file("subak.db")], "balance").0, 0);
+}
+
+#[test]
+fn the_operator_is_whom_one_expects_or_nothing_is_believed() {
+    let place = commons();
+    let key = place.data("commons show")["operator_key"].as_str().unwrap().to_owned();
+    let other = place.data("key show ben")["public"].as_str().unwrap().to_owned();
+    let server = place.serve(&[]);
+    for at in [format!("--node {}", server.url), "--db subak.db".to_owned()] {
+        for line in ["balance", "log", "show 0"] {
+            place.type_in(&format!("{line} {at} --expect {key}")).done();
+            place.type_in(&format!("{line} {at} --expect {other} --expect {key}")).done();
+            fails(&place, &format!("{line} {at} --expect {other}"), 1, &key);
+            fails(&place, &format!("{line} {at} --expect {other},{other}"), 1, &key);
+        }
+    }
+    let at = format!("--node {}", server.url);
+    fails(&place, &format!("contribute 1 --as ana {at} --expect {other}"), 1, &key);
+    place.type_in(&format!("contribute 1 --as ana {at} --expect {key}")).done();
+    let (status, said) = with(&place, &[("SUBAK_EXPECT", &other)], &format!("balance {at}"));
+    assert!(status == 1 && said.contains(&key), "{said}");
+    let audited = place.run(&["audit", &server.url, "--expect", &other, "--json"]);
+    assert_eq!(audited.status, 1, "{}", audited.out);
+    assert!(audited.out.contains("operator-unexpected"), "{}", audited.out);
+    fails(&place, "balance --expect abc", 2, "3 characters; expected 64 hex digits");
+    fails(&place, &format!("audit --expect {}", "z".repeat(64)), 2, "verifier key");
+    for url in ["here", "ftp://127.0.0.1:1", "http://", "http://a b", "https://127.0.0.1:1"] {
+        check_json(
+            &place.run(&["balance", "--json", "--node", url]),
+            2,
+            "expected http://HOST:PORT",
+        );
+    }
+}
+
+#[test]
+fn a_list_of_ledgers_that_contradicts_their_genesis_is_a_lie() {
+    let place = commons();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let global = Global { db: Some(place.db()), ..Global::default() };
+        let home = Some(place.path().join("home"));
+        let connection = Context::new(Global { home: home.clone(), ..global.clone() }).unwrap();
+        let connection = connection.reader().await.unwrap();
+        let cx = Context::within(Global { home, ..global }, connection.clone()).unwrap();
+        let true_one = cx.choose(&connection, None).await.unwrap();
+        let open = |listed: &LedgerInfo| cx.open_ledger(connection.clone(), listed.clone());
+        let stale = LedgerInfo { size: 0, recorded_at: 0, ..true_one.clone() };
+        let opened = open(&stale).await.unwrap();
+        assert_eq!(opened.info, true_one, "what is used is what was folded");
+        for (lie, says) in [
+            (LedgerInfo { name: "another".into(), ..true_one.clone() }, "name"),
+            (LedgerInfo { kind: AgentKind::Phyle, ..true_one.clone() }, "kind"),
+            (LedgerInfo { sandbox: false, ..true_one.clone() }, "sandbox"),
+            (LedgerInfo { operator: [7; 32], ..true_one.clone() }, "operator"),
+        ] {
+            let refused = open(&lie).await.err().unwrap_or_else(|| panic!("{says} was believed"));
+            assert_eq!((refused.status, refused.code.as_str()), (1, "corrupt"));
+            assert!(
+                refused.message.contains("lies") && refused.message.contains(says),
+                "{refused}"
+            );
+        }
+    });
 }
 
 #[test]

@@ -5,12 +5,12 @@
 //! from the very bytes. Leaves out what each command says.
 
 use crate::{
-    describe,
+    connect, describe,
     failure::{Done, Failure},
-    money,
+    keys, money,
     output::Output,
 };
-use clap::Args;
+use clap::{ArgMatches, Args, parser::ValueSource};
 use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
@@ -22,15 +22,10 @@ use subak_ledger::{
         state::State,
         types::{DAY_MS, Handle},
     },
-    log::{Basis, Draft, Hash, Header, LedgerId, SecretKey, Unverified, commit},
+    log::{Basis, Draft, Hash, Header, LedgerId, PublicKey, SecretKey, Unverified, commit},
     store::Disclosure,
 };
-use subak_node::{
-    Append, Appended, LedgerInfo, Ledgers,
-    client::Remote,
-    keyfile,
-    runtime::{Node, Options},
-};
+use subak_node::{Append, Appended, LedgerInfo, keyfile};
 use subak_proto::v1::{self, event::Kind};
 
 /// Options that every command has.
@@ -38,11 +33,14 @@ use subak_proto::v1::{self, event::Kind};
 #[command(next_help_heading = "Where, who, how")]
 pub struct Global {
     /// Ledger file, without a server [default: subak.db]
-    #[arg(long, global = true, env = "SUBAK_DB", value_name = "PATH", conflicts_with = "node")]
+    #[arg(long, global = true, env = "SUBAK_DB", value_name = "PATH")]
     pub db: Option<PathBuf>,
     /// A node's URL, as in http://127.0.0.1:7117
     #[arg(long, global = true, env = "SUBAK_NODE", value_name = "URL")]
     pub node: Option<String>,
+    /// An operator that you trust, once for each: public key in hex, or verifier key
+    #[arg(long, global = true, env = "SUBAK_EXPECT", value_name = "KEY", value_delimiter = ',')]
+    pub expect: Vec<String>,
     /// Which ledger there: its name or (the beginning of) its id
     #[arg(long, global = true, env = "SUBAK_LEDGER", value_name = "NAME|ID")]
     pub ledger: Option<String>,
@@ -69,6 +67,8 @@ pub struct Global {
 struct Config {
     db: Option<PathBuf>,
     node: Option<String>,
+    #[serde(default)]
+    expect: Vec<String>,
     ledger: Option<String>,
     #[serde(rename = "as")]
     author: Option<String>,
@@ -81,18 +81,11 @@ pub struct Context {
     pub global: Global,
     /// Where results go.
     pub out: Output,
+    /// Operators that are expected; any where there are none.
+    pub expect: Vec<PublicKey>,
     home: PathBuf,
     /// A connection to use instead of opening one: the demo's.
     shared: Option<Connection>,
-}
-
-/// An open connection: ledgers here or afar.
-#[derive(Clone)]
-pub struct Connection {
-    /// The ledgers.
-    pub ledgers: Arc<dyn Ledgers>,
-    /// In this process: for the clerk's key.
-    pub embedded: Option<Arc<Node>>,
 }
 
 /// A ledger that a command works on.
@@ -109,6 +102,32 @@ pub struct Open {
 #[derive(Default)]
 pub struct Texts {
     disclosures: Vec<(String, Vec<u8>, Hash)>,
+}
+
+impl Global {
+    /// Between a file and a node the flag decides, then the environment: `--node` is meant
+    /// although SUBAK_DB is set. Two at one level contradict each other.
+    pub fn settle(&mut self, matches: &ArgMatches) -> Done {
+        let (db, node) = (matches.value_source("db"), matches.value_source("node"));
+        match (db, node) {
+            (Some(ValueSource::CommandLine), Some(ValueSource::EnvVariable)) => self.node = None,
+            (Some(ValueSource::EnvVariable), Some(ValueSource::CommandLine)) => self.db = None,
+            (Some(ValueSource::EnvVariable), Some(_)) => {
+                return Err(Failure::usage(
+                    "both SUBAK_DB and SUBAK_NODE are set",
+                    "unset one of them, or say --db or --node",
+                ));
+            }
+            (Some(_), Some(_)) => {
+                return Err(Failure::usage(
+                    "--db and --node name two places",
+                    "leave one of them out",
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 impl Context {
@@ -135,11 +154,15 @@ impl Context {
                 ));
             }
         }
+        if global.expect.is_empty() {
+            global.expect = config.expect;
+        }
+        let expect = global.expect.iter().map(|k| keys::operator(k)).collect::<Done<_>>()?;
         global.ledger = global.ledger.or(config.ledger);
         global.author = global.author.or(config.author);
         global.key = global.key.or(config.key);
         let out = Output::new(global.json);
-        Ok(Self { global, out, home, shared: None })
+        Ok(Self { global, out, expect, home, shared: None })
     }
 
     /// A context whose commands use `connection` and keep their results.
@@ -168,7 +191,7 @@ impl Context {
     pub async fn reader(&self) -> Done<Connection> {
         match self.elsewhere().await? {
             Some(connection) => Ok(connection),
-            None => Ok(here(Node::open_reader(self.db()).await?)),
+            None => connect::reader(&self.db()).await,
         }
     }
 
@@ -176,10 +199,7 @@ impl Context {
     pub async fn writer(&self, create: bool) -> Done<Connection> {
         match self.elsewhere().await? {
             Some(connection) => Ok(connection),
-            None => {
-                let options = Options { create, ..Options::default() };
-                Ok(here(Node::open(self.db(), options).await?))
-            }
+            None => connect::writer(&self.db(), create).await,
         }
     }
 
@@ -188,15 +208,10 @@ impl Context {
         if self.shared.is_some() {
             return Ok(self.shared.clone());
         }
-        let Some(url) = &self.global.node else { return Ok(None) };
-        if !url.starts_with("http://") {
-            return Err(Failure::usage(
-                format!("node {url:?}: expected http://HOST:PORT (there is no TLS yet)"),
-                "write it as in http://127.0.0.1:7117; for another machine use a tunnel",
-            ));
+        match &self.global.node {
+            Some(url) => connect::node(url, &self.expect).await.map(Some),
+            None => Ok(None),
         }
-        let remote = Remote::connect(url, None).await?;
-        Ok(Some(Connection { ledgers: Arc::new(remote), embedded: None }))
     }
 
     /// The ledger that `--ledger` names, or the only one there.
@@ -206,8 +221,9 @@ impl Context {
     }
 
     /// A ledger, folded.
-    pub async fn open_ledger(&self, connection: Connection, info: LedgerInfo) -> Done<Open> {
-        let book = connection.ledgers.book(info.id).await?;
+    pub async fn open_ledger(&self, connection: Connection, listed: LedgerInfo) -> Done<Open> {
+        let book = connection.ledgers.book(listed.id).await?;
+        let info = connect::as_folded(&listed, &book, &self.expect)?;
         if info.sandbox {
             self.out.note(&format!("SANDBOX ledger {}: dates in it may be chosen", info.name));
         }
@@ -392,11 +408,6 @@ impl Context {
     }
 }
 
-fn here(node: Node) -> Connection {
-    let node = Arc::new(node);
-    Connection { ledgers: node.clone(), embedded: Some(node) }
-}
-
 /// What the signer saw: a node that shows one history and appends to another is refused
 /// by the rules, as references by number are only as good as the log they were read in.
 pub fn basis(book: &State) -> Option<Basis> {
@@ -482,5 +493,7 @@ pub fn keyfile_handles(folder: &Path) -> Vec<String> {
     handles
 }
 
+/// Re-exported: what a command works over.
+pub use connect::Connection;
 /// Re-exported for the commands that write key files.
 pub use keyfile::write_new as write_key;

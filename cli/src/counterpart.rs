@@ -6,12 +6,13 @@
 //! what the entries are good for.
 
 use crate::{
+    connect,
     context::{Connection, Context, Open, Texts},
     failure::{Done, Failure},
 };
 use clap::Args;
 use prost::Message as _;
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 use subak_ledger::{
     book::{
         agreement::{Agreement, Origin, Progress},
@@ -20,7 +21,7 @@ use subak_ledger::{
     },
     log::{Checkpoint, Hash, LedgerId, PublicKey, Unverified},
 };
-use subak_node::{Appended, LedgerInfo, client::Remote, runtime::Node};
+use subak_node::{Appended, LedgerInfo};
 use subak_proto::v1::{self, event::Kind};
 
 /// Entries to ask for at a time.
@@ -39,22 +40,19 @@ pub struct Elsewhere {
 
 impl Elsewhere {
     /// The connection to the other ledger, for reading; `mine` where nothing else is said.
-    pub async fn reader(&self, mine: &Connection) -> Done<Connection> {
+    pub async fn reader(&self, cx: &Context, mine: &Connection) -> Done<Connection> {
         match (&self.other_db, &self.other_node) {
-            (Some(db), _) => Ok(here(Node::open_reader(db).await?)),
-            (None, Some(url)) => afar(url).await,
+            (Some(db), _) => connect::reader(db).await,
+            (None, Some(url)) => connect::node(url, &cx.expect).await,
             (None, None) => Ok(mine.clone()),
         }
     }
 
     /// As [`Elsewhere::reader`], for appending.
-    pub async fn writer(&self, mine: &Connection) -> Done<Connection> {
+    pub async fn writer(&self, cx: &Context, mine: &Connection) -> Done<Connection> {
         match (&self.other_db, &self.other_node) {
-            (Some(db), _) => {
-                let options = subak_node::runtime::Options { create: false, ..Default::default() };
-                Ok(here(Node::open(db, options).await?))
-            }
-            (None, Some(url)) => afar(url).await,
+            (Some(db), _) => connect::writer(db, false).await,
+            (None, Some(url)) => connect::node(url, &cx.expect).await,
             (None, None) => Ok(mine.clone()),
         }
     }
@@ -72,15 +70,6 @@ impl Elsewhere {
             None => format!("{theirs} --other-db {}", cx.db().display()),
         }
     }
-}
-
-fn here(node: Node) -> Connection {
-    let node = Arc::new(node);
-    Connection { ledgers: node.clone(), embedded: Some(node) }
-}
-
-async fn afar(url: &str) -> Done<Connection> {
-    Ok(Connection { ledgers: Arc::new(Remote::connect(url, None).await?), embedded: None })
 }
 
 /// The ledger with this id there, folded; `None` if it is not there.

@@ -68,7 +68,7 @@ pub fn account(book: &State, account: &Account) -> String {
         Account::Due(agreement) => format!("due:{}", short(agreement)),
         Account::Sent(agreement) => format!("sent:{}", short(agreement)),
         Account::Credit(agreement) => format!("credit:{}", short(agreement)),
-        Account::Till => "till".into(),
+        Account::Till => "cash".into(),
     }
 }
 
@@ -131,9 +131,9 @@ pub fn count(n: u64, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
-/// The first 8 hex digits of a hash.
+/// The first 16 hex digits of a hash, as a node names agreements, too.
 pub fn short(hash: &Hash) -> String {
-    hex::encode(&hash[..4])
+    hex::encode(&hash[..8])
 }
 
 /// One event.
@@ -281,6 +281,14 @@ pub fn event(e: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_have_the_names_of_the_table_of_rules() {
+        let book = State::default();
+        assert_eq!(account(&book, &Account::Till), "cash");
+        let due = account(&book, &Account::Due([0xab; 32]));
+        assert_eq!(due, "due:abababababababab");
+    }
 
     #[test]
     fn long_lines_are_wrapped_between_words() {

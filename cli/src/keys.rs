@@ -2,7 +2,7 @@
 
 use crate::failure::{Done, Failure};
 use std::path::Path;
-use subak_ledger::log::SecretKey;
+use subak_ledger::log::{PublicKey, SecretKey, checkpoint::parse_verifier_key};
 use subak_node::keyfile::{self, KeyFileError};
 
 /// Reads a key; a passphrase comes from `SUBAK_PASSPHRASE` or `SUBAK_PASSPHRASE_FILE`.
@@ -38,4 +38,29 @@ pub fn failure(e: &KeyFileError) -> Failure {
         _ => e.next(),
     };
     Failure::refused(code, e.to_string(), next)
+}
+
+/// An operator's public key as people pass it on: 64 hex digits, or a verifier key
+/// (`name+hash+base64`, as C2SP's signed notes name keys).
+pub fn operator(text: &str) -> Done<PublicKey> {
+    if let Ok((_, key)) = parse_verifier_key(text) {
+        return Ok(key);
+    }
+    let bad = |why: &str| {
+        Failure::usage(
+            format!(
+                "operator key {text:?}: {why}; expected 64 hex digits, or a verifier key as in \
+                 subak/ID+12345678+BASE64"
+            ),
+            "`subak commons show` prints the operator's key",
+        )
+    };
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).map_err(|e| match e {
+        hex::FromHexError::InvalidStringLength | hex::FromHexError::OddLength => {
+            bad(&format!("it has {} characters", text.chars().count()))
+        }
+        _ => bad("it is neither"),
+    })?;
+    PublicKey::admit(&bytes).map_err(|_| bad("it is no Ed25519 key that may sign"))
 }

@@ -1,7 +1,7 @@
 //! The command line of Subak.
 //!
-//! One file per command in `commands`, whose doc comments are the help; `context`
-//! finds ledgers and keys and signs; `output` and `money` turn results into text or
+//! One file per command in `commands`, whose doc comments are the help; `connect` opens
+//! files and nodes, `context` finds ledgers and keys and signs; `output` and `money` turn results into text or
 //! JSON; `import` reads histories and `import_ledger` claims them. It decides no rule: that is `subak-ledger`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -9,6 +9,7 @@
 pub mod bank;
 #[allow(unreachable_pub)] // what the files of one folder share
 pub mod commands;
+pub mod connect;
 pub mod context;
 pub mod counterpart;
 pub mod describe;
@@ -19,7 +20,7 @@ pub mod keys;
 pub mod money;
 pub mod output;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use commands::Command;
 use context::{Context, Global};
 use std::process::ExitCode;
@@ -45,8 +46,12 @@ struct Cli {
 
 /// Parses the arguments, runs the command, reports how it went.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((matches, cli))
+    });
+    let (matches, mut cli) = match parsed {
+        Ok(parsed) => parsed,
         Err(e) => {
             if e.use_stderr() && std::env::args_os().any(|word| word == "--json") {
                 return ExitCode::from(
@@ -64,6 +69,7 @@ pub fn run() -> ExitCode {
         .build()
         .map_err(|e| failure::Failure::world("runtime", e.to_string(), "try again"))
         .and_then(|runtime| {
+            cli.global.settle(&matches)?;
             let context = Context::new(cli.global)?;
             runtime.block_on(cli.command.run(&context))
         });
@@ -87,5 +93,5 @@ pub(crate) fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Command,
 
 /// The command line's definition, for completions and the reference.
 pub fn definition() -> clap::Command {
-    <Cli as clap::CommandFactory>::command()
+    Cli::command()
 }

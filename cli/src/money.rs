@@ -60,7 +60,8 @@ pub fn show_fixed(v: Fixed, currency: Currency) -> String {
     if v < 0 { format!("-{text}") } else { text }
 }
 
-/// Reads `1200.00 EUR`, `1,200.00 EUR` or `1200 EUR`.
+/// Reads `1200.00 EUR`, `1,200.00 EUR` or `1200 EUR`. A comma groups thousands, as
+/// [`plain`] writes it, and is refused wherever it could stand for a decimal point.
 pub fn read(text: &str) -> Done<(Minor, Currency)> {
     let bad = || {
         Failure::usage(
@@ -69,6 +70,12 @@ pub fn read(text: &str) -> Done<(Minor, Currency)> {
         )
     };
     let (digits, code) = text.trim().rsplit_once(' ').ok_or_else(bad)?;
+    if digits.trim_start().starts_with('-') {
+        return Err(Failure::usage(
+            format!("amount {text:?} is below zero"),
+            "write it without a sign; what takes money back has its own command, as `revenue reverse`",
+        ));
+    }
     let currency = Currency::new(code).map_err(|_| bad())?;
     if iso_currency::Currency::from_code(code).is_none() {
         return Err(Failure::usage(
@@ -76,9 +83,33 @@ pub fn read(text: &str) -> Done<(Minor, Currency)> {
             "use a code such as EUR, USD or IDR",
         ));
     }
-    let minor =
-        decimal::read(&digits.trim().replace(',', ""), exponent(currency)).ok_or_else(bad)?;
+    let plain = ungrouped(digits.trim(), exponent(currency)).ok_or_else(|| {
+        Failure::usage(
+            format!("amount {text:?}: a comma only groups thousands, as in `1,200.50 EUR`"),
+            "write it with a point and without commas, as in `1200.50 EUR`",
+        )
+    })?;
+    let minor = decimal::read(&plain, exponent(currency)).ok_or_else(bad)?;
     Ok((minor, currency))
+}
+
+/// Digits without the commas that group them; `None` where a comma is something else:
+/// not before every three digits, after the point, or, in a currency of three decimals,
+/// alone (`1,234 TND` is one dinar or a thousand, as one is used to).
+fn ungrouped(digits: &str, exponent: u8) -> Option<String> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut groups = whole.split(',');
+    let first = groups.next().unwrap_or_default();
+    let rest: Vec<&str> = groups.collect();
+    if rest.is_empty() {
+        return (!fraction.contains(',')).then(|| digits.to_owned());
+    }
+    let grouped = (1..=3).contains(&first.len())
+        && !first.starts_with('0')
+        && rest.iter().all(|group| group.len() == 3)
+        && !fraction.contains(',');
+    let ambiguous = exponent == 3 && rest.len() == 1 && !digits.contains('.');
+    (grouped && !ambiguous).then(|| digits.replace(',', ""))
 }
 
 /// Thousandths of `12.5`.
@@ -164,6 +195,36 @@ mod tests {
         for bad in ["12.345 EUR", "12", "EUR", "-1 EUR", "1.00 eur", "1.00 XQX"] {
             assert!(read(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_comma_groups_thousands_and_is_never_a_decimal_point() {
+        for (text, minor) in [
+            ("1,234 EUR", 123_400),
+            ("1,234.50 EUR", 123_450),
+            ("12,345,678.9 EUR", 1_234_567_890),
+            ("1,234,567 JPY", 1_234_567),
+            ("1,234.000 TND", 1_234_000),
+        ] {
+            assert_eq!(read(text).unwrap().0, minor, "{text}");
+        }
+        for text in [
+            "1,5 EUR",
+            "1200,00 EUR",
+            "1200,50 EUR",
+            "1,2345 EUR",
+            "1234,567 EUR",
+            "0,500 EUR",
+            ",500 EUR",
+            "1,,234 EUR",
+            "1.234,50 EUR",
+            "1,234 TND",
+        ] {
+            let refused = read(text).unwrap_err();
+            assert_eq!(refused.status, 2, "{text}");
+            assert!(refused.next.contains("1200.50"), "{text}: {}", refused.next);
+        }
+        assert!(read("-5 EUR").unwrap_err().next.contains("without a sign"));
     }
 
     #[test]

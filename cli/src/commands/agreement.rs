@@ -134,7 +134,7 @@ impl AgreementCommand {
 impl Offer {
     async fn run(self, cx: &Context) -> Done {
         let mut open = cx.write().await?;
-        let there = self.elsewhere.reader(&open.connection).await?;
+        let there = self.elsewhere.reader(cx, &open.connection).await?;
         let info = cx.choose(&there, Some(&self.commons_ledger)).await?;
         let other = cx.open_ledger(there, info).await?;
         let terms = self.terms(&open, &other)?;
@@ -304,7 +304,7 @@ fn sentences(t: &subak_ledger::book::event::Terms) -> String {
 
 async fn accept(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
     let mut open = cx.write().await?;
-    let there = elsewhere.reader(&open.connection).await?;
+    let there = elsewhere.reader(cx, &open.connection).await?;
     if let Ok(digest) = counterpart::resolve(&open.book, wanted) {
         return Err(Failure::refused(
             "agreement-known",
@@ -412,7 +412,7 @@ async fn state_offer(
     digest: &Hash,
 ) -> Done<u64> {
     let writing = Open {
-        connection: elsewhere.writer(&open.connection).await?,
+        connection: elsewhere.writer(cx, &open.connection).await?,
         info: payer.info.clone(),
         book: payer.book.clone(),
     };
@@ -437,7 +437,7 @@ async fn activate_there(
 ) -> Done<Appended> {
     let proof = counterpart::prove(open, stated).await?;
     let writing = Open {
-        connection: elsewhere.writer(&open.connection).await?,
+        connection: elsewhere.writer(cx, &open.connection).await?,
         info: payer.info.clone(),
         book: payer.book.clone(),
     };
@@ -449,7 +449,7 @@ async fn activate(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
     let open = cx.write().await?;
     let digest = counterpart::resolve(&open.book, wanted)?;
     let terms = open.book.agreement(&digest)?.terms.clone();
-    let there = elsewhere.reader(&open.connection).await?;
+    let there = elsewhere.reader(cx, &open.connection).await?;
     let commons = counterpart::require(cx, &there, terms.commons, &terms.commons_handle).await?;
     let stated = counterpart::stage_entry(&commons, &digest, v1::Stage::Accepted).await?;
     let short = describe::short(&digest);

@@ -5,6 +5,7 @@
 //! file's. Leaves out the audit itself (`ledger::audit`).
 
 use crate::{
+    connect,
     context::Context,
     failure::{Done, Failure},
     money,
@@ -19,13 +20,10 @@ use std::{
 use subak_ledger::{
     audit::{self, Audit as Found, Finding, LedgerReport, Options, Severity, Verdict},
     book::types::AgentKind,
-    log::{
-        Frontier, LEAF_LEN, LedgerId, PublicKey, checkpoint::parse_verifier_key, entry::chain_hash,
-        tree::leaf_hash,
-    },
+    log::{Frontier, LEAF_LEN, LedgerId, PublicKey, entry::chain_hash, tree::leaf_hash},
     store::{Batch, Head, MemoryStore, NewEntry, Node, Reader, SqliteReader, Store as _},
 };
-use subak_node::{LedgerInfo, Ledgers, client::Remote};
+use subak_node::{LedgerInfo, Ledgers};
 
 /// Entries that are asked of a node at a time.
 const PAGE: u64 = 1_000;
@@ -44,16 +42,11 @@ pub struct Audit {
     /// Ledger files, or nodes' URLs [default: what --db or --node names]
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// An operator that you trust, and whose ledger must be there: public key in hex, or
-    /// verifier key
-    #[arg(long, value_name = "KEY")]
-    expect: Vec<String>,
 }
 
 impl Audit {
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
-        let expect = self.expect.iter().map(|k| operator(k)).collect::<Done<Vec<_>>>()?;
         let targets = if self.targets.is_empty() {
             vec![cx.global.node.clone().unwrap_or_else(|| cx.db().display().to_string())]
         } else {
@@ -61,12 +54,12 @@ impl Audit {
         };
         let mut all = Vec::new();
         for target in targets {
-            let found = audit_one(&target, expect.clone(), !cx.out.json).await?;
+            let found = audit_one(&target, cx.expect.clone(), !cx.out.json).await?;
             all.push((target, found));
         }
         // An operator's ledger may be in any of the targets: only all of them can lack it.
         let ledgers = all.iter().flat_map(|(_, found): &(_, Found)| &found.ledgers);
-        let missing = audit::missing_operators(ledgers, &expect);
+        let missing = audit::missing_operators(ledgers, &cx.expect);
         if let Some((_, last)) = all.last_mut() {
             last.findings.extend(missing);
             last.verdict = audit::verdict(&last.findings);
@@ -81,21 +74,6 @@ impl Audit {
     }
 }
 
-/// A public key in hex, or a verifier key.
-fn operator(text: &str) -> Done<PublicKey> {
-    if let Ok((_, key)) = parse_verifier_key(text) {
-        return Ok(key);
-    }
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(text, &mut bytes).map_err(|_| {
-        Failure::usage(
-            format!("--expect {text:?}: expected 64 hex digits or a verifier key"),
-            "`subak commons show` prints the operator's key",
-        )
-    })?;
-    Ok(PublicKey::admit(&bytes)?)
-}
-
 fn bar(shown: bool) -> ProgressBar {
     if !shown || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -108,7 +86,8 @@ fn bar(shown: bool) -> ProgressBar {
 async fn audit_one(target: &str, expect: Vec<PublicKey>, shown: bool) -> Done<Found> {
     let bar = bar(shown);
     if target.starts_with("http://") || target.starts_with("https://") {
-        let remote = Remote::connect(target, None).await?;
+        // Any operator: one that is not expected is a finding, among the others.
+        let remote = connect::remote(target, None).await?;
         let store = copy(&remote, &bar).await?;
         return judged(move || Ok(store), expect, bar).await;
     }

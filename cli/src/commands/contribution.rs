@@ -128,8 +128,7 @@ fn of_agent(book: &State, agent: AgentId) -> Vec<Ref> {
 
 fn row(book: &State, place: Ref) -> Vec<String> {
     let c = &book.contributions[&place];
-    let holds =
-        |p: &state::WorkPart| p.standing.as_ref().map_or(p.reading.quantity, |s| s.quantity);
+    let holds = |p: &state::WorkPart| p.standing.as_ref().map_or(p.claimed, |s| s.quantity);
     let quantity: i128 = c.parts.iter().map(|p| i128::from(holds(p))).sum();
     let first = &book.agent(c.parts[0].agent).handle;
     let who = match c.parts.len() {
@@ -207,7 +206,7 @@ fn new_parts(book: &State, c: &state::Contribution, quantities: &[String]) -> Do
         .iter()
         .map(|p| v1::Part {
             agent: book.agent(p.agent).handle.to_string(),
-            quantity: p.reading.quantity,
+            quantity: p.claimed, // not what a maintainer has read of it
         })
         .collect();
     for text in quantities {

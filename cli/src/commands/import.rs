@@ -5,7 +5,7 @@ use crate::{
     describe,
     failure::{Done, Failure},
     import::csv::{self, BadRow, Mapping},
-    import_ledger::rows,
+    import_ledger::{known::Rival, rows},
     money,
 };
 use clap::{Args, Subcommand};
@@ -142,6 +142,7 @@ impl Csv {
             lines.push(format!("  left out      {}:", describe::count(bad.len() as u64, "row")));
             lines.extend(bad.iter().map(|b| describe::wrap(&format!("    {b}"), 6)));
         }
+        lines.extend(rivals(&o.rivals));
         lines.extend(next(o.first_entry, o.last_entry));
         lines.join("\n")
     }
@@ -169,6 +170,25 @@ fn entries(first: Option<u64>, last: Option<u64>) -> String {
         (Some(a), Some(b)) => format!(", entries {a} to {b}"),
         _ => String::new(),
     }
+}
+
+/// Claims that somebody made by hand to what is imported: maintainers decide.
+fn rivals(rivals: &[Rival]) -> Vec<String> {
+    const SHOWN: usize = 10;
+    let Some(first) = rivals.first() else { return Vec::new() };
+    let count = describe::count(rivals.len() as u64, "open claim");
+    let mut lines = vec![format!("{count} to it by hand, which nobody has judged yet:")];
+    lines.extend(rivals.iter().take(SHOWN).map(|r| {
+        let how = if r.beside { "claimed beside it" } else { "the same person: not claimed again" };
+        let text = format!("    {} by {}: {} ({how})", r.contribution, r.claimed_by, r.reference);
+        describe::wrap(&text, 6)
+    }));
+    if rivals.len() > SHOWN {
+        lines.push(format!("    and {} more: --json lists them", rivals.len() - SHOWN));
+    }
+    let place = &first.contribution;
+    lines.push(format!("  if wrong: `subak contribution reject {place} --reason wrong-agent`"));
+    lines
 }
 
 /// What comes after an import that recorded something.

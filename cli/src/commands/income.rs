@@ -116,7 +116,7 @@ async fn take(cx: &Context, wanted: Option<&str>, elsewhere: &Elsewhere) -> Done
             "accept one: `subak agreement accept`",
         ));
     }
-    let there = elsewhere.reader(&open.connection).await?;
+    let there = elsewhere.reader(cx, &open.connection).await?;
     let first = open.book.incomes.len();
     let (mut entries, mut missing) = (Vec::new(), Vec::new());
     for digest in digests {

@@ -101,6 +101,7 @@ impl Settle {
 
 /// An amount in the currency that is expected; the currency may be left out after `=`.
 pub fn in_currency(text: &str, currency: Currency) -> Done<Minor> {
+    // With commas too: whether they group thousands is judged where amounts are read.
     let bare = text.trim().bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b','));
     let (minor, found) =
         if bare { money::read(&format!("{text} {currency}"))? } else { money::read(text)? };
@@ -347,7 +348,7 @@ mod tests {
         let found = items(&["7=1.50".into(), "3=50.00 EUR".into()], eur).unwrap();
         let plain: Vec<_> = found.iter().map(|i| (i.income, i.minor)).collect();
         assert_eq!(plain, [(3, 5_000), (7, 150)]);
-        for bad in ["3", "x=1.00", "3=1.00 USD", "3=1.001"] {
+        for bad in ["3", "x=1.00", "3=1.00 USD", "3=1.001", "3=50,00", "3=1,5"] {
             assert!(items(&[bad.into()], eur).is_err(), "{bad}");
         }
     }

@@ -12,6 +12,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::json;
+use std::collections::BTreeMap;
 use subak_ledger::book::{
     state::{Contribution, State, WorkPart},
     types::{AgentId, Ref, Remuneration},
@@ -95,6 +96,10 @@ async fn validate_one(
     remuneration: Remuneration,
     quantity: Vec<v1::Part>,
 ) -> Done {
+    if quantity.is_empty() {
+        let author = open.book.find(&cx.author()?)?;
+        look_twice(cx, &open.book, &[place], author, remuneration);
+    }
     let event = v1::Validate {
         span: vec![span(&(place, place))],
         remuneration: remuneration.to_wire(),
@@ -133,12 +138,7 @@ async fn validate_all(
             "list what does: `subak contribution list --pending`",
         ));
     }
-    let others = places.iter().filter(|p| differs(book, **p, remuneration)).count();
-    if others > 0 {
-        cx.out.note(&format!(
-            "{others} of them were read otherwise before: as {remuneration} their count starts anew"
-        ));
-    }
+    look_twice(cx, book, &places, author, remuneration);
     let statements = statements(&places::spans(book, &places), |span| {
         places.partition_point(|p| *p <= span.1) - places.partition_point(|p| *p < span.0)
     });
@@ -220,28 +220,95 @@ pub fn pending(book: &State, maintainer: AgentId) -> Vec<Ref> {
         .collect()
 }
 
+/// The quantity that a Validate without quantities is about: what stands, or else what is
+/// claimed; never what another maintainer has only proposed.
+fn confirmed(p: &WorkPart) -> u64 {
+    p.standing.as_ref().map_or(p.claimed, |s| s.quantity)
+}
+
 /// Whether the maintainer's word for it would change anything.
 fn counts(book: &State, place: Ref, maintainer: AgentId, remuneration: Remuneration) -> bool {
     let c = &book.contributions[&place];
     let part = |p: &WorkPart| {
         let said = |votes: &[AgentId]| votes.contains(&maintainer);
-        let stands = p
-            .standing
-            .as_ref()
-            .filter(|s| s.quantity == p.reading.quantity && s.remuneration == remuneration);
+        let stands = p.standing.as_ref().filter(|s| s.remuneration == remuneration);
+        let same =
+            p.reading.quantity == confirmed(p) && p.reading.remuneration == Some(remuneration);
         book.person(p.agent) != maintainer
             && match stands {
                 Some(s) => !said(&s.votes),
-                None => p.reading.remuneration != Some(remuneration) || !said(&p.votes),
+                None => !same || !said(&p.votes),
             }
     };
     is_open(book, place, c) && c.parts.iter().any(part)
 }
 
-/// Whether others have said something else of it.
-fn differs(book: &State, place: Ref, remuneration: Remuneration) -> bool {
-    let other = |p: &WorkPart| p.reading.remuneration.is_some_and(|r| r != remuneration);
-    book.contributions[&place].parts.iter().any(other)
+/// Says what a maintainer should see before the word is given: quantities that are not the
+/// claimed ones, what others have read otherwise, two claims to one work.
+fn look_twice(
+    cx: &Context,
+    book: &State,
+    places: &[Ref],
+    author: AgentId,
+    remuneration: Remuneration,
+) {
+    const SHOWN: usize = 10;
+    let mut lines = Vec::new();
+    for place in places {
+        let c = &book.contributions[place];
+        let others = c.parts.iter().filter(|p| book.person(p.agent) != author);
+        lines.extend(others.filter_map(|p| surprise(book, *place, p, remuneration)));
+    }
+    lines.extend(rivals(book, places));
+    if lines.is_empty() {
+        return;
+    }
+    cx.out.note("look twice:");
+    for line in lines.iter().take(SHOWN) {
+        cx.out.note(&describe::wrap(&format!("  {line}"), 4));
+    }
+    if lines.len() > SHOWN {
+        cx.out.note(&format!("  and {} more", lines.len() - SHOWN));
+    }
+}
+
+/// What would be confirmed of a part, where that is not simply what was claimed.
+fn surprise(book: &State, place: Ref, p: &WorkPart, remuneration: Remuneration) -> Option<String> {
+    let q = |thousandths: u64| money::show_thousandths(thousandths.into());
+    let mut words = Vec::new();
+    if confirmed(p) != p.claimed {
+        words.push(format!("{} stands, claimed was {}", q(confirmed(p)), q(p.claimed)));
+    }
+    let read = p.reading;
+    let otherwise = !p.votes.is_empty()
+        && (read.quantity != confirmed(p) || read.remuneration != Some(remuneration));
+    if otherwise {
+        let by: Vec<&str> = p.votes.iter().map(|a| book.agent(*a).handle.as_str()).collect();
+        let paid = read.remuneration.map_or(String::new(), |r| format!(", {r}"));
+        words.push(format!(
+            "{} read it as {}{paid}: with your {}, {remuneration}, the count starts anew",
+            by.join(", "),
+            q(read.quantity),
+            q(confirmed(p)),
+        ));
+    }
+    let whose = &book.agent(p.agent).handle;
+    (!words.is_empty()).then(|| format!("{place}, {whose}: {}", words.join("; ")))
+}
+
+/// Several claims to one work: the first that is validated takes it.
+fn rivals(book: &State, places: &[Ref]) -> Vec<String> {
+    let mut claims: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for place in places {
+        let c = &book.contributions[place];
+        let whose = &book.agent(c.parts[0].agent).handle;
+        claims.entry(c.reference.as_str()).or_default().push(format!("{place} of {whose}"));
+    }
+    claims.retain(|_, places| places.len() > 1);
+    let line = |(reference, places): (&str, Vec<String>)| {
+        format!("{reference} is claimed by {}: the first takes it", places.join(" and "))
+    };
+    claims.into_iter().map(line).collect()
 }
 
 /// Not rejected, and no other contribution has taken its reference.
@@ -268,7 +335,11 @@ pub fn standing(book: &State, place: Ref, c: &Contribution) -> String {
     let needed = book.equation.as_ref().map_or(0, |e| e.validators as usize);
     let mut words: Vec<String> = Vec::new();
     for p in &c.parts {
-        let votes = format!("{}/{needed}", p.votes.len());
+        let mut votes = format!("{}/{needed}", p.votes.len());
+        if !p.votes.is_empty() && ![0, confirmed(p)].contains(&p.reading.quantity) {
+            // Not by the way: the quantity column shows what stands or is claimed.
+            votes = format!("{votes} as {}", money::show_thousandths(p.reading.quantity.into()));
+        }
         let mut word = match &p.standing {
             None => format!("pending {votes}"),
             Some(s) if s.maturing > 0 => format!("maturing, {}", s.remuneration),

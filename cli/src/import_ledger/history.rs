@@ -2,11 +2,12 @@
 //!
 //! A commit is claimed once, under `git:<hash>`; who an author is, is learnt from the
 //! commits that the ledger knows: the parts of a claim stand in the order of the
-//! history, author first.
+//! history, author first. A commit that somebody claimed by hand for somebody else is
+//! claimed beside that: maintainers decide between the two.
 
 use super::{
     Recorded, Statements, add_people,
-    known::{Claims, Register, Standing},
+    known::{Claims, Register, Rival, Standing},
     progress, require_maintainer, send,
 };
 use crate::{
@@ -48,10 +49,12 @@ pub struct ImportOutcome {
     pub new_contributions: u64,
     /// Works that were claimed already, the next two included.
     pub known: u64,
-    /// Of them, claimed by people for themselves.
+    /// Of them, claimed by hand for the same person.
     pub claimed_by_hand: u64,
     /// Of them, ended by maintainers: they do not come back.
     pub ended: u64,
+    /// Open claims to these works that somebody made by hand: to be looked at.
+    pub rivals: Vec<Rival>,
     /// Works dated after this import's date: left for a later one.
     pub later: u64,
     /// Commits that an earlier import claimed and that are reverted since.
@@ -183,13 +186,14 @@ async fn plan(open: &Open, history: &History, today: u32) -> Done<Plan> {
             continue;
         };
         plan.outcome.known += 1;
-        plan.outcome.claimed_by_hand += u64::from(claim.standing == Standing::ByHand);
         plan.outcome.ended += u64::from(claim.standing == Standing::Ended);
         for ((person, _), agent) in work.parts.iter().zip(claim.people(book, work.parts.len())) {
             plan.people[*person] = plan.people[*person].or(agent);
         }
     }
     plan.find_people(open, history).await?;
+    plan.leave_out_claimed(book, history, &claims);
+    plan.find_new(history);
     plan.outcome.new_agents = plan.new.len() as u64;
     plan.outcome.new_contributions = plan.works.len() as u64;
     plan.outcome.reverted_since = reverted_since(history, &claims);
@@ -197,8 +201,38 @@ async fn plan(open: &Open, history: &History, today: u32) -> Done<Plan> {
 }
 
 impl Plan {
-    /// People with new work whom no known work tells: by disclosures, or new.
+    /// People with new work whom no known work tells: by disclosures.
     async fn find_people(&mut self, open: &Open, history: &History) -> Done {
+        self.find_new(history);
+        if self.new.is_empty() {
+            return Ok(());
+        }
+        let register = Register::load(open).await?;
+        for person in &self.new {
+            self.people[*person] = register.find(&history.people[*person]);
+        }
+        Ok(())
+    }
+
+    /// What people have claimed by hand for the same persons is not claimed again; what they
+    /// claimed for others is, beside it.
+    fn leave_out_claimed(&mut self, book: &State, history: &History, claims: &Claims<'_>) {
+        let (people, outcome) = (&self.people, &mut self.outcome);
+        self.works.retain(|work| {
+            let work = &history.works[*work];
+            let reference = work.reference();
+            let whose: Vec<AgentId> = work.parts.iter().filter_map(|p| people[p.0]).collect();
+            let claimed = claims.claimed_for(book, &reference, &whose);
+            outcome.rivals.extend(claims.rivals(book, &reference, !claimed));
+            outcome.known += u64::from(claimed);
+            outcome.claimed_by_hand += u64::from(claimed);
+            !claimed
+        });
+    }
+
+    /// People with new work who are not known, in the order of their work.
+    fn find_new(&mut self, history: &History) {
+        self.new.clear();
         let mut seen = vec![false; history.people.len()];
         let parts = self.works.iter().flat_map(|w| &history.works[*w].parts);
         for (person, _) in parts {
@@ -206,16 +240,6 @@ impl Plan {
                 self.new.push(*person);
             }
         }
-        if self.new.is_empty() {
-            return Ok(());
-        }
-        let register = Register::load(open).await?;
-        let people = &mut self.people;
-        self.new.retain(|person| {
-            people[*person] = register.find(&history.people[*person]);
-            people[*person].is_none()
-        });
-        Ok(())
     }
 }
 

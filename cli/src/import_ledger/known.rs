@@ -4,9 +4,11 @@
 //! is learnt again from known works, or from disclosures. Guarantees that nobody slips
 //! into another's place: only claims that a maintainer made or the maintainers
 //! validated, and only agents without a key of their own, tell who somebody is. What
-//! people say of themselves (a name, an e-mail, a claim) never does.
+//! people say of themselves (a name, an e-mail, a claim) never does; nor does a claim that
+//! anyone can make keep an import from claiming the same work for whose it is.
 
 use crate::{context::Open, describe, failure::Done, import::Person};
+use serde::Serialize;
 use std::collections::HashMap;
 use subak_ledger::{
     book::{
@@ -21,8 +23,6 @@ use subak_ledger::{
 pub enum Standing {
     /// Claimed once and ended as not done, not useful or a duplicate: not to come back.
     Ended,
-    /// Claimed by somebody for themself.
-    ByHand,
     /// Claimed by a maintainer, as an import does.
     Claimed,
     /// Validated.
@@ -42,42 +42,85 @@ pub struct Claim<'b> {
     pub trusted: bool,
 }
 
+/// A claim that somebody made who is no maintainer, and that nobody has judged yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rival {
+    /// What it claims.
+    pub reference: String,
+    /// The contribution.
+    pub contribution: String,
+    /// Who claimed.
+    pub claimed_by: String,
+    /// Whether the import claims beside it; else it names the same person, and stays alone.
+    pub beside: bool,
+}
+
 /// Claims by reference.
-pub struct Claims<'b>(HashMap<&'b str, Claim<'b>>);
+pub struct Claims<'b> {
+    weightiest: HashMap<&'b str, Claim<'b>>,
+    by_hand: HashMap<&'b str, Vec<(Ref, &'b Contribution)>>,
+}
 
 impl<'b> Claims<'b> {
     /// One pass over the contributions; `wanted` chooses references.
     pub fn of(book: &'b State, wanted: impl Fn(&str) -> bool) -> Self {
-        let mut claims: HashMap<&str, Claim<'_>> = HashMap::new();
-        for (place, c) in &book.contributions {
+        let mut claims = Self { weightiest: HashMap::new(), by_hand: HashMap::new() };
+        let all = book.contributions.iter().map(|(place, c)| (*place, c.as_ref()));
+        for (place, c) in all.filter(|(_, c)| wanted(c.reference.as_str())) {
             let reference = c.reference.as_str();
-            let Some(standing) = standing(book, *place, c).filter(|_| wanted(reference)) else {
+            let Some(standing) = standing(book, place, c) else {
+                if c.closed.is_none() {
+                    claims.by_hand.entry(reference).or_default().push((place, c));
+                }
                 continue;
             };
-            let weightier = claims.get(reference).is_none_or(|known| known.standing < standing);
-            if weightier {
+            let known = claims.weightiest.get(reference);
+            if known.is_none_or(|known| known.standing < standing) {
                 let trusted = standing == Standing::Validated || by_maintainer(book, c);
-                let claim = Claim { place: *place, contribution: c, standing, trusted };
-                claims.insert(reference, claim);
+                let claim = Claim { place, contribution: c, standing, trusted };
+                claims.weightiest.insert(reference, claim);
             }
         }
-        Self(claims)
+        claims
     }
 
-    /// The claim to a reference.
+    /// The claim to a reference: made or judged by maintainers.
     pub fn get(&self, reference: &str) -> Option<&Claim<'b>> {
-        self.0.get(reference)
+        self.weightiest.get(reference)
+    }
+
+    /// Whether somebody claimed the reference by hand for one of these people: the rules
+    /// let an agent claim it once.
+    pub fn claimed_for(&self, book: &State, reference: &str, people: &[AgentId]) -> bool {
+        let one_of_them = |agent| people.iter().any(|a| book.person(*a) == book.person(agent));
+        self.by_hand(reference).any(|(_, c)| c.parts.iter().any(|p| one_of_them(p.agent)))
+    }
+
+    /// The claims to a reference that were made by hand, for people to look at.
+    pub fn rivals(&self, book: &State, reference: &str, beside: bool) -> Vec<Rival> {
+        let rival = |(place, c): (Ref, &Contribution)| Rival {
+            reference: reference.to_owned(),
+            contribution: place.to_string(),
+            claimed_by: book.agent(c.claimant).handle.to_string(),
+            beside,
+        };
+        self.by_hand(reference).map(rival).collect()
+    }
+
+    fn by_hand(&self, reference: &str) -> impl Iterator<Item = (Ref, &'b Contribution)> + '_ {
+        self.by_hand.get(reference).into_iter().flatten().copied()
     }
 }
 
-/// None: withdrawn, or for the wrong person; it may be claimed anew.
+/// None: withdrawn, or for the wrong person, so that it may be claimed anew; or open and
+/// made by no maintainer, which says nothing yet.
 fn standing(book: &State, place: Ref, c: &Contribution) -> Option<Standing> {
     match c.closed {
         Some(RejectReason::WrongAgent | RejectReason::Withdrawn) => None,
         Some(_) => Some(Standing::Ended),
         None if book.taken_by(&c.reference) == Some(place) => Some(Standing::Validated),
         None if by_maintainer(book, c) => Some(Standing::Claimed),
-        None => Some(Standing::ByHand),
+        None => None,
     }
 }
 

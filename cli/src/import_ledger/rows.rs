@@ -6,7 +6,7 @@
 
 use super::{
     Recorded, Statements, add_people,
-    known::{Claims, Register, Standing},
+    known::{Claim, Claims, Register, Rival, Standing},
     progress, require_maintainer, send,
 };
 use crate::{
@@ -52,6 +52,8 @@ pub struct RowsOutcome {
     pub new_rows: u64,
     /// Rows that were claimed already.
     pub known: u64,
+    /// Open claims to these works that somebody made by hand: to be looked at.
+    pub rivals: Vec<Rival>,
     /// Statements, each one entry.
     pub statements: u64,
     /// Of the entries the first.
@@ -96,8 +98,8 @@ pub async fn plan<'r>(open: &Open, rows: &'r [CsvRow]) -> Done<Plan<'r>> {
     planner.learn(&groups, &claims);
     for (reference, rows) in groups {
         match claims.get(reference) {
-            Some(claim) => planner.known(&rows, claim),
-            None => planner.group(reference, &rows),
+            Some(claim) => planner.known(&rows, claim, &claims),
+            None => planner.beside(reference, rows, &claims),
         }
     }
     let mut plan = planner.plan;
@@ -149,12 +151,14 @@ impl<'r> Planner<'r, '_> {
         }
     }
 
-    /// Rows whose reference is claimed: each must be one of its parts.
-    fn known(&mut self, rows: &[&'r CsvRow], claim: &super::known::Claim<'_>) {
+    /// Rows whose reference is claimed: each must be one of its parts, or claimed by hand.
+    fn known(&mut self, rows: &[&'r CsvRow], claim: &Claim<'_>, claims: &Claims<'_>) {
         for row in rows {
-            let among = self
-                .look_up(&row.person)
-                .is_ok_and(|agent| claim.contribution.parts.iter().any(|p| Some(p.agent) == agent));
+            let agent = self.look_up(&row.person).ok().flatten();
+            let among = agent.is_some_and(|agent| {
+                claim.contribution.parts.iter().any(|p| p.agent == agent)
+                    || claims.claimed_for(self.book, &row.reference, &[agent])
+            });
             if among || claim.standing == Standing::Ended {
                 self.plan.outcome.known += 1;
             } else {
@@ -165,6 +169,20 @@ impl<'r> Planner<'r, '_> {
                 self.bad(row, reason);
             }
         }
+    }
+
+    /// Rows of which nobody but their people may have spoken: those who claimed their part
+    /// by hand keep that claim, for the others the import claims.
+    fn beside(&mut self, reference: &'r str, mut rows: Vec<&'r CsvRow>, claims: &Claims<'_>) {
+        let all = rows.len();
+        rows.retain(|row| {
+            let agent = self.look_up(&row.person).ok().flatten();
+            !agent.is_some_and(|a| claims.claimed_for(self.book, reference, &[a]))
+        });
+        self.plan.outcome.known += (all - rows.len()) as u64;
+        let rivals = claims.rivals(self.book, reference, !rows.is_empty());
+        self.plan.outcome.rivals.extend(rivals);
+        self.group(reference, &rows);
     }
 
     fn group(&mut self, reference: &'r str, rows: &[&'r CsvRow]) {

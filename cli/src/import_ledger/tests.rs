@@ -140,13 +140,56 @@ async fn importing_again_adds_only_what_is_new_and_people_stay_who_they_are() {
 }
 
 #[tokio::test]
-async fn what_people_claim_for_themselves_tells_nobody_who_they_are() {
+async fn a_claim_by_hand_neither_hides_a_commit_nor_tells_whose_it_is() {
     let commons = Commons::new().await;
     let claim = format!("contribute 1 --kind commit --reference git:{} --as zoe", hash(1));
+    let zoes = commons.run(&claim).await.unwrap()["contribution"].clone();
+    let both = history(&[(1, &[DORA]), (2, &[DORA])]);
+    let outcome = commons.import(&both).await;
+    assert_eq!((outcome.known, outcome.new_contributions, outcome.new_agents), (0, 2, 1));
+    let dora = outcome.agents[0].clone().unwrap().to_string();
+    assert_eq!(commons.whose(1).await, [["zoe"], [dora.as_str()]], "maintainers decide");
+    assert_eq!(commons.whose(2).await, [[dora.as_str()]]);
+    let [rival] = outcome.rivals.as_slice() else { panic!("{:?}", outcome.rivals) };
+    assert_eq!((rival.claimed_by.as_str(), rival.beside), ("zoe", true));
+    assert_eq!(rival.contribution, zoes);
+    // Once it is claimed for whose it is, the next import has nothing to do.
+    let again = commons.import(&both).await;
+    assert_eq!((again.known, again.new_contributions, again.rivals.len()), (2, 0, 0));
+}
+
+#[tokio::test]
+async fn a_claim_by_hand_of_the_same_person_is_not_doubled() {
+    let commons = Commons::new().await;
+    let first = commons.import(&history(&[(1, &[DORA])])).await;
+    let dora = first.agents[0].clone().unwrap().to_string();
+    let claim = format!("contribute 1 --kind commit --reference git:{}", hash(2));
+    commons.run(&format!("{claim} --with {dora}=1 --as zoe")).await.unwrap();
+    let grown = history(&[(1, &[DORA]), (2, &[DORA, EVE])]);
+    let second = commons.import(&grown).await;
+    assert_eq!((second.known, second.claimed_by_hand, second.new_contributions), (2, 1, 0));
+    assert_eq!((second.new_agents, second.statements), (0, 0), "nobody is added for nothing");
+    let [rival] = second.rivals.as_slice() else { panic!("{:?}", second.rivals) };
+    assert!(!rival.beside);
+    // Ended as the wrong person's, it is claimed for whose it is.
+    let place = &rival.contribution;
+    let end = format!("contribution reject {place} --reason wrong-agent --as ana");
+    commons.run(&end).await.unwrap();
+    let third = commons.import(&grown).await;
+    assert_eq!((third.new_contributions, third.new_agents), (1, 1));
+}
+
+#[tokio::test]
+async fn a_claim_by_hand_does_not_bring_back_what_maintainers_ended() {
+    let commons = Commons::new().await;
+    let one = history(&[(1, &[DORA])]);
+    let entry = commons.import(&one).await.last_entry.unwrap();
+    let end = format!("contribution reject {entry}.0 --reason not-useful --as ana");
+    commons.run(&end).await.unwrap();
+    let claim = format!("contribute 1 --kind commit --reference git:{} --as zoe", hash(1));
     commons.run(&claim).await.unwrap();
-    let outcome = commons.import(&history(&[(1, &[DORA]), (2, &[DORA])])).await;
-    assert_eq!((outcome.known, outcome.claimed_by_hand, outcome.new_agents), (1, 1, 1));
-    assert_ne!(commons.whose(2).await, [["zoe"]]);
+    let again = commons.import(&one).await;
+    assert_eq!((again.known, again.ended, again.new_contributions), (1, 1, 0));
 }
 
 #[tokio::test]
@@ -240,6 +283,22 @@ async fn rows_of_a_time_tracker_are_claimed_once() {
     let other = "date,person,quantity\n2026-03-05,DORA@example.org,1\n2026-03-05,Eve Stone,1\n";
     let (other, bad) = import_csv(&commons, other).await.unwrap();
     assert_eq!((other.new_rows, other.new_agents, bad.len()), (2, 0, 0));
+}
+
+#[tokio::test]
+async fn rows_are_claimed_beside_what_somebody_else_claimed_by_hand() {
+    let commons = Commons::new().await;
+    let zoes = "contribute 9 --kind hours --on 2026-03-01 --reference meet:1 --as zoe";
+    commons.run(zoes).await.unwrap();
+    let text = "date,person,quantity,reference\n\
+        2026-03-01,zoe,1,meet:1\n\
+        2026-03-01,Dora <dora@example.org>,2,meet:1\n";
+    let (first, bad) = import_csv(&commons, text).await.unwrap();
+    assert_eq!(bad, [0; 0]);
+    assert_eq!((first.new_contributions, first.new_rows, first.known), (1, 1, 1));
+    assert_eq!(first.rivals.iter().map(|r| r.claimed_by.as_str()).collect::<Vec<_>>(), ["zoe"]);
+    let (again, bad) = import_csv(&commons, text).await.unwrap();
+    assert_eq!((again.new_contributions, again.known, bad), (0, 2, vec![]));
 }
 
 /// The promise on speed, from the repository to the disk:

@@ -1,6 +1,6 @@
 //! `subak import git`: the history of a repository.
 
-use super::{day, entries, next, open};
+use super::{day, entries, next, open, rivals};
 use crate::{
     context::Context,
     describe,
@@ -204,7 +204,7 @@ fn text(
     figure(s.malformed, "malformed", ": --json lists them");
     figure(s.agents, "people", &format!(", {} of them new", o.new_agents));
     figure(o.known, "claimed before", "");
-    figure(o.claimed_by_hand, "of them by people for themselves", "");
+    figure(o.claimed_by_hand, "of them by hand, for the same person", "");
     figure(o.ended, "of them ended by maintainers", ", not claimed again");
     figure(o.later, "later than --at", ", left for the next import");
     figure(o.reverted_since.len() as u64, "claimed once and reverted since", ":");
@@ -212,6 +212,7 @@ fn text(
         let (commit, by) = (&r.commit[..12], &r.by[..12]);
         lines.push(format!("           {}  {commit} by {by}", r.contribution));
     }
+    lines.extend(rivals(&o.rivals));
     if let Some(r) = o.reverted_since.first() {
         let place = &r.contribution;
         lines.push(format!("next: `subak contribution reject {place} --reason not-useful`"));

@@ -1,0 +1,141 @@
+//! Connections: to a ledger file in this process, or to a node.
+//!
+//! Guarantees that a command looks the same over both, that a node is asked for no more
+//! than can be checked ([`as_folded`]), and that a writer waits a moment for another one
+//! to finish. Leaves out which place is meant (`context`).
+
+use crate::failure::{Done, Failure};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use subak_ledger::{
+    book::state::State,
+    log::{Hash, PublicKey},
+    store::StoreError,
+};
+use subak_node::{
+    LedgerInfo, Ledgers, NodeError,
+    client::Remote,
+    runtime::{Node, Options},
+};
+use tonic::transport::Uri;
+
+/// How long a writer waits for another one: commands hold the file for milliseconds, a
+/// server for good.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// And how often it looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// An open connection: ledgers here or afar.
+#[derive(Clone)]
+pub struct Connection {
+    /// The ledgers.
+    pub ledgers: Arc<dyn Ledgers>,
+    /// In this process: for the clerk's key.
+    pub embedded: Option<Arc<Node>>,
+}
+
+fn here(node: Node) -> Connection {
+    let node = Arc::new(node);
+    Connection { ledgers: node.clone(), embedded: Some(node) }
+}
+
+/// A ledger file, for reading: needs neither key nor lock.
+pub async fn reader(db: &Path) -> Done<Connection> {
+    Ok(here(Node::open_reader(db).await?))
+}
+
+/// A ledger file, for appending; `create` makes it where there is none.
+pub async fn writer(db: &Path, create: bool) -> Done<Connection> {
+    let locked = StoreError::Locked { path: db.to_path_buf() }.to_string();
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let options = Options { create, ..Options::default() };
+        match Node::open(db, options).await {
+            Err(NodeError::World { message, .. })
+                if message == locked && Instant::now() < until =>
+            {
+                tokio::time::sleep(LOOK).await;
+            }
+            other => return Ok(here(other?)),
+        }
+    }
+}
+
+/// A node; with one operator key expected, every ledger of it must have that one.
+pub async fn node(url: &str, expect: &[PublicKey]) -> Done<Connection> {
+    let only = match expect {
+        [one] => Some(one.bytes()),
+        _ => None, // of several, `as_folded` finds out which
+    };
+    Ok(Connection { ledgers: Arc::new(remote(url, only).await?), embedded: None })
+}
+
+/// A node as a client of it, for what needs no more than its bytes.
+pub async fn remote(url: &str, expect: Option<Hash>) -> Done<Remote> {
+    let uri: Option<Uri> = url.parse().ok();
+    let there = uri.filter(|u| u.scheme_str() == Some("http") && u.host().is_some());
+    if there.is_none() {
+        return Err(Failure::usage(
+            format!("node {url:?}: expected http://HOST:PORT (there is no TLS yet)"),
+            "write it as in http://127.0.0.1:7117; for another machine use a tunnel",
+        ));
+    }
+    Ok(Remote::connect(url, expect).await?)
+}
+
+/// What is known of a ledger once it is folded. A node's list of ledgers is only its word:
+/// name, kind, sandbox and operator are those of the genesis, and a list that says
+/// otherwise is a lie.
+pub fn as_folded(listed: &LedgerInfo, book: &State, expect: &[PublicKey]) -> Done<LedgerInfo> {
+    let lie = |what: String| {
+        Failure::refused(
+            "corrupt",
+            format!("ledger {}: {what}", listed.id),
+            "do not rely on who answered; keep the answer as evidence, and compare the ledger's id",
+        )
+    };
+    let root = book.root.as_ref().ok_or_else(|| lie("it has no genesis".into()))?;
+    let info = LedgerInfo {
+        id: listed.id,
+        name: root.name.to_string(),
+        kind: root.kind,
+        size: book.size,
+        sandbox: root.sandbox,
+        operator: root.operator,
+        chain: book.chain.last().copied().unwrap_or_default(),
+        recorded_at: book.time,
+    };
+    if let Some(what) = difference(listed, &info) {
+        return Err(lie(format!("the list of ledgers lies: {what}")));
+    }
+    if !expect.is_empty() && expect.iter().all(|key| key.bytes() != root.operator) {
+        return Err(Failure::refused(
+            "operator-unexpected",
+            format!(
+                "ledger {} ({}): its operator key {} is not expected",
+                info.name,
+                info.id,
+                hex::encode(root.operator)
+            ),
+            "check the key with the commons or phyle; name it with --expect too if it is right",
+        ));
+    }
+    Ok(info)
+}
+
+/// In what the list differs from the genesis. (Sizes may: the ledger grows meanwhile.)
+fn difference(listed: &LedgerInfo, found: &LedgerInfo) -> Option<String> {
+    let differs = |what, said: String, is: String| {
+        (said != is).then(|| format!("it gives the {what} {said}, the genesis {is}"))
+    };
+    let sandbox = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    differs("name", listed.name.clone(), found.name.clone())
+        .or_else(|| differs("kind", listed.kind.to_string(), found.kind.to_string()))
+        .or_else(|| differs("sandbox mark", sandbox(listed.sandbox), sandbox(found.sandbox)))
+        .or_else(|| {
+            differs("operator key", hex::encode(listed.operator), hex::encode(found.operator))
+        })
+}
