@@ -35,8 +35,11 @@ fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ana").done();
     let list = place.type_in("contribution list --pending").done();
     says(&list, &["pending 1/2 as 1.5"]);
-    let all = place.type_in("validate --all-pending --remuneration paid --as ben").done();
-    says(&all, &["look twice:", "1.1, dora: ana read it as 1.5, unpaid"]);
+    // Routine does not undo what ana has said.
+    let all = place.type_in("validate --all-pending --remuneration paid --as ben");
+    says(&all, &["others have said other quantities: 1 contribution", "nothing awaits your word"]);
+    let one = place.type_in("validate 1.1 --remuneration paid --as ben").done();
+    says(&one, &["look twice:", "1.1, dora: ana read it as 1.5, unpaid"]);
 
     let place = commons("equal");
     place.type_in("contribute 2 --reference pr:1 --as dora").done();

@@ -65,7 +65,16 @@ impl Validate {
         let open = cx.write().await?;
         let author = open.book.find(&cx.author()?)?;
         if self.all_pending {
-            let all = pending(&open.book, author);
+            let mut all = pending(&open.book, author);
+            let awaited = all.len();
+            all.retain(|place| !is_disputed(&open.book, *place));
+            if all.len() < awaited {
+                cx.out.note(&format!(
+                    "left out, as others have said other quantities: {}; `subak contribution list \
+                     --pending` shows them, and each is validated by its place",
+                    describe::count((awaited - all.len()) as u64, "contribution")
+                ));
+            }
             return validate_all(cx, &open, author, remuneration, all).await;
         }
         let named = places::contributions(&open.book, &ranges)?;
@@ -218,6 +227,13 @@ pub fn pending(book: &State, maintainer: AgentId) -> Vec<Ref> {
         .filter(|(place, c)| is_open(book, **place, c) && c.parts.iter().any(waits))
         .map(|(place, _)| *place)
         .collect()
+}
+
+/// Whether another maintainer has said a quantity of their own: a routine word would only
+/// undo theirs, so that such a contribution waits to be named.
+fn is_disputed(book: &State, place: Ref) -> bool {
+    let other = |p: &WorkPart| !p.votes.is_empty() && p.reading.quantity != confirmed(p);
+    book.contributions[&place].parts.iter().any(other)
 }
 
 /// The quantity that a Validate without quantities is about: what stands, or else what is
