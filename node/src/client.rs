@@ -9,7 +9,7 @@
 //! (`inclusion`, `consistency`): whoever asked knows what they must prove.
 
 use crate::{
-    Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry, disclose,
+    Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, disclose,
     fold::Folded,
     readers::off_executor,
     sequencer::{decode, genesis, ledger_of},
@@ -100,6 +100,13 @@ impl Remote {
 
     fn lie(&self, what: impl fmt::Display) -> NodeError {
         lie(&self.url, &what.to_string())
+    }
+
+    fn page<T>(&self, items: Vec<T>, more: bool) -> Result<Page<T>, NodeError> {
+        if more && items.is_empty() {
+            return Err(self.lie("a page with nothing on it, and more to follow"));
+        }
+        Ok(Page { items, more })
     }
 
     /// The genesis, which is authentic because its hash is the ledger's id.
@@ -292,11 +299,17 @@ impl fmt::Debug for Remote {
 
 #[async_trait]
 impl Ledgers for Remote {
-    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError> {
-        let reply = self.log().ledgers(v1::LedgersRequest {}).await;
+    async fn ledgers_page(
+        &self,
+        after: Option<LedgerId>,
+        limit: u64,
+    ) -> Result<Page<LedgerInfo>, NodeError> {
+        let after = after.map(|id| id.0.to_vec()).unwrap_or_default();
+        let reply = self.log().ledgers(v1::LedgersRequest { after, limit }).await;
         let reply = reply.map_err(|status| self.failed(&status))?.into_inner();
         let all = reply.ledger.into_iter().map(wire::info_in);
-        all.collect::<Result<_, _>>().map_err(|what| self.lie(what))
+        let items: Vec<_> = all.collect::<Result<_, _>>().map_err(|what| self.lie(what))?;
+        self.page(items, reply.more)
     }
 
     async fn prepare(&self) -> Result<(Hash, Hash), NodeError> {
@@ -389,19 +402,31 @@ impl Ledgers for Remote {
         self.path(self.log().consistency(request).await)
     }
 
-    async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError> {
+    async fn disclosures_page(
+        &self,
+        ledger: LedgerId,
+        after: Option<Hash>,
+    ) -> Result<Page<Disclosure>, NodeError> {
         let origin = self.origin(ledger).await?;
-        let request = v1::DisclosuresRequest { ledger: ledger.0.to_vec() };
+        let mut last = after;
+        let after = after.map(|commitment| commitment.to_vec()).unwrap_or_default();
+        let request = v1::DisclosuresRequest { ledger: ledger.0.to_vec(), after };
         let stream = self.log().disclosures(request).await;
         let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
-        let mut all = Vec::new();
-        while let Some(reply) = stream.message().await.map_err(|status| self.failed(&status))? {
-            for sent in reply.disclosure {
-                let read = wire::disclosure_in(sent).and_then(|d| commit(d, ledger, &origin));
-                all.push(read.map_err(|what| self.lie(what))?);
+        let first = stream.message().await.map_err(|status| self.failed(&status))?;
+        let reply = first.unwrap_or_default();
+        let mut items = Vec::new();
+        for sent in reply.disclosure {
+            let read = wire::disclosure_in(sent).and_then(|d| commit(d, ledger, &origin));
+            let read = read.map_err(|what| self.lie(what))?;
+            // Else it could show the same ones for ever.
+            if last.is_some_and(|last| last >= read.commitment) {
+                return Err(self.lie("disclosures that are not in order of their commitments"));
             }
+            last = Some(read.commitment);
+            items.push(read);
         }
-        Ok(all)
+        self.page(items, reply.more)
     }
 
     async fn book(&self, ledger: LedgerId) -> Result<Arc<State>, NodeError> {

@@ -17,22 +17,26 @@
 //! disclose   do these texts open commitments of this statement?
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
 //! prepared   keys for ledgers that are to be opened
-//! load       fold, from a store
+//! load       fold, from a store;  page: parts of its lists
 //! verify     what of a statement needs no ledger, off the writer
 //! writer     the one thread that appends: group commit
 //! readers    everybody else, beside it;  slots: what they see
 //! runtime    `Node`: all of it behind the trait `Ledgers`
 //! wire       our types and the protocol's
-//! service    the gRPC services over any `Ledgers`; serve: the server
+//! service    the gRPC services over any `Ledgers`: the log;  book: the book
+//! serve      the server;  connections: no more than so many
 //! client     `Remote`: the trait again, from afar, believing nothing
 //! ```
 
+mod book;
 pub mod client;
 pub mod clock;
+mod connections;
 mod disclose;
 pub mod fold;
 pub mod keyfile;
 mod load;
+mod page;
 mod prepared;
 mod readers;
 pub mod refusal;
@@ -113,6 +117,15 @@ pub struct RawEntry {
     pub envelope: Vec<u8>,
 }
 
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is on it, in order.
+    pub items: Vec<T>,
+    /// Whether something follows. Never on a page without items.
+    pub more: bool,
+}
+
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NodeError {
@@ -155,8 +168,25 @@ impl NodeError {
 /// Reading and appending, wherever the ledgers are.
 #[async_trait]
 pub trait Ledgers: Send + Sync {
-    /// The ledgers there.
-    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError>;
+    /// Ledgers in order of arrival, those after `after`, up to `limit` and never more than
+    /// an answer holds.
+    async fn ledgers_page(
+        &self,
+        after: Option<LedgerId>,
+        limit: u64,
+    ) -> Result<Page<LedgerInfo>, NodeError>;
+
+    /// All ledgers there.
+    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError> {
+        let mut all: Vec<LedgerInfo> = Vec::new();
+        loop {
+            let page = self.ledgers_page(all.last().map(|info| info.id), u64::MAX).await?;
+            all.extend(page.items);
+            if !page.more {
+                return Ok(all);
+            }
+        }
+    }
 
     /// Makes operator and clerk keys for a new ledger; returns their public halves. They are
     /// kept once a genesis names them, which must follow soon.
@@ -196,8 +226,26 @@ pub trait Ledgers: Send + Sync {
         new: u64,
     ) -> Result<Vec<Hash>, NodeError>;
 
-    /// The texts behind commitments.
-    async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError>;
+    /// Texts behind commitments in order of those, after `after`, as many as an answer
+    /// holds.
+    async fn disclosures_page(
+        &self,
+        ledger: LedgerId,
+        after: Option<Hash>,
+    ) -> Result<Page<Disclosure>, NodeError>;
+
+    /// All texts behind commitments.
+    async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError> {
+        let mut all: Vec<Disclosure> = Vec::new();
+        loop {
+            let after = all.last().map(|last| last.commitment);
+            let page = self.disclosures_page(ledger, after).await?;
+            all.extend(page.items);
+            if !page.more {
+                return Ok(all);
+            }
+        }
+    }
 
     /// The ledger folded. In this process: the node's own state. From afar: every entry
     /// fetched, verified against the signed checkpoint, and folded here.

@@ -7,10 +7,11 @@
 //! Leaves out the order of entries (`sequencer`), transactions (`writer`) and the network.
 
 use crate::{
-    Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry,
+    Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry,
     clock::Reading,
     fold::Folded,
     load::{self, unknown},
+    page,
     readers::{Readers, lock, off_executor},
     refusal::{Refusal, broken, stopping, world},
     ring::{Ring, Use},
@@ -39,6 +40,8 @@ pub type Clock = Arc<dyn Fn() -> Reading + Send + Sync>;
 
 /// Statements that may wait for the writer; who comes after them waits to be let in.
 const QUEUE: usize = 4_096;
+/// Ledgers in one answer at most; each is a genesis to decode.
+const LEDGERS: usize = 200;
 /// Entries in one answer at most.
 const PAGE: usize = 1_000;
 /// Bytes in one answer at most, but for a single entry.
@@ -259,12 +262,13 @@ impl fmt::Debug for Node {
 
 #[async_trait]
 impl Ledgers for Node {
-    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError> {
-        self.read(|reader| {
-            let rows = reader.ledgers()?;
-            rows.iter().map(|row| load::info(reader, LedgerId(row.id))).collect()
-        })
-        .await
+    async fn ledgers_page(
+        &self,
+        after: Option<LedgerId>,
+        limit: u64,
+    ) -> Result<Page<LedgerInfo>, NodeError> {
+        let limit = usize::try_from(limit).unwrap_or(LEDGERS).clamp(1, LEDGERS);
+        self.read(move |reader| page::ledgers(reader, after, limit)).await
     }
 
     async fn prepare(&self) -> Result<(Hash, Hash), NodeError> {
@@ -362,20 +366,13 @@ impl Ledgers for Node {
         self.read(proof).await
     }
 
-    async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError> {
+    async fn disclosures_page(
+        &self,
+        ledger: LedgerId,
+        after: Option<Hash>,
+    ) -> Result<Page<Disclosure>, NodeError> {
         self.size(ledger).await?;
-        self.read(move |reader| {
-            let mut all: Vec<Disclosure> = Vec::new();
-            loop {
-                let after = all.last().map(|d| d.commitment);
-                let page = reader.disclosures(&ledger.0, after.as_ref(), PAGE)?;
-                if page.is_empty() {
-                    return Ok(all);
-                }
-                all.extend(page);
-            }
-        })
-        .await
+        self.read(move |reader| page::disclosures(reader, ledger, after, PAGE_BYTES)).await
     }
 
     async fn book(&self, ledger: LedgerId) -> Result<Arc<State>, NodeError> {

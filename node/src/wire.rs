@@ -36,6 +36,11 @@ pub(crate) fn path(reply: &v1::PathReply) -> Result<Vec<Hash>, String> {
     hashes(&reply.hash, "hash")
 }
 
+/// An id or a hash that need not be given.
+pub(crate) fn maybe_hash(bytes: &[u8], field: &str) -> Result<Option<Hash>, String> {
+    (!bytes.is_empty()).then(|| hash(bytes, field)).transpose()
+}
+
 // ---- ledgers ----
 
 pub(crate) fn info_out(info: LedgerInfo) -> v1::LedgerInfo {
