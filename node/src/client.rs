@@ -12,6 +12,7 @@ use crate::{
     Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, disclose,
     fold::Folded,
     readers::off_executor,
+    refusal::corrupt,
     sequencer::{decode, genesis, ledger_of},
     wire::{self, MOST, away, lie},
 };
@@ -134,12 +135,12 @@ impl Remote {
             return Err(self.lie(format!("entry 0 is not the genesis of ledger {ledger}")));
         };
         if let Some(expected) = self.expect.filter(|expected| *expected != operator) {
-            return Err(NodeError::Corrupt(format!(
-                "ledger {ledger}: expected the operator key {}, its genesis names {}; compare \
-                 with the key that you were given",
+            let what = format!(
+                "ledger {ledger}: expected the operator key {}, its genesis names {}",
                 hex::encode(expected),
                 hex::encode(operator)
-            )));
+            );
+            return Err(corrupt(what, "compare with the key that you were given"));
         }
         let operator = PublicKey::admit(&operator).map_err(|reject| self.lie(reject))?;
         let origin = Arc::new(Origin { operator, commitments: disclose::commitments(statement) });

@@ -126,42 +126,38 @@ pub struct Page<T> {
     pub more: bool,
 }
 
-/// Why something was not done.
+/// Why something was not done. Each has a stable code, a message (what, where, expected,
+/// found) and a next step, apart from each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // the fields are named above
 pub enum NodeError {
     /// The statement was refused: bad input, by a named rule.
     #[error("{message} ({code})")]
-    Refused {
-        /// Stable code.
-        code: String,
-        /// Meaning, where, expected, found.
-        message: String,
-        /// What can be done.
-        next: String,
-    },
-    /// No such ledger, entry or key here.
-    #[error("{0}")]
-    NotFound(String),
+    Refused { code: String, message: String, next: String },
+    /// No such file, ledger, entry or proof here.
+    #[error("{message}")]
+    NotFound { code: String, message: String, next: String },
     /// The data is not what it should be: damage or a lie.
-    #[error("{0}")]
-    Corrupt(String),
+    #[error("{message}")]
+    Corrupt { code: String, message: String, next: String },
     /// The world failed: disk, lock, network, shutdown. Worth a retry.
     #[error("{message}")]
-    World {
-        /// What failed and where.
-        message: String,
-        /// What can be done.
-        next: String,
-    },
+    World { code: String, message: String, next: String },
 }
 
 impl NodeError {
-    /// The stable code of a refusal.
-    fn code(&self) -> Option<&str> {
-        match self {
-            Self::Refused { code, .. } => Some(code),
-            _ => None,
-        }
+    /// The stable code.
+    pub fn code(&self) -> &str {
+        self.parts().0
+    }
+
+    /// Code, message and next step.
+    pub(crate) fn parts(&self) -> (&str, &str, &str) {
+        let (Self::Refused { code, message, next }
+        | Self::NotFound { code, message, next }
+        | Self::Corrupt { code, message, next }
+        | Self::World { code, message, next }) = self;
+        (code, message, next)
     }
 }
 

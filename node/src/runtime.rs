@@ -13,7 +13,7 @@ use crate::{
     load::{self, unknown},
     page,
     readers::{Readers, lock, off_executor},
-    refusal::{Refusal, broken, stopping, world},
+    refusal::{Refusal, broken, corrupt, not_found, stopping, world},
     ring::{Ring, Use},
     sequencer::ledger_of,
     slots::{Shared, Slot},
@@ -122,7 +122,11 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let beside = reading.as_deref().map(Ring::beside);
         let ring = options.key_ring.map(Ring::new).or(beside).ok_or_else(|| {
-            world("a store that is no file has no key ring", "name one (Options::key_ring)")
+            world(
+                "no-key-ring",
+                "a store that is no file has no key ring",
+                "name one (Options::key_ring)",
+            )
         })?;
         let shared = Shared::new(ring, options.allow_new_ledgers);
         let (sender, queue) = mpsc::channel(QUEUE);
@@ -130,7 +134,9 @@ impl Node {
         let thread = thread::Builder::new()
             .name("subak-writer".into())
             .spawn(move || writer.run())
-            .map_err(|e| world(format!("no thread for the writer: {e}"), "try again"))?;
+            .map_err(|e| {
+                world("no-thread", format!("no thread for the writer: {e}"), "try again")
+            })?;
         let readers = reading.map_or(Readers::Writer, Readers::of_file);
         Ok(Self::new(shared, readers, Some((sender, thread))))
     }
@@ -185,7 +191,7 @@ impl Node {
     fn writer(&self) -> Result<mpsc::Sender<Job>, NodeError> {
         if !self.writes {
             let next = "open it for writing, or append through its node (--node)";
-            return Err(world("this database is open for reading only", next));
+            return Err(world("read-only", "this database is open for reading only", next));
         }
         lock(&self.writer).clone().ok_or_else(stopping)
     }
@@ -395,17 +401,16 @@ fn within(
     if ordered && size <= head.size {
         return Ok(());
     }
-    Err(NodeError::NotFound(format!(
-        "ledger {ledger} has {} entries: there is no such proof in {size}",
-        head.size
-    )))
+    Err(not_found(
+        format!("ledger {ledger} has {} entries: there is no such proof in {size}", head.size),
+        "ask for one within a size that the ledger has",
+    ))
 }
 
 fn node(reader: &dyn Reader, ledger: LedgerId, level: u32, index: u64) -> Result<Hash, NodeError> {
     let missing = || {
-        NodeError::Corrupt(format!(
-            "ledger {ledger}: tree node {index} of level {level} is missing; run `subak audit` on it"
-        ))
+        let what = format!("ledger {ledger}: tree node {index} of level {level} is missing");
+        corrupt(what, "run `subak audit` on it")
     };
     let level = u8::try_from(level).map_err(|_| missing())?;
     reader.node(&ledger.0, level, index)?.ok_or_else(missing)

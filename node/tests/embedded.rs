@@ -52,8 +52,8 @@ async fn what_is_appended_is_proven_and_read_again() {
         let path = node.consistency(ledger, old, head.size).await.unwrap();
         tree::verify_consistency(old, head.size, &root, &head.root, &path).unwrap();
     }
-    assert!(matches!(node.inclusion(ledger, 3, 21).await, Err(NodeError::NotFound(_))));
-    assert!(matches!(node.book(LedgerId([9; 32])).await, Err(NodeError::NotFound(_))));
+    assert!(matches!(node.inclusion(ledger, 3, 21).await, Err(NodeError::NotFound { .. })));
+    assert!(matches!(node.book(LedgerId([9; 32])).await, Err(NodeError::NotFound { .. })));
 
     // Opened again, it is the same.
     let before = node.book(ledger).await.unwrap();
@@ -89,9 +89,11 @@ async fn a_reader_beside_the_writer_sees_what_is_durable() {
     let refused = reader.append(hour(ledger, "2")).await;
     assert!(is_world(&refused), "{refused:?}");
     // A second writer is kept out, with the next step.
-    let Err(NodeError::World { next, .. }) = Node::open(&path, Options::default()).await else {
+    let Err(NodeError::World { code, next, .. }) = Node::open(&path, Options::default()).await
+    else {
         panic!("two writers");
     };
+    assert_eq!(code, "locked");
     assert!(next.contains("--node"), "{next}");
 }
 
@@ -167,7 +169,8 @@ async fn a_full_disk_acknowledges_nothing_and_the_node_goes_on() {
     for n in 0..200 {
         match fresh.node.append(hour(ledger, &n.to_string())).await {
             Ok(appended) => assert!(kept.insert(appended.entry), "each number once"),
-            Err(NodeError::World { message, next }) => {
+            Err(NodeError::World { code, message, next }) => {
+                assert_eq!(code, "disk-full");
                 assert!(message.contains("disk is full") && next.contains("make room"));
                 full += 1;
             }
@@ -336,7 +339,7 @@ async fn refusals_have_their_codes() {
     assert!(node.append(append(own.clone())).await.is_ok());
     assert_eq!(send(own).await, "replayed");
     let unknown = node.append(hour(LedgerId([7; 32]), "a")).await;
-    assert!(matches!(unknown, Err(NodeError::NotFound(_))), "{unknown:?}");
+    assert!(matches!(unknown, Err(NodeError::NotFound { .. })), "{unknown:?}");
     assert_eq!(node.book(ledger).await.unwrap().size, 2);
 }
 
@@ -679,10 +682,12 @@ async fn a_damaged_file_is_named_with_its_entry() {
     bytes[at + 60] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let node = Node::open(&path, Options::default()).await.unwrap();
-    let Err(NodeError::Corrupt(found)) = node.book(ledger).await else { panic!("not noticed") };
-    assert!(found.contains("entry 1") && found.contains("subak audit"), "{found}");
+    let Err(NodeError::Corrupt { message, next, .. }) = node.book(ledger).await else {
+        panic!("not noticed")
+    };
+    assert!(message.contains("entry 1") && next.contains("subak audit"), "{message}; {next}");
     let refused = node.append(hour(ledger, "b")).await;
-    assert!(matches!(refused, Err(NodeError::Corrupt(_))), "{refused:?}");
+    assert!(matches!(refused, Err(NodeError::Corrupt { .. })), "{refused:?}");
 }
 
 /// Not a benchmark: a figure to notice when something became ten times slower.

@@ -89,7 +89,7 @@ async fn from_afar_it_is_the_same() {
     let chosen = Append { at: Some(now() - 5_000), ..hour(ledger, "b") };
     assert_eq!(code(far.append(chosen).await), "not-sandbox");
     let unknown = far.book(LedgerId([7; 32])).await;
-    assert!(matches!(unknown, Err(NodeError::NotFound(_))), "{unknown:?}");
+    assert!(matches!(unknown, Err(NodeError::NotFound { .. })), "{unknown:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,9 +200,12 @@ async fn the_end_is_orderly() {
     // And now nobody is there.
     let after = far.append(hour(ledger, "after")).await;
     assert!(is_world(&after), "{after:?}");
-    let Err(NodeError::World { message, next }) = Remote::connect(&server.url, None).await else {
+    let Err(NodeError::World { code: away, message, next }) =
+        Remote::connect(&server.url, None).await
+    else {
         panic!("somebody answered");
     };
+    assert_eq!(away, "node-away");
     assert!(message.contains(&server.url) && message.contains("refused"), "{message}");
     assert!(next.contains("address"), "{next}");
 }
@@ -353,7 +356,7 @@ async fn long_lists_come_in_pages() {
         assert_eq!(page(Some(ids[2]), 2).await, (vec![], false));
         assert_eq!(node.ledgers().await.unwrap().len(), 3);
         let unknown = node.ledgers_page(Some(LedgerId([7; 32])), 2).await;
-        assert!(matches!(unknown, Err(NodeError::NotFound(_))), "{unknown:?}");
+        assert!(matches!(unknown, Err(NodeError::NotFound { .. })), "{unknown:?}");
     }
     // Eight texts of 200 KB each: more than a message may have.
     let mut texts = Vec::new();
@@ -423,8 +426,8 @@ async fn only_so_many_calls_are_heard_at_a_time() {
     // The writer stands: whoever is heard waits, and the rest is told so at once.
     for _ in 0..600 - 512 {
         let refused = calls.join_next().await.unwrap().unwrap();
-        let Err(NodeError::World { message, .. }) = &refused else { panic!("{refused:?}") };
-        assert!(message.contains("too much to do"), "{message}");
+        let Err(NodeError::World { code, message, .. }) = &refused else { panic!("{refused:?}") };
+        assert!(code == "node-busy" && message.contains("too much to do"), "{message}");
     }
     let more = tokio::time::timeout(Duration::from_millis(200), calls.join_next()).await;
     assert!(more.is_err(), "{more:?}");
@@ -618,12 +621,15 @@ async fn a_node_that_lies_is_caught() {
         Lie::FalseGenesis,
     ] {
         let found = lying(fresh.node.clone(), lie).await.book(ledger).await;
-        assert!(matches!(found, Err(NodeError::Corrupt(_))), "{lie:?}: {found:?}");
+        assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{lie:?}: {found:?}");
     }
     // What cannot be an entry is not handed on either.
     for (lie, what) in [(Lie::LongLeaf, "leaf: expected"), (Lie::LongEnvelope, "at most 262144")] {
         let found = lying(fresh.node.clone(), lie).await.entries(ledger, 1, 1).await;
-        assert!(matches!(&found, Err(NodeError::Corrupt(w)) if w.contains(what)), "{found:?}");
+        assert!(
+            matches!(&found, Err(NodeError::Corrupt { message, .. }) if message.contains(what)),
+            "{found:?}"
+        );
     }
     let (kind, disclosure) = person(ledger, "wayan", "Wayan");
     let envelope = say(ledger, "sam", vec![kind]);
@@ -631,11 +637,11 @@ async fn a_node_that_lies_is_caught() {
     fresh.node.append(order).await.unwrap();
     let endless = lying(fresh.node.clone(), Lie::EndlessDisclosures).await;
     let found = endless.disclosures(ledger).await;
-    assert!(matches!(found, Err(NodeError::Corrupt(_))), "{found:?}");
+    assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{found:?}");
     for lie in [Lie::NoProof, Lie::NotAppended, Lie::ForeignCheckpoint] {
         let order = hour(ledger, &format!("{lie:?}"));
         let found = lying(fresh.node.clone(), lie).await.append(order).await;
-        assert!(matches!(found, Err(NodeError::Corrupt(_))), "{lie:?}: {found:?}");
+        assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{lie:?}: {found:?}");
     }
     // A head of long ago is signed and sound, but this client has seen a later one.
     let forgetful = lying(fresh.node.clone(), Lie::OldCheckpoint).await;
@@ -643,7 +649,7 @@ async fn a_node_that_lies_is_caught() {
     fresh.node.append(hour(ledger, "later")).await.unwrap();
     assert_eq!(forgetful.book(ledger).await.unwrap().size, size + 1);
     let found = forgetful.book(ledger).await;
-    assert!(matches!(found, Err(NodeError::Corrupt(_))), "{found:?}");
+    assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{found:?}");
     // The operator that one was told about is not the one.
     let server = server().await;
     let other = open_commons(&*server.fresh.node, "tea", false).await;
@@ -652,5 +658,5 @@ async fn a_node_that_lies_is_caught() {
     assert_eq!(pinned.book(other).await.unwrap().size, 1);
     let strange = Remote::connect(&server.url, Some([1; 32])).await.unwrap();
     let found = strange.book(other).await;
-    assert!(matches!(found, Err(NodeError::Corrupt(_))), "{found:?}");
+    assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{found:?}");
 }
