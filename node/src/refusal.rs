@@ -67,7 +67,7 @@ pub enum Refusal {
     },
     /// No refusal of the statement, but a fault of the node: its clock lies behind the last
     /// entry. Milliseconds.
-    #[error("the node's clock says {now}, but the last entry was recorded at {last}")]
+    #[error("the node's clock lies {} ms behind the last entry: expected {last} or later, found {now}", .last.saturating_sub(*.now))]
     ClockBehind {
         /// The clock.
         now: u64,

@@ -264,7 +264,7 @@ mod tests {
             |leaf, envelope| v1::Entry { seq: 7, leaf: vec![0; leaf], envelope: vec![0; envelope] };
         assert_eq!(entry_in(entry(LEAF_LEN, MAX_ENVELOPE)).map(|raw| raw.seq), Ok(7));
         for (leaf, envelope) in [(LEAF_LEN, MAX_ENVELOPE + 1), (LEAF_LEN + 1, 100), (0, 100)] {
-            let found = entry_in(entry(leaf, envelope)).unwrap_err();
+            let found = entry_in(entry(leaf, envelope)).expect_err("it is no entry");
             assert!(found.contains("entry 7") && found.contains("expected"), "{found}");
         }
     }

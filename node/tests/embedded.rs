@@ -632,7 +632,9 @@ async fn a_clock_behind_the_last_entry_appends_nothing() {
     let clock = Arc::new(move || Reading { wall: behind, mono: 0 });
     let node = Node::open(&path, Options { clock, ..Options::default() }).await.unwrap();
     let answer = node.append(hour(ledger, "a")).await;
-    assert!(is_world(&answer), "{answer:?}");
+    let Err(NodeError::World { code, message, next }) = answer else { panic!("{answer:?}") };
+    assert!(code == "clock" && message.contains("ms behind the last entry"), "{message}");
+    assert!(next.contains("set the node's clock right"), "{next}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
