@@ -9,7 +9,9 @@
 //! (`inclusion`, `consistency`): whoever asked knows what they must prove.
 
 use crate::{
-    Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, disclose,
+    Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry,
+    batch::{Batch, verify},
+    disclose,
     fold::Folded,
     readers::off_executor,
     refusal::corrupt,
@@ -22,7 +24,6 @@ use std::{
     error::Error,
     fmt,
     sync::Arc,
-    thread,
     time::Duration,
 };
 use subak_ledger::{
@@ -46,10 +47,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 const CALL: Duration = Duration::from_mins(1);
 /// A silent node is asked after this whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
-/// Entries that are verified and folded at a time,
-const BATCH: usize = 4_096;
-/// and bytes of their envelopes, but for the last message.
-const BATCH_BYTES: usize = 8 << 20;
 
 /// A node at an address.
 pub struct Remote {
@@ -234,50 +231,6 @@ impl Remote {
     }
 }
 
-/// What was fetched and is not verified yet: so many entries, and so many bytes.
-#[derive(Default)]
-struct Batch {
-    entries: Vec<RawEntry>,
-    bytes: usize,
-}
-
-impl Batch {
-    fn push(&mut self, raw: RawEntry) {
-        self.bytes += raw.envelope.len();
-        self.entries.push(raw);
-    }
-
-    fn is_full(&self) -> bool {
-        self.entries.len() >= BATCH || self.bytes >= BATCH_BYTES
-    }
-}
-
-/// Verifies signatures on all cores.
-fn verify(batch: &[RawEntry]) -> Result<Vec<Statement>, String> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    // A thread for less than this would cost more than it saves.
-    let share = batch.len().div_ceil(cores).max(64);
-    thread::scope(|scope| {
-        let lanes: Vec<_> =
-            batch.chunks(share).map(|lane| scope.spawn(|| verify_lane(lane))).collect();
-        let mut all = Vec::with_capacity(batch.len());
-        for lane in lanes {
-            all.extend(lane.join().expect("verifying does not panic")?);
-        }
-        Ok(all)
-    })
-}
-
-fn verify_lane(lane: &[RawEntry]) -> Result<Vec<Statement>, String> {
-    let mut keys = KeyCache::default();
-    let one = |raw: &RawEntry| {
-        Unverified::parse(&raw.envelope)
-            .and_then(|unverified| unverified.verify(&mut keys))
-            .map_err(|reject| format!("entry {}: {reject}", raw.seq))
-    };
-    lane.iter().map(one).collect()
-}
-
 /// An error with what caused it: the transport's own text says only that it failed.
 fn reasons(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -454,22 +407,4 @@ fn commit(mut d: Disclosure, ledger: LedgerId, origin: &Origin) -> Result<Disclo
     let commitment = first.or_else(|| disclose::recompute(&d, &ledger));
     d.commitment = commitment.ok_or("a disclosure by what is no handle")?;
     Ok(d)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_full_by_count_and_by_bytes() {
-        let entries_to_full = |bytes: usize| {
-            let mut batch = Batch::default();
-            while !batch.is_full() {
-                batch.push(RawEntry { seq: 0, leaf: Vec::new(), envelope: vec![0; bytes] });
-            }
-            batch.entries.len()
-        };
-        assert_eq!(entries_to_full(300), BATCH);
-        assert_eq!(entries_to_full(256 << 10), 32, "of 4096 largest ones, 8 MiB");
-    }
 }

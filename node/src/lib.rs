@@ -25,9 +25,11 @@
 //! wire       our types and the protocol's
 //! service    the gRPC services over any `Ledgers`: the log;  book: the book
 //! serve      the server;  connections: no more than so many
+//! batch      entries from afar, before they are believed
 //! client     `Remote`: the trait again, from afar, believing nothing
 //! ```
 
+mod batch;
 mod book;
 pub mod client;
 pub mod clock;

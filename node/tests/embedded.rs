@@ -489,6 +489,18 @@ async fn a_name_is_given_once_in_one_transaction_too() {
     }
 }
 
+/// Nor is a genesis that came before refused as a new one, once the node is closed to those.
+#[tokio::test]
+async fn a_closed_node_knows_its_own_genesis() {
+    let Fresh { node, path, dir: _dir, .. } = fresh();
+    let own = named(&node, "rice").await;
+    node.append(own.clone()).await.unwrap();
+    drop(node);
+    let options = Options { allow_new_ledgers: false, ..Options::default() };
+    let node = Node::open(&path, options).await.unwrap();
+    assert_eq!(code(node.append(own).await), "replayed");
+}
+
 /// Anyone may ask a node for keys; only a ledger makes it keep them.
 #[tokio::test]
 async fn keys_are_kept_when_a_ledger_names_them() {
