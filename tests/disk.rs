@@ -123,7 +123,8 @@ fn with_a_server(place: &Place, author: &Author) {
     let acknowledged = runtime.block_on(async {
         let remote = Remote::connect(&server.url, None).await.unwrap();
         let (mut acknowledged, full) = until_full(&remote, author).await;
-        let NodeError::World { message, next } = &full else { panic!("{full:?}") };
+        let NodeError::World { code, message, next } = &full else { panic!("{full:?}") };
+        assert_eq!(code, "disk-full");
         assert!(message.contains("full") && next.contains("room"), "{message}; {next}");
         // It still answers who only reads, and still refuses who writes.
         let known = remote.ledgers().await.unwrap()[0].size;

@@ -84,16 +84,10 @@ impl From<Reject> for Failure {
 impl From<NodeError> for Failure {
     fn from(e: NodeError) -> Self {
         match e {
-            NodeError::Refused { code, message, next } => Self::refused(&code, message, next),
-            NodeError::NotFound(message) => Self::refused(
-                "not-found",
-                message,
-                "check path and names; `subak commons open` or `subak phyle open` makes a ledger",
-            ),
-            NodeError::Corrupt(message) => {
-                Self::refused("corrupt", message, "run `subak audit` on it, and restore a backup")
-            }
-            NodeError::World { message, next } => Self::world("world", message, next),
+            NodeError::Refused { code, message, next }
+            | NodeError::NotFound { code, message, next }
+            | NodeError::Corrupt { code, message, next } => Self::refused(&code, message, next),
+            NodeError::World { code, message, next } => Self::world(&code, message, next),
         }
     }
 }

@@ -9,9 +9,12 @@
 //! (`inclusion`, `consistency`): whoever asked knows what they must prove.
 
 use crate::{
-    Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry, disclose,
+    Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry,
+    batch::{Batch, verify},
+    disclose,
     fold::Folded,
     readers::off_executor,
+    refusal::corrupt,
     sequencer::{decode, genesis, ledger_of},
     wire::{self, MOST, away, lie},
 };
@@ -21,7 +24,6 @@ use std::{
     error::Error,
     fmt,
     sync::Arc,
-    thread,
     time::Duration,
 };
 use subak_ledger::{
@@ -45,10 +47,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 const CALL: Duration = Duration::from_mins(1);
 /// A silent node is asked after this whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
-/// Entries that are verified and folded at a time,
-const BATCH: usize = 4_096;
-/// and bytes of their envelopes, but for the last message.
-const BATCH_BYTES: usize = 8 << 20;
 
 /// A node at an address.
 pub struct Remote {
@@ -102,6 +100,13 @@ impl Remote {
         lie(&self.url, &what.to_string())
     }
 
+    fn page<T>(&self, items: Vec<T>, more: bool) -> Result<Page<T>, NodeError> {
+        if more && items.is_empty() {
+            return Err(self.lie("a page with nothing on it, and more to follow"));
+        }
+        Ok(Page { items, more })
+    }
+
     /// The genesis, which is authentic because its hash is the ledger's id.
     async fn origin(&self, ledger: LedgerId) -> Result<Arc<Origin>, NodeError> {
         if let Some(known) = self.origins.lock().await.get(&ledger) {
@@ -127,12 +132,12 @@ impl Remote {
             return Err(self.lie(format!("entry 0 is not the genesis of ledger {ledger}")));
         };
         if let Some(expected) = self.expect.filter(|expected| *expected != operator) {
-            return Err(NodeError::Corrupt(format!(
-                "ledger {ledger}: expected the operator key {}, its genesis names {}; compare \
-                 with the key that you were given",
+            let what = format!(
+                "ledger {ledger}: expected the operator key {}, its genesis names {}",
                 hex::encode(expected),
                 hex::encode(operator)
-            )));
+            );
+            return Err(corrupt(what, "compare with the key that you were given"));
         }
         let operator = PublicKey::admit(&operator).map_err(|reject| self.lie(reject))?;
         let origin = Arc::new(Origin { operator, commitments: disclose::commitments(statement) });
@@ -226,50 +231,6 @@ impl Remote {
     }
 }
 
-/// What was fetched and is not verified yet: so many entries, and so many bytes.
-#[derive(Default)]
-struct Batch {
-    entries: Vec<RawEntry>,
-    bytes: usize,
-}
-
-impl Batch {
-    fn push(&mut self, raw: RawEntry) {
-        self.bytes += raw.envelope.len();
-        self.entries.push(raw);
-    }
-
-    fn is_full(&self) -> bool {
-        self.entries.len() >= BATCH || self.bytes >= BATCH_BYTES
-    }
-}
-
-/// Verifies signatures on all cores.
-fn verify(batch: &[RawEntry]) -> Result<Vec<Statement>, String> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    // A thread for less than this would cost more than it saves.
-    let share = batch.len().div_ceil(cores).max(64);
-    thread::scope(|scope| {
-        let lanes: Vec<_> =
-            batch.chunks(share).map(|lane| scope.spawn(|| verify_lane(lane))).collect();
-        let mut all = Vec::with_capacity(batch.len());
-        for lane in lanes {
-            all.extend(lane.join().expect("verifying does not panic")?);
-        }
-        Ok(all)
-    })
-}
-
-fn verify_lane(lane: &[RawEntry]) -> Result<Vec<Statement>, String> {
-    let mut keys = KeyCache::default();
-    let one = |raw: &RawEntry| {
-        Unverified::parse(&raw.envelope)
-            .and_then(|unverified| unverified.verify(&mut keys))
-            .map_err(|reject| format!("entry {}: {reject}", raw.seq))
-    };
-    lane.iter().map(one).collect()
-}
-
 /// An error with what caused it: the transport's own text says only that it failed.
 fn reasons(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -292,11 +253,17 @@ impl fmt::Debug for Remote {
 
 #[async_trait]
 impl Ledgers for Remote {
-    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError> {
-        let reply = self.log().ledgers(v1::LedgersRequest {}).await;
+    async fn ledgers_page(
+        &self,
+        after: Option<LedgerId>,
+        limit: u64,
+    ) -> Result<Page<LedgerInfo>, NodeError> {
+        let after = after.map(|id| id.0.to_vec()).unwrap_or_default();
+        let reply = self.log().ledgers(v1::LedgersRequest { after, limit }).await;
         let reply = reply.map_err(|status| self.failed(&status))?.into_inner();
         let all = reply.ledger.into_iter().map(wire::info_in);
-        all.collect::<Result<_, _>>().map_err(|what| self.lie(what))
+        let items: Vec<_> = all.collect::<Result<_, _>>().map_err(|what| self.lie(what))?;
+        self.page(items, reply.more)
     }
 
     async fn prepare(&self) -> Result<(Hash, Hash), NodeError> {
@@ -389,19 +356,31 @@ impl Ledgers for Remote {
         self.path(self.log().consistency(request).await)
     }
 
-    async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError> {
+    async fn disclosures_page(
+        &self,
+        ledger: LedgerId,
+        after: Option<Hash>,
+    ) -> Result<Page<Disclosure>, NodeError> {
         let origin = self.origin(ledger).await?;
-        let request = v1::DisclosuresRequest { ledger: ledger.0.to_vec() };
+        let mut last = after;
+        let after = after.map(|commitment| commitment.to_vec()).unwrap_or_default();
+        let request = v1::DisclosuresRequest { ledger: ledger.0.to_vec(), after };
         let stream = self.log().disclosures(request).await;
         let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
-        let mut all = Vec::new();
-        while let Some(reply) = stream.message().await.map_err(|status| self.failed(&status))? {
-            for sent in reply.disclosure {
-                let read = wire::disclosure_in(sent).and_then(|d| commit(d, ledger, &origin));
-                all.push(read.map_err(|what| self.lie(what))?);
+        let first = stream.message().await.map_err(|status| self.failed(&status))?;
+        let reply = first.unwrap_or_default();
+        let mut items = Vec::new();
+        for sent in reply.disclosure {
+            let read = wire::disclosure_in(sent).and_then(|d| commit(d, ledger, &origin));
+            let read = read.map_err(|what| self.lie(what))?;
+            // Else it could show the same ones for ever.
+            if last.is_some_and(|last| last >= read.commitment) {
+                return Err(self.lie("disclosures that are not in order of their commitments"));
             }
+            last = Some(read.commitment);
+            items.push(read);
         }
-        Ok(all)
+        self.page(items, reply.more)
     }
 
     async fn book(&self, ledger: LedgerId) -> Result<Arc<State>, NodeError> {
@@ -428,22 +407,4 @@ fn commit(mut d: Disclosure, ledger: LedgerId, origin: &Origin) -> Result<Disclo
     let commitment = first.or_else(|| disclose::recompute(&d, &ledger));
     d.commitment = commitment.ok_or("a disclosure by what is no handle")?;
     Ok(d)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_full_by_count_and_by_bytes() {
-        let entries_to_full = |bytes: usize| {
-            let mut batch = Batch::default();
-            while !batch.is_full() {
-                batch.push(RawEntry { seq: 0, leaf: Vec::new(), envelope: vec![0; bytes] });
-            }
-            batch.entries.len()
-        };
-        assert_eq!(entries_to_full(300), BATCH);
-        assert_eq!(entries_to_full(256 << 10), 32, "of 4096 largest ones, 8 MiB");
-    }
 }

@@ -2,33 +2,50 @@
 //!
 //! Owns the rule of DESIGN section 4.11: a node refuses to append while its clock has
 //! stepped back, or has leapt against the monotonic clock. Guarantees that a fault ends
-//! by itself once the clock is right again. Pure: both readings are passed in.
-//! Leaves out `recorded_at`, which the sequencer chooses.
+//! by itself once the clock is right again, and that on Linux a machine that was asleep is
+//! none: there the monotonic clock goes on. Pure: both readings are passed in.
+//!
+//! Leaves out `recorded_at`, which the sequencer chooses, and the first reading after a
+//! start, which is believed: nothing here could contradict it. What it can do is bounded
+//! elsewhere. Behind the last entry nothing is appended (`Refusal::ClockBehind`); ahead, a
+//! statement is refused once it has expired, so an entry comes no later than its author
+//! allowed, a day as a rule.
 
-use std::{
-    sync::OnceLock,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Both clocks, read at one moment, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
     /// Since 1970-01-01T00:00:00Z; what people set, and what services adjust.
     pub wall: u64,
-    /// Since some moment before; it never goes back and nobody sets it.
+    /// Since some moment before; it never goes back and nobody sets it. On Linux since the
+    /// start of the machine, sleep included; elsewhere it may stand still in sleep, and
+    /// then the node must be started again after it.
     pub mono: u64,
 }
 
 impl Reading {
     /// Both clocks of this machine, now.
     pub fn now() -> Self {
-        static START: OnceLock<Instant> = OnceLock::new();
-        let mono = START.get_or_init(Instant::now).elapsed().as_millis();
         // A clock before 1970 reads as 0, and then lies behind every ledger.
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
-        let ms = |v: u128| u64::try_from(v).unwrap_or(u64::MAX);
-        Self { wall: ms(wall), mono: ms(mono) }
+        Self { wall: u64::try_from(wall).unwrap_or(u64::MAX), mono: mono() }
     }
+}
+
+/// The clock that counts sleep, in milliseconds: `CLOCK_BOOTTIME` (clock_gettime(2)).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn mono() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn mono() -> u64 {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    let passed = START.get_or_init(std::time::Instant::now).elapsed().as_millis();
+    u64::try_from(passed).unwrap_or(u64::MAX)
 }
 
 /// How far the clocks may part at once, in milliseconds: more than an adjustment by a time
@@ -114,8 +131,21 @@ mod tests {
     fn a_step_or_a_leap_is_not() {
         assert_eq!(later(1, -2_001), Err(ClockFault::Back { by: 2_001 }));
         assert_eq!(later(1, 2_001), Err(ClockFault::Ahead { by: 2_001 }));
-        // An hour asleep, if the monotonic clock slept too.
+        // An hour asleep, where the monotonic clock slept too.
         assert_eq!(later(10, 3_600_000), Err(ClockFault::Ahead { by: HOUR }));
+    }
+
+    /// The kernel's uptime counts sleep, as its manual says (proc_uptime(5)); so must this.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_clock_that_nobody_sets_counts_the_machines_sleep() {
+        let uptime = || {
+            let text = std::fs::read_to_string("/proc/uptime").expect("Linux has it");
+            let seconds = text.split(['.', ' ']).next().and_then(|s| s.parse::<u64>().ok());
+            seconds.expect("it begins with seconds")
+        };
+        let (before, found, after) = (uptime(), Reading::now().mono / 1_000, uptime());
+        assert!(before <= found + 1 && found <= after + 1, "{before} {found} {after}");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! Leaves out where entries come from, and signatures: whoever hands over a [`Statement`]
 //! has verified it or says why not (`load`, `client`).
 
-use crate::{NodeError, tree::Tree};
+use crate::{NodeError, refusal::corrupt, tree::Tree};
 use std::sync::Arc;
 use subak_ledger::{
     book::state::State,
@@ -114,7 +114,6 @@ fn head_difference(own: &Checkpoint, signed: &Checkpoint) -> String {
 
 /// What damage is reported as: the ledger, the entry, what is wrong, and the next step.
 pub(crate) fn damaged(ledger: &LedgerId, entry: u64, what: &str) -> NodeError {
-    NodeError::Corrupt(format!(
-        "ledger {ledger}, entry {entry}: {what}; run `subak audit` on it, and keep what it finds"
-    ))
+    let what = format!("ledger {ledger}, entry {entry}: {what}");
+    corrupt(what, "run `subak audit` on it, and keep what it finds")
 }

@@ -97,7 +97,7 @@ impl KeyFileError {
 
 impl From<KeyFileError> for NodeError {
     fn from(error: KeyFileError) -> Self {
-        world(error.to_string(), error.next())
+        world("key-file", error.to_string(), error.next())
     }
 }
 

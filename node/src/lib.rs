@@ -17,22 +17,28 @@
 //! disclose   do these texts open commitments of this statement?
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
 //! prepared   keys for ledgers that are to be opened
-//! load       fold, from a store
+//! load       fold, from a store;  page: parts of its lists
 //! verify     what of a statement needs no ledger, off the writer
 //! writer     the one thread that appends: group commit
 //! readers    everybody else, beside it;  slots: what they see
 //! runtime    `Node`: all of it behind the trait `Ledgers`
 //! wire       our types and the protocol's
-//! service    the gRPC services over any `Ledgers`; serve: the server
+//! service    the gRPC services over any `Ledgers`: the log;  book: the book
+//! serve      the server;  connections: no more than so many
+//! batch      entries from afar, before they are believed
 //! client     `Remote`: the trait again, from afar, believing nothing
 //! ```
 
+mod batch;
+mod book;
 pub mod client;
 pub mod clock;
+mod connections;
 mod disclose;
 pub mod fold;
 pub mod keyfile;
 mod load;
+mod page;
 mod prepared;
 mod readers;
 pub mod refusal;
@@ -113,50 +119,72 @@ pub struct RawEntry {
     pub envelope: Vec<u8>,
 }
 
-/// Why something was not done.
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is on it, in order.
+    pub items: Vec<T>,
+    /// Whether something follows. Never on a page without items.
+    pub more: bool,
+}
+
+/// Why something was not done. Each has a stable code, a message (what, where, expected,
+/// found) and a next step, apart from each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // the fields are named above
 pub enum NodeError {
     /// The statement was refused: bad input, by a named rule.
     #[error("{message} ({code})")]
-    Refused {
-        /// Stable code.
-        code: String,
-        /// Meaning, where, expected, found.
-        message: String,
-        /// What can be done.
-        next: String,
-    },
-    /// No such ledger, entry or key here.
-    #[error("{0}")]
-    NotFound(String),
+    Refused { code: String, message: String, next: String },
+    /// No such file, ledger, entry or proof here.
+    #[error("{message}")]
+    NotFound { code: String, message: String, next: String },
     /// The data is not what it should be: damage or a lie.
-    #[error("{0}")]
-    Corrupt(String),
+    #[error("{message}")]
+    Corrupt { code: String, message: String, next: String },
     /// The world failed: disk, lock, network, shutdown. Worth a retry.
     #[error("{message}")]
-    World {
-        /// What failed and where.
-        message: String,
-        /// What can be done.
-        next: String,
-    },
+    World { code: String, message: String, next: String },
 }
 
 impl NodeError {
-    /// The stable code of a refusal.
-    fn code(&self) -> Option<&str> {
-        match self {
-            Self::Refused { code, .. } => Some(code),
-            _ => None,
-        }
+    /// The stable code.
+    pub fn code(&self) -> &str {
+        self.parts().0
+    }
+
+    /// Code, message and next step.
+    pub(crate) fn parts(&self) -> (&str, &str, &str) {
+        let (Self::Refused { code, message, next }
+        | Self::NotFound { code, message, next }
+        | Self::Corrupt { code, message, next }
+        | Self::World { code, message, next }) = self;
+        (code, message, next)
     }
 }
 
 /// Reading and appending, wherever the ledgers are.
 #[async_trait]
 pub trait Ledgers: Send + Sync {
-    /// The ledgers there.
-    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError>;
+    /// Ledgers in order of arrival, those after `after`, up to `limit` and never more than
+    /// an answer holds.
+    async fn ledgers_page(
+        &self,
+        after: Option<LedgerId>,
+        limit: u64,
+    ) -> Result<Page<LedgerInfo>, NodeError>;
+
+    /// All ledgers there.
+    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError> {
+        let mut all: Vec<LedgerInfo> = Vec::new();
+        loop {
+            let page = self.ledgers_page(all.last().map(|info| info.id), u64::MAX).await?;
+            all.extend(page.items);
+            if !page.more {
+                return Ok(all);
+            }
+        }
+    }
 
     /// Makes operator and clerk keys for a new ledger; returns their public halves. They are
     /// kept once a genesis names them, which must follow soon.
@@ -196,8 +224,26 @@ pub trait Ledgers: Send + Sync {
         new: u64,
     ) -> Result<Vec<Hash>, NodeError>;
 
-    /// The texts behind commitments.
-    async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError>;
+    /// Texts behind commitments in order of those, after `after`, as many as an answer
+    /// holds.
+    async fn disclosures_page(
+        &self,
+        ledger: LedgerId,
+        after: Option<Hash>,
+    ) -> Result<Page<Disclosure>, NodeError>;
+
+    /// All texts behind commitments.
+    async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError> {
+        let mut all: Vec<Disclosure> = Vec::new();
+        loop {
+            let after = all.last().map(|last| last.commitment);
+            let page = self.disclosures_page(ledger, after).await?;
+            all.extend(page.items);
+            if !page.more {
+                return Ok(all);
+            }
+        }
+    }
 
     /// The ledger folded. In this process: the node's own state. From afar: every entry
     /// fetched, verified against the signed checkpoint, and folded here.

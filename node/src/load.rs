@@ -9,6 +9,7 @@
 use crate::{
     LedgerInfo, NodeError,
     fold::{Folded, damaged},
+    refusal::not_found,
 };
 use subak_ledger::{
     book::event::Event,
@@ -108,7 +109,5 @@ pub(crate) fn info(reader: &dyn Reader, ledger: LedgerId) -> Result<LedgerInfo, 
 
 /// No such ledger.
 pub(crate) fn unknown(ledger: &LedgerId) -> NodeError {
-    NodeError::NotFound(format!(
-        "there is no ledger {ledger} here; `subak log` lists those there are"
-    ))
+    not_found(format!("there is no ledger {ledger} here"), "`subak log` lists those there are")
 }

@@ -57,17 +57,9 @@ pub enum Refusal {
         /// Bytes.
         found: usize,
     },
-    /// `too-many-keys`: more keys are added than one person's devices have.
-    #[error("keys added in one statement: expected at most {most}, found {found}")]
-    TooManyKeys {
-        /// `KeyAdd`s.
-        most: usize,
-        /// `KeyAdd`s.
-        found: usize,
-    },
     /// No refusal of the statement, but a fault of the node: its clock lies behind the last
     /// entry. Milliseconds.
-    #[error("the node's clock says {now}, but the last entry was recorded at {last}")]
+    #[error("the node's clock lies {} ms behind the last entry: expected {last} or later, found {now}", .last.saturating_sub(*.now))]
     ClockBehind {
         /// The clock.
         now: u64,
@@ -101,7 +93,6 @@ impl Refusal {
                 "disclosures-too-large",
                 "shorten the texts, or spread them over several statements",
             ),
-            Self::TooManyKeys { .. } => ("too-many-keys", "add them by several statements"),
             Self::ClockBehind { .. } => {
                 ("clock", "set the node's clock right; nothing was recorded")
             }
@@ -113,7 +104,7 @@ impl From<Refusal> for NodeError {
     fn from(refusal: Refusal) -> Self {
         let (code, next) = refusal.row();
         if matches!(refusal, Refusal::ClockBehind { .. }) {
-            return world(refusal.to_string(), next);
+            return world(code, refusal.to_string(), next);
         }
         let message = match &refusal {
             Refusal::Rule(reject) => format!("{}: {}", reject.code.meaning(), reject.detail),
@@ -132,6 +123,7 @@ impl From<Reject> for NodeError {
 impl From<ClockFault> for NodeError {
     fn from(fault: ClockFault) -> Self {
         world(
+            "clock",
             format!("the node does not append: {fault}"),
             "look at the node's clock: set it right, or restart the node if it is right now",
         )
@@ -140,30 +132,72 @@ impl From<ClockFault> for NodeError {
 
 impl From<StoreError> for NodeError {
     fn from(error: StoreError) -> Self {
-        let (message, next) = (error.to_string(), error.next());
+        let (code, message, next) = (error.code().into(), error.to_string(), error.next().into());
         match (error.kind(), &error) {
-            (Kind::Fault, _) => Self::Corrupt(format!("{message}; {next}")),
-            (_, StoreError::Missing { .. }) => Self::NotFound(format!("{message}; {next}")),
-            _ => world(message, next),
+            (Kind::Fault, _) => Self::Corrupt { code, message, next },
+            (_, StoreError::Missing { .. }) => Self::NotFound { code, message, next },
+            _ => Self::World { code, message, next },
         }
     }
 }
 
-/// A failure of the world.
-pub(crate) fn world(message: impl Into<String>, next: impl Into<String>) -> NodeError {
-    NodeError::World { message: message.into(), next: next.into() }
+/// A failure of the world; its codes are in `proto/EVENTS.md`, section 8.
+pub(crate) fn world(
+    code: impl Into<String>,
+    message: impl Into<String>,
+    next: impl Into<String>,
+) -> NodeError {
+    NodeError::World { code: code.into(), message: message.into(), next: next.into() }
+}
+
+/// Something that is not here.
+pub(crate) fn not_found(message: impl Into<String>, next: impl Into<String>) -> NodeError {
+    NodeError::NotFound { code: "not-found".into(), message: message.into(), next: next.into() }
+}
+
+/// Damage or a lie.
+pub(crate) fn corrupt(message: impl Into<String>, next: impl Into<String>) -> NodeError {
+    NodeError::Corrupt { code: "corrupt".into(), message: message.into(), next: next.into() }
 }
 
 /// What everybody gets who asks, or still waits, when a node stops.
 pub(crate) fn stopping() -> NodeError {
-    world("the node is shutting down and records nothing more", "try again when it is back")
+    world(
+        "stopping",
+        "the node is shutting down and records nothing more",
+        "try again when it is back",
+    )
 }
 
 /// What everybody gets once the writer's thread has ended by a bug of ours.
 pub(crate) fn broken() -> NodeError {
     world(
+        "writer-failed",
         "the node's writer has failed by a bug: it cannot say whether the statement was recorded",
         "restart the node, report what its log says, and send the same bytes again: a statement \
          is recorded once at most",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_store_that_fails_says_how_and_what_next_apart() {
+        let path = || PathBuf::from("rice.db");
+        let detail = || "not yours".to_owned();
+        for (error, code) in [
+            (StoreError::DiskFull { path: path() }, "disk-full"),
+            (StoreError::Locked { path: path() }, "locked"),
+            (StoreError::Unreadable { path: path(), detail: detail() }, "unreadable"),
+            (StoreError::Missing { path: path() }, "missing"),
+            (StoreError::NotSqlite { path: path() }, "not-sqlite"),
+        ] {
+            let (message, next) = (error.to_string(), error.next());
+            let error = NodeError::from(error);
+            assert_eq!(error.parts(), (code, message.as_str(), next));
+        }
+    }
 }

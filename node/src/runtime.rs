@@ -7,12 +7,13 @@
 //! Leaves out the order of entries (`sequencer`), transactions (`writer`) and the network.
 
 use crate::{
-    Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry,
+    Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry,
     clock::Reading,
     fold::Folded,
     load::{self, unknown},
+    page,
     readers::{Readers, lock, off_executor},
-    refusal::{Refusal, broken, stopping, world},
+    refusal::{Refusal, broken, corrupt, not_found, stopping, world},
     ring::{Ring, Use},
     sequencer::ledger_of,
     slots::{Shared, Slot},
@@ -39,6 +40,8 @@ pub type Clock = Arc<dyn Fn() -> Reading + Send + Sync>;
 
 /// Statements that may wait for the writer; who comes after them waits to be let in.
 const QUEUE: usize = 4_096;
+/// Ledgers in one answer at most; each is a genesis to decode.
+const LEDGERS: usize = 200;
 /// Entries in one answer at most.
 const PAGE: usize = 1_000;
 /// Bytes in one answer at most, but for a single entry.
@@ -119,7 +122,11 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let beside = reading.as_deref().map(Ring::beside);
         let ring = options.key_ring.map(Ring::new).or(beside).ok_or_else(|| {
-            world("a store that is no file has no key ring", "name one (Options::key_ring)")
+            world(
+                "no-key-ring",
+                "a store that is no file has no key ring",
+                "name one (Options::key_ring)",
+            )
         })?;
         let shared = Shared::new(ring, options.allow_new_ledgers);
         let (sender, queue) = mpsc::channel(QUEUE);
@@ -127,7 +134,9 @@ impl Node {
         let thread = thread::Builder::new()
             .name("subak-writer".into())
             .spawn(move || writer.run())
-            .map_err(|e| world(format!("no thread for the writer: {e}"), "try again"))?;
+            .map_err(|e| {
+                world("no-thread", format!("no thread for the writer: {e}"), "try again")
+            })?;
         let readers = reading.map_or(Readers::Writer, Readers::of_file);
         Ok(Self::new(shared, readers, Some((sender, thread))))
     }
@@ -182,7 +191,7 @@ impl Node {
     fn writer(&self) -> Result<mpsc::Sender<Job>, NodeError> {
         if !self.writes {
             let next = "open it for writing, or append through its node (--node)";
-            return Err(world("this database is open for reading only", next));
+            return Err(world("read-only", "this database is open for reading only", next));
         }
         lock(&self.writer).clone().ok_or_else(stopping)
     }
@@ -259,12 +268,13 @@ impl fmt::Debug for Node {
 
 #[async_trait]
 impl Ledgers for Node {
-    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError> {
-        self.read(|reader| {
-            let rows = reader.ledgers()?;
-            rows.iter().map(|row| load::info(reader, LedgerId(row.id))).collect()
-        })
-        .await
+    async fn ledgers_page(
+        &self,
+        after: Option<LedgerId>,
+        limit: u64,
+    ) -> Result<Page<LedgerInfo>, NodeError> {
+        let limit = usize::try_from(limit).unwrap_or(LEDGERS).clamp(1, LEDGERS);
+        self.read(move |reader| page::ledgers(reader, after, limit)).await
     }
 
     async fn prepare(&self) -> Result<(Hash, Hash), NodeError> {
@@ -362,20 +372,13 @@ impl Ledgers for Node {
         self.read(proof).await
     }
 
-    async fn disclosures(&self, ledger: LedgerId) -> Result<Vec<Disclosure>, NodeError> {
+    async fn disclosures_page(
+        &self,
+        ledger: LedgerId,
+        after: Option<Hash>,
+    ) -> Result<Page<Disclosure>, NodeError> {
         self.size(ledger).await?;
-        self.read(move |reader| {
-            let mut all: Vec<Disclosure> = Vec::new();
-            loop {
-                let after = all.last().map(|d| d.commitment);
-                let page = reader.disclosures(&ledger.0, after.as_ref(), PAGE)?;
-                if page.is_empty() {
-                    return Ok(all);
-                }
-                all.extend(page);
-            }
-        })
-        .await
+        self.read(move |reader| page::disclosures(reader, ledger, after, PAGE_BYTES)).await
     }
 
     async fn book(&self, ledger: LedgerId) -> Result<Arc<State>, NodeError> {
@@ -398,17 +401,16 @@ fn within(
     if ordered && size <= head.size {
         return Ok(());
     }
-    Err(NodeError::NotFound(format!(
-        "ledger {ledger} has {} entries: there is no such proof in {size}",
-        head.size
-    )))
+    Err(not_found(
+        format!("ledger {ledger} has {} entries: there is no such proof in {size}", head.size),
+        "ask for one within a size that the ledger has",
+    ))
 }
 
 fn node(reader: &dyn Reader, ledger: LedgerId, level: u32, index: u64) -> Result<Hash, NodeError> {
     let missing = || {
-        NodeError::Corrupt(format!(
-            "ledger {ledger}: tree node {index} of level {level} is missing; run `subak audit` on it"
-        ))
+        let what = format!("ledger {ledger}: tree node {index} of level {level} is missing");
+        corrupt(what, "run `subak audit` on it")
     };
     let level = u8::try_from(level).map_err(|_| missing())?;
     reader.node(&ledger.0, level, index)?.ok_or_else(missing)

@@ -1,21 +1,31 @@
 //! The server: services, limits, and an orderly end.
 //!
-//! Owns the port. Guarantees that sizes, times and concurrency are bounded; that at the end
-//! what was begun is finished and answered, what waits is told, and the store is closed
-//! when [`serve`] returns. Leaves out TLS, which a proxy in front of it ends, and all
-//! authentication: a statement's signature is the permission.
+//! Owns the port. Guarantees bounds: on connections, on calls at a time (on one connection
+//! and on all), on the time of a call that is no stream; that at the end what was begun is
+//! finished and answered, what waits is told, and the store is closed when [`serve`]
+//! returns. Bounds on messages and on open streams are `service`'s. Leaves out a bound on
+//! the time of a stream, which may follow for ever; TLS and limits for each peer, which a
+//! proxy in front of it has; and all authentication: a statement's signature is the
+//! permission.
 
-use crate::{runtime::Node, service::Services};
+use crate::{connections::limited, runtime::Node, service::Services};
 use anyhow::Context as _;
+use futures::StreamExt as _;
 use std::{future::Future, sync::Arc, time::Duration};
 use subak_proto::v1::{book_server::BookServer, log_server::LogServer};
 use tokio::net::TcpListener;
 use tonic::transport::{Server, server::TcpIncoming};
+use tower::limit::GlobalConcurrencyLimitLayer;
 
 /// A call that is not a stream is answered or given up within this.
 const CALL: Duration = Duration::from_secs(30);
+/// Connections at a time; the next ones wait to be accepted.
+const CONNECTIONS: usize = 256;
 /// Calls at a time on one connection; beyond them the answer is RESOURCE_EXHAUSTED.
 const CALLS_A_CONNECTION: usize = 256;
+/// Calls at a time on all of them, with the same answer. Each may have a message of two
+/// megabytes in memory.
+const CALLS: usize = 512;
 /// How long the end waits for slow readers.
 const DRAIN: Duration = Duration::from_secs(10);
 /// A silent peer is asked after this, and given up after as long again.
@@ -38,6 +48,7 @@ pub async fn serve(
         .context("the compiled descriptors")?;
     // Not Server::tcp_nodelay, which does nothing for a listener that is handed over.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = limited(incoming, CONNECTIONS).boxed();
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
     let end = {
         let node = node.clone();
@@ -55,11 +66,12 @@ pub async fn serve(
         .timeout(CALL)
         .concurrency_limit_per_connection(CALLS_A_CONNECTION)
         .load_shed(true)
-        .max_concurrent_streams(Some(u32::try_from(CALLS_A_CONNECTION * 2)?))
+        .max_concurrent_streams(Some(u32::try_from(CALLS_A_CONNECTION)?))
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         // The path names the call; what is in it may be personal.
         .trace_fn(|request| tracing::info_span!("call", path = request.uri().path()))
+        .layer(GlobalConcurrencyLimitLayer::new(CALLS))
         .add_service(services.log())
         .add_service(services.book())
         .add_service(health_service)

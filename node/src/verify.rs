@@ -9,7 +9,6 @@
 use crate::{
     Append, NodeError, disclose,
     readers::{bounded, lock},
-    refusal::Refusal,
     sequencer::decode,
 };
 use std::{
@@ -23,10 +22,6 @@ use subak_ledger::{
     store::Disclosure,
 };
 use tokio::sync::Semaphore;
-
-/// `KeyAdd`s in one statement at most. Each carries a signature that the rules, and so the
-/// writer, must verify, and any stranger may send them; nobody has so many devices.
-const MOST_KEYS: usize = 16;
 
 /// A statement that its author signed, with what the writer needs of it.
 pub(crate) struct Verified {
@@ -66,14 +61,8 @@ impl Verifiers {
             let disclosures = disclose::check(&statement, append.disclosures)?;
             let moot = statement.header().ledger == LedgerId::ZERO && !new_ledgers;
             let events = if moot { Ok(Vec::new()) } else { decode(&statement) };
-            few_keys(events.as_deref().unwrap_or_default())?;
             Ok(Verified { statement, events, disclosures, at: append.at })
         })
         .await
     }
-}
-
-fn few_keys(events: &[Event]) -> Result<(), Refusal> {
-    let found = events.iter().filter(|event| matches!(event, Event::KeyAdd { .. })).count();
-    if found > MOST_KEYS { Err(Refusal::TooManyKeys { most: MOST_KEYS, found }) } else { Ok(()) }
 }

@@ -4,7 +4,10 @@
 //! `Refused` message with code, wording and next step. Guarantees that an error comes back
 //! as what it was. Leaves out what is asked and answered (`service`, `client`).
 
-use crate::{Append, Appended, LedgerInfo, NodeError, RawEntry, refusal::world};
+use crate::{
+    Append, Appended, LedgerInfo, NodeError, RawEntry,
+    refusal::{corrupt, world},
+};
 use prost::Message as _;
 use subak_ledger::{
     book::types::AgentKind,
@@ -34,6 +37,11 @@ pub(crate) fn bytes(hashes: &[Hash]) -> Vec<Vec<u8>> {
 
 pub(crate) fn path(reply: &v1::PathReply) -> Result<Vec<Hash>, String> {
     hashes(&reply.hash, "hash")
+}
+
+/// An id or a hash that need not be given.
+pub(crate) fn maybe_hash(bytes: &[u8], field: &str) -> Result<Option<Hash>, String> {
+    (!bytes.is_empty()).then(|| hash(bytes, field)).transpose()
 }
 
 // ---- ledgers ----
@@ -141,17 +149,8 @@ pub(crate) fn disclosure_in(d: v1::Disclosure) -> Result<Disclosure, String> {
 
 /// A refusal, in an answer or in a status.
 pub(crate) fn refused_out(error: &NodeError) -> v1::Refused {
-    let parts = |code: &str, message: &str, next: &str| v1::Refused {
-        code: code.into(),
-        message: message.into(),
-        next: next.into(),
-    };
-    match error {
-        NodeError::Refused { code, message, next } => parts(code, message, next),
-        NodeError::World { message, next } => parts("world", message, next),
-        NodeError::NotFound(message) => parts("not-found", message, ""),
-        NodeError::Corrupt(message) => parts("corrupt", message, ""),
-    }
+    let (code, message, next) = error.parts();
+    v1::Refused { code: code.into(), message: message.into(), next: next.into() }
 }
 
 pub(crate) fn refused_in(refused: v1::Refused) -> NodeError {
@@ -164,8 +163,8 @@ pub(crate) fn status(error: &NodeError) -> Status {
     let code = match error {
         NodeError::Refused { .. } => Code::FailedPrecondition,
         NodeError::World { .. } => Code::Unavailable,
-        NodeError::NotFound(_) => Code::NotFound,
-        NodeError::Corrupt(_) => Code::DataLoss,
+        NodeError::NotFound { .. } => Code::NotFound,
+        NodeError::Corrupt { .. } => Code::DataLoss,
     };
     let refused = refused_out(error);
     let message = refused.message.clone();
@@ -184,9 +183,15 @@ pub(crate) fn error(status: &Status, node: &str) -> NodeError {
     let message = status.message().to_owned();
     match (status.code(), ours) {
         (Code::FailedPrecondition, Some(refused)) => refused_in(refused),
-        (Code::NotFound, _) => NodeError::NotFound(message),
-        (Code::DataLoss, _) => NodeError::Corrupt(message),
-        (Code::Unavailable, Some(refused)) => world(refused.message, refused.next),
+        (Code::NotFound, Some(v1::Refused { code, message, next })) => {
+            NodeError::NotFound { code, message, next }
+        }
+        (Code::DataLoss, Some(v1::Refused { code, message, next })) => {
+            NodeError::Corrupt { code, message, next }
+        }
+        (Code::Unavailable, Some(v1::Refused { code, message, next })) => {
+            world(code, message, next)
+        }
         // The transport's bound on a message.
         (Code::OutOfRange, _) => NodeError::Refused {
             code: "too-large".into(),
@@ -199,12 +204,15 @@ pub(crate) fn error(status: &Status, node: &str) -> NodeError {
             next: "use a client of this version".into(),
         },
         (Code::Unimplemented, _) => {
-            world(format!("{node} does not know this call"), "use programs of one version")
+            let message = format!("{node} does not know this call");
+            world("other-version", message, "use programs of one version")
         }
         (Code::ResourceExhausted, _) => {
-            world(format!("{node} has too much to do: {message}"), "try again in a while")
+            let message = format!("{node} has too much to do: {message}");
+            world("node-busy", message, "try again in a while")
         }
         (Code::Cancelled | Code::DeadlineExceeded, _) => world(
+            "no-answer",
             format!("{node} did not answer in time"),
             "try again with the same bytes: a statement is recorded once at most",
         ),
@@ -215,6 +223,7 @@ pub(crate) fn error(status: &Status, node: &str) -> NodeError {
 /// Nobody answers there, or the connection broke.
 pub(crate) fn away(node: &str, why: &str) -> NodeError {
     world(
+        "node-away",
         format!("the node {node} is away: {why}"),
         "check the address and that the node runs; a statement that was on its way may be \
          recorded, and sending the same bytes again is safe",
@@ -223,12 +232,14 @@ pub(crate) fn away(node: &str, why: &str) -> NodeError {
 
 /// What a node sent that it should not have: kept apart from failures of the network.
 pub(crate) fn lie(node: &str, what: &str) -> NodeError {
-    NodeError::Corrupt(format!("the node {node} sent what does not hold: {what}"))
+    let what = format!("the node {node} sent what does not hold: {what}");
+    corrupt(what, "believe it nothing; keep what it sent, and ask another node or its operator")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::not_found;
 
     #[test]
     fn every_error_comes_back_as_it_was() {
@@ -239,9 +250,9 @@ mod tests {
         };
         for sent in [
             refused,
-            world("the disk is full", "make room"),
-            NodeError::NotFound("no such ledger".into()),
-            NodeError::Corrupt("entry 7".into()),
+            world("disk-full", "the disk is full", "make room"),
+            not_found("no such ledger", "look again"),
+            corrupt("entry 7", "audit it"),
         ] {
             assert_eq!(error(&status(&sent), "http://here"), sent);
         }
@@ -253,7 +264,7 @@ mod tests {
             |leaf, envelope| v1::Entry { seq: 7, leaf: vec![0; leaf], envelope: vec![0; envelope] };
         assert_eq!(entry_in(entry(LEAF_LEN, MAX_ENVELOPE)).map(|raw| raw.seq), Ok(7));
         for (leaf, envelope) in [(LEAF_LEN, MAX_ENVELOPE + 1), (LEAF_LEN + 1, 100), (0, 100)] {
-            let found = entry_in(entry(leaf, envelope)).unwrap_err();
+            let found = entry_in(entry(leaf, envelope)).expect_err("it is no entry");
             assert!(found.contains("entry 7") && found.contains("expected"), "{found}");
         }
     }
@@ -262,7 +273,7 @@ mod tests {
     fn a_transport_that_fails_is_the_world() {
         for code in [Code::Unavailable, Code::Unknown, Code::Internal, Code::DeadlineExceeded] {
             let found = error(&Status::new(code, "tcp connect error"), "http://here");
-            let NodeError::World { message, next } = found else { panic!("{found:?}") };
+            let NodeError::World { message, next, .. } = found else { panic!("{found:?}") };
             assert!(message.contains("http://here") && !next.is_empty());
         }
     }

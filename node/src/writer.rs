@@ -227,6 +227,7 @@ impl Writer {
         let root = folded.state.root();
         let Some(operator) = self.shared.ring.find(&root.operator, Use::Operator)? else {
             return Err(world(
+                "operator-key-missing",
                 format!(
                     "ledger {ledger}: its operator key {} is not in {}",
                     hex::encode(root.operator),
@@ -328,7 +329,7 @@ impl Writer {
         }
         for (order, verdict) in judged {
             let lost = |refusal: &NodeError| {
-                touched.contains(&order.ledger) || refusal.code() == Some(NAME_TAKEN)
+                touched.contains(&order.ledger) || refusal.code() == NAME_TAKEN
             };
             let refusal = verdict.err().filter(|refusal| !lost(refusal));
             order.answer(Err(refusal.unwrap_or_else(|| error.clone())));

@@ -9,10 +9,13 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
-use subak_ledger::log::{Basis, Checkpoint, LedgerId, tree};
+use subak_ledger::{
+    log::{Basis, Checkpoint, LedgerId, tree},
+    store::Disclosure,
+};
 use subak_node::{
-    Append, Appended, LedgerInfo, Ledgers, NodeError, RawEntry, client::Remote, runtime::Node,
-    runtime::Options, serve::serve, service::Services,
+    Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, client::Remote,
+    runtime::Node, runtime::Options, serve::serve, service::Services,
 };
 use subak_proto::v1::{self, book_client::BookClient, event::Kind, log_client::LogClient};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -86,7 +89,7 @@ async fn from_afar_it_is_the_same() {
     let chosen = Append { at: Some(now() - 5_000), ..hour(ledger, "b") };
     assert_eq!(code(far.append(chosen).await), "not-sandbox");
     let unknown = far.book(LedgerId([7; 32])).await;
-    assert!(matches!(unknown, Err(NodeError::NotFound(_))), "{unknown:?}");
+    assert!(matches!(unknown, Err(NodeError::NotFound { .. })), "{unknown:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,9 +200,12 @@ async fn the_end_is_orderly() {
     // And now nobody is there.
     let after = far.append(hour(ledger, "after")).await;
     assert!(is_world(&after), "{after:?}");
-    let Err(NodeError::World { message, next }) = Remote::connect(&server.url, None).await else {
+    let Err(NodeError::World { code: away, message, next }) =
+        Remote::connect(&server.url, None).await
+    else {
         panic!("somebody answered");
     };
+    assert_eq!(away, "node-away");
     assert!(message.contains(&server.url) && message.contains("refused"), "{message}");
     assert!(next.contains("address"), "{next}");
 }
@@ -250,28 +256,35 @@ async fn the_book_is_told_at_a_glance() {
         Kind::Propose(v1::Propose { event }),
         work("a"),
     ];
+    let mut hers = work("b");
+    let Kind::Contribute(c) = &mut hers else { unreachable!() };
+    c.part[0].agent = "mia".into();
     far.append(append(say(ledger, "sam", kinds))).await.unwrap();
-    let place = v1::Ref { entry: 1, event: 3 };
-    let validate = v1::Validate {
-        span: vec![v1::Span { first: Some(place), last: Some(place) }],
-        remuneration: v1::Remuneration::Unpaid as i32,
-        quantity: vec![],
+    let validate = |entry: u64, event: u32| {
+        let place = v1::Ref { entry, event };
+        Kind::Validate(v1::Validate {
+            span: vec![v1::Span { first: Some(place), last: Some(place) }],
+            remuneration: v1::Remuneration::Unpaid as i32,
+            quantity: vec![],
+        })
+    };
+    let gift = |bank: &str| {
+        Kind::IncomeRecord(v1::IncomeRecord {
+            payer: "bakery".into(),
+            amount: Some(v1::Amount { currency: "EUR".into(), minor: 12_345 }),
+            bank: bank.into(),
+            note: vec![],
+        })
     };
     let seen = far.book(ledger).await.unwrap();
-    let basis = Basis { size: seen.size, chain: *seen.chain.last().unwrap() };
-    let validate = say_seeing(ledger, "mia", vec![Kind::Validate(validate)], now(), Some(basis));
-    far.append(append(validate)).await.unwrap();
-    let gift = v1::IncomeRecord {
-        payer: "bakery".into(),
-        amount: Some(v1::Amount { currency: "EUR".into(), minor: 12_345 }),
-        bank: "bank:1".into(),
-        note: vec![],
-    };
-    far.append(append(say(ledger, "sam", vec![Kind::IncomeRecord(gift)]))).await.unwrap();
+    let basis = Some(Basis { size: seen.size, chain: *seen.chain.last().unwrap() });
+    let hours = say_seeing(ledger, "mia", vec![validate(1, 3)], now(), basis);
+    far.append(append(hours)).await.unwrap();
+    far.append(append(say(ledger, "sam", vec![gift("bank:1")]))).await.unwrap();
 
     let mut book = BookClient::connect(server.url.clone()).await.unwrap();
     let ledger = ledger.0.to_vec();
-    let request = v1::BalancesRequest { ledger: ledger.clone(), agent: String::new() };
+    let request = v1::BalancesRequest { ledger: ledger.clone(), ..Default::default() };
     let reply = book.balances(request).await.unwrap().into_inner();
     assert_eq!(reply.size, 4);
     let [sam] = &reply.balance[..] else { panic!("{reply:?}") };
@@ -279,18 +292,155 @@ async fn the_book_is_told_at_a_glance() {
         (sam.agent.as_str(), sam.accrued, sam.payable, sam.points),
         ("sam", 12_345, 12_345, 2_000)
     );
-    let request = v1::AccountsRequest { ledger: ledger.clone() };
+    let request = v1::AccountsRequest { ledger: ledger.clone(), ..Default::default() };
     let reply = book.accounts(request).await.unwrap().into_inner();
     let cash = reply.account.iter().find(|a| a.account == "cash:sam/contributors").unwrap();
     assert_eq!((cash.amount.as_str(), cash.currency.as_str()), ("12345", "EUR"));
     assert!(reply.account.iter().any(|a| a.account == "bucket:work"));
-    let request = v1::ExplainRequest { ledger: ledger.clone(), agent: "sam".into() };
+    let about = |agent: &str| v1::ExplainRequest {
+        ledger: ledger.clone(),
+        agent: agent.into(),
+        ..Default::default()
+    };
+    let request = about("sam");
     let reply = book.explain(request).await.unwrap().into_inner();
     let [reason] = &reply.reason[..] else { panic!("{reply:?}") };
     assert_eq!((reason.payer.as_str(), reason.accrued.as_str()), ("bakery", "12345"));
-    let request = v1::ExplainRequest { ledger, agent: "nobody".into() };
-    let status = book.explain(request).await.unwrap_err();
+    // The same in parts, once there is more than one line of each.
+    let id = LedgerId(ledger.clone().try_into().unwrap());
+    far.append(append(say(id, "mia", vec![hers]))).await.unwrap();
+    let two = vec![validate(4, 0), gift("bank:2")];
+    let seen = far.book(id).await.unwrap();
+    let basis = Some(Basis { size: seen.size, chain: *seen.chain.last().unwrap() });
+    far.append(append(say_seeing(id, "sam", two, now(), basis))).await.unwrap();
+    let request = v1::BalancesRequest { ledger: ledger.clone(), limit: 1, ..Default::default() };
+    let first = book.balances(request.clone()).await.unwrap().into_inner();
+    let request = v1::BalancesRequest { after: first.balance[0].agent.clone(), ..request };
+    let second = book.balances(request).await.unwrap().into_inner();
+    let agents = [&first.balance[..], &second.balance].concat();
+    let agents: Vec<_> = agents.iter().map(|b| b.agent.as_str()).collect();
+    assert_eq!((agents, first.more, second.more), (vec!["sam", "mia"], true, false));
+    let request = v1::AccountsRequest { ledger: ledger.clone(), ..Default::default() };
+    let whole = book.accounts(request.clone()).await.unwrap().into_inner();
+    let (mut parts, mut more) = (Vec::new(), true);
+    while more {
+        let from = parts.len() as u64;
+        let request = v1::AccountsRequest { from, limit: 1, ..request.clone() };
+        let reply = book.accounts(request).await.unwrap().into_inner();
+        assert_eq!(reply.account.len(), 1);
+        (parts, more) = ([parts, reply.account].concat(), reply.more);
+    }
+    assert!(parts.len() > 2 && !whole.more && parts == whole.account);
+    let reply = book.explain(about("sam")).await.unwrap().into_inner();
+    let request = v1::ExplainRequest { from: 1, limit: 1, ..about("sam") };
+    let part = book.explain(request).await.unwrap().into_inner();
+    assert_eq!((&part.reason[..], part.more), (&reply.reason[1..], false));
+    let request = v1::ExplainRequest { limit: 1, ..about("sam") };
+    assert!(book.explain(request).await.unwrap().into_inner().more);
+    let status = book.explain(about("nobody")).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+}
+
+/// More than an answer holds comes in pages, and all of it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_come_in_pages() {
+    let server = server().await;
+    let (near, far) = (&*server.fresh.node, server.client().await);
+    let mut ids = Vec::new();
+    for name in ["rice", "tea", "salt"] {
+        ids.push(open_commons(near, name, false).await);
+    }
+    let names = |page: Page<LedgerInfo>| {
+        (page.items.into_iter().map(|info| info.id).collect::<Vec<_>>(), page.more)
+    };
+    for node in [near as &dyn Ledgers, &far] {
+        let page =
+            |after, limit| async move { names(node.ledgers_page(after, limit).await.unwrap()) };
+        assert_eq!(page(None, 2).await, (ids[..2].to_vec(), true));
+        assert_eq!(page(Some(ids[1]), 2).await, (ids[2..].to_vec(), false));
+        assert_eq!(page(Some(ids[2]), 2).await, (vec![], false));
+        assert_eq!(node.ledgers().await.unwrap().len(), 3);
+        let unknown = node.ledgers_page(Some(LedgerId([7; 32])), 2).await;
+        assert!(matches!(unknown, Err(NodeError::NotFound { .. })), "{unknown:?}");
+    }
+    // Eight texts of 200 KB each: more than a message may have.
+    let mut texts = Vec::new();
+    for n in 0..8 {
+        let text = format!("{n}").repeat(200_000);
+        let (kind, disclosure) = person(ids[0], &format!("p-{n}"), &text);
+        let envelope = say(ids[0], "sam", vec![kind]);
+        texts.push(disclosure.clone());
+        near.append(Append { envelope, disclosures: vec![disclosure], at: None }).await.unwrap();
+    }
+    texts.sort_by_key(|d| d.commitment);
+    for node in [near as &dyn Ledgers, &far] {
+        let first = node.disclosures_page(ids[0], None).await.unwrap();
+        assert_eq!((first.items.as_slice(), first.more), (&texts[..5], true), "a megabyte");
+        assert_eq!(node.disclosures(ids[0]).await.unwrap(), texts);
+    }
+    let mut log = LogClient::connect(server.url.clone()).await.unwrap();
+    let request = v1::DisclosuresRequest { ledger: ids[0].0.to_vec(), after: vec![] };
+    let mut stream = log.disclosures(request).await.unwrap().into_inner();
+    let mut messages = Vec::new();
+    while let Some(reply) = stream.message().await.unwrap() {
+        messages.push((reply.disclosure.len(), reply.more));
+    }
+    assert_eq!(messages, [(5, true), (3, false)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_streams_are_open() {
+    let server = server().await;
+    let ledger = open_commons(&*server.fresh.node, "rice", false).await;
+    let request = v1::EntriesRequest { ledger: ledger.0.to_vec(), from: 0, limit: 0, follow: true };
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let mut log = LogClient::connect(server.url.clone()).await.unwrap();
+        for _ in 0..128 {
+            open.push(log.entries(request.clone()).await.unwrap().into_inner());
+        }
+    }
+    let mut log = LogClient::connect(server.url.clone()).await.unwrap();
+    let refused = log.entries(request.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    // What is no stream is answered, and a stream that ends makes room.
+    assert_eq!(server.client().await.ledgers().await.unwrap().len(), 1);
+    drop(open.pop());
+    let mut tries = 0;
+    while log.entries(request.clone()).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        tries += 1;
+        assert!(tries < 100, "there is room for one");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_calls_are_heard_at_a_time() {
+    let server = server().await;
+    let ledger = open_commons(&*server.fresh.node, "rice", false).await;
+    let gate = server.fresh.handles.close_gate();
+    let mut calls = tokio::task::JoinSet::new();
+    for client in 0..3 {
+        let far = Arc::new(server.client().await);
+        far.checkpoint(ledger).await.unwrap(); // it has seen the genesis
+        for n in 0..200 {
+            let (far, order) = (far.clone(), hour(ledger, &format!("{client}-{n}")));
+            calls.spawn(async move { far.append(order).await });
+        }
+    }
+    // The writer stands: whoever is heard waits, and the rest is told so at once.
+    for _ in 0..600 - 512 {
+        let refused = calls.join_next().await.unwrap().unwrap();
+        let Err(NodeError::World { code, message, .. }) = &refused else { panic!("{refused:?}") };
+        assert!(code == "node-busy" && message.contains("too much to do"), "{message}");
+    }
+    let more = tokio::time::timeout(Duration::from_millis(200), calls.join_next()).await;
+    assert!(more.is_err(), "{more:?}");
+    (0..600).for_each(|_| gate.go.send(()).unwrap());
+    while let Some(appended) = calls.join_next().await {
+        appended.unwrap().unwrap();
+    }
+    assert_eq!(server.fresh.node.book(ledger).await.unwrap().size, 513);
 }
 
 #[tokio::test]
@@ -340,6 +490,7 @@ enum Lie {
     SwappedEntries,
     LongLeaf,
     LongEnvelope,
+    EndlessDisclosures,
     ForeignCheckpoint,
     OldCheckpoint,
     FalseGenesis,
@@ -349,8 +500,12 @@ enum Lie {
 
 #[async_trait::async_trait]
 impl Ledgers for Liar {
-    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError> {
-        self.node.ledgers().await
+    async fn ledgers_page(
+        &self,
+        after: Option<LedgerId>,
+        limit: u64,
+    ) -> Result<Page<LedgerInfo>, NodeError> {
+        self.node.ledgers_page(after, limit).await
     }
     async fn prepare(&self) -> Result<([u8; 32], [u8; 32]), NodeError> {
         self.node.prepare().await
@@ -410,11 +565,17 @@ impl Ledgers for Liar {
     async fn consistency(&self, l: LedgerId, o: u64, n: u64) -> Result<Vec<[u8; 32]>, NodeError> {
         self.node.consistency(l, o, n).await
     }
-    async fn disclosures(
+    async fn disclosures_page(
         &self,
         l: LedgerId,
-    ) -> Result<Vec<subak_ledger::store::Disclosure>, NodeError> {
-        self.node.disclosures(l).await
+        after: Option<[u8; 32]>,
+    ) -> Result<Page<Disclosure>, NodeError> {
+        let mut page = self.node.disclosures_page(l, after).await?;
+        if self.lie == Lie::EndlessDisclosures {
+            page = self.node.disclosures_page(l, None).await?;
+            page.more = true;
+        }
+        Ok(page)
     }
     async fn book(&self, l: LedgerId) -> Result<Arc<subak_ledger::book::state::State>, NodeError> {
         self.node.book(l).await
@@ -465,17 +626,27 @@ async fn a_node_that_lies_is_caught() {
         Lie::FalseGenesis,
     ] {
         let found = lying(fresh.node.clone(), lie).await.book(ledger).await;
-        assert!(matches!(found, Err(NodeError::Corrupt(_))), "{lie:?}: {found:?}");
+        assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{lie:?}: {found:?}");
     }
     // What cannot be an entry is not handed on either.
     for (lie, what) in [(Lie::LongLeaf, "leaf: expected"), (Lie::LongEnvelope, "at most 262144")] {
         let found = lying(fresh.node.clone(), lie).await.entries(ledger, 1, 1).await;
-        assert!(matches!(&found, Err(NodeError::Corrupt(w)) if w.contains(what)), "{found:?}");
+        assert!(
+            matches!(&found, Err(NodeError::Corrupt { message, .. }) if message.contains(what)),
+            "{found:?}"
+        );
     }
+    let (kind, disclosure) = person(ledger, "wayan", "Wayan");
+    let envelope = say(ledger, "sam", vec![kind]);
+    let order = Append { envelope, disclosures: vec![disclosure], at: None };
+    fresh.node.append(order).await.unwrap();
+    let endless = lying(fresh.node.clone(), Lie::EndlessDisclosures).await;
+    let found = endless.disclosures(ledger).await;
+    assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{found:?}");
     for lie in [Lie::NoProof, Lie::NotAppended, Lie::ForeignCheckpoint] {
         let order = hour(ledger, &format!("{lie:?}"));
         let found = lying(fresh.node.clone(), lie).await.append(order).await;
-        assert!(matches!(found, Err(NodeError::Corrupt(_))), "{lie:?}: {found:?}");
+        assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{lie:?}: {found:?}");
     }
     // A head of long ago is signed and sound, but this client has seen a later one.
     let forgetful = lying(fresh.node.clone(), Lie::OldCheckpoint).await;
@@ -483,7 +654,7 @@ async fn a_node_that_lies_is_caught() {
     fresh.node.append(hour(ledger, "later")).await.unwrap();
     assert_eq!(forgetful.book(ledger).await.unwrap().size, size + 1);
     let found = forgetful.book(ledger).await;
-    assert!(matches!(found, Err(NodeError::Corrupt(_))), "{found:?}");
+    assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{found:?}");
     // The operator that one was told about is not the one.
     let server = server().await;
     let other = open_commons(&*server.fresh.node, "tea", false).await;
@@ -492,5 +663,5 @@ async fn a_node_that_lies_is_caught() {
     assert_eq!(pinned.book(other).await.unwrap().size, 1);
     let strange = Remote::connect(&server.url, Some([1; 32])).await.unwrap();
     let found = strange.book(other).await;
-    assert!(matches!(found, Err(NodeError::Corrupt(_))), "{found:?}");
+    assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{found:?}");
 }

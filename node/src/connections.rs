@@ -1,0 +1,113 @@
+//! No more connections than so many.
+//!
+//! Guarantees that those over the limit wait in the system's queue, unaccepted, and that a
+//! connection's end lets the next one in. Leaves out what is said on them, and who is
+//! there: telling one peer from another is for the proxy that ends TLS.
+
+use futures::{Stream, StreamExt as _, stream};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tonic::transport::server::Connected;
+
+/// A connection that counts as long as it lives.
+pub(crate) struct Counted {
+    socket: TcpStream,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The connections of `incoming`, `most` at a time.
+pub(crate) fn limited(
+    incoming: impl Stream<Item = io::Result<TcpStream>> + Send + Unpin,
+    most: usize,
+) -> impl Stream<Item = io::Result<Counted>> + Send {
+    let permits = Arc::new(Semaphore::new(most));
+    stream::unfold((incoming, permits), |(mut incoming, permits)| async move {
+        let permit = permits.clone().acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let accepted = incoming.next().await?;
+        Some((accepted.map(|socket| Counted { socket, _permit: permit }), (incoming, permits)))
+    })
+}
+
+impl Connected for Counted {
+    type ConnectInfo = <TcpStream as Connected>::ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.socket.connect_info()
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+    use tonic::transport::server::TcpIncoming;
+
+    #[tokio::test]
+    async fn the_next_is_let_in_when_one_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut accepted = Box::pin(limited(TcpIncoming::from(listener), 2));
+        let mut callers = Vec::new();
+        for _ in 0..3 {
+            callers.push(TcpStream::connect(address).await.unwrap());
+        }
+        let first = accepted.next().await.unwrap().unwrap();
+        let _second = accepted.next().await.unwrap().unwrap();
+        let soon = std::time::Duration::from_millis(100);
+        let third = tokio::time::timeout(soon, accepted.next()).await;
+        assert!(third.is_err(), "two are there");
+        drop(first);
+        accepted.next().await.unwrap().unwrap();
+    }
+}
