@@ -1,11 +1,16 @@
-//! `subak demo`: it ends sound, and what it leaves behind answers every other command.
+//! `subak demo`: it ends sound, and what it leaves behind answers every other command; and
+//! no bit of its database changes unnoticed (2,000 of them with `SUBAK_LONG=1`, else 200).
 
 #![allow(clippy::unwrap_used)]
 
 mod kit;
 
 use kit::{Place, Ran};
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
+use subak_ledger::{
+    audit::{Audit, Options, Verdict, audit},
+    store::{self, Reader as _, SqliteReader},
+};
 
 /// Questions to the demo's ledger file, each about one of its ledgers.
 const QUESTIONS: &[(&str, &str)] = &[
@@ -60,6 +65,29 @@ fn check_audit(place: &Place) {
     let key = ledgers[0]["operator_key"].as_str().unwrap();
     let named = place.run(&["audit", "x/subak.db", "--expect", key, "--json"]).object();
     assert_eq!(named["data"]["ledgers"][0]["operator_authenticated"], true, "{named:#}");
+    check_expected(place, ledgers);
+}
+
+/// Whoever names the operators misses a ledger that is not in any of the targets.
+fn check_expected(place: &Place, ledgers: &[serde_json::Value]) {
+    let mut words = vec!["audit", "x/subak.db", "x/subak.db", "--json"];
+    for ledger in ledgers {
+        words.extend(["--expect", ledger["operator_key"].as_str().unwrap()]);
+    }
+    let all = place.run(&words);
+    assert_eq!(
+        (all.status, &all.object()["data"]["findings"][0]["severity"] != "fault"),
+        (0, true)
+    );
+    // The first test key of RFC 8032: nobody's here.
+    let nobodys = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    words.extend(["--expect", nobodys]);
+    let less = place.run(&words);
+    assert_eq!(less.status, 1, "{}", less.out);
+    let object = less.object();
+    let found = object["data"]["findings"].as_array().unwrap();
+    let missing = found.iter().filter(|f| f["code"] == "operator-missing");
+    assert_eq!(missing.count(), 1, "once, and not once for each target: {object:#}");
 }
 
 #[test]
@@ -135,4 +163,73 @@ fn the_demo_on_a_git_repository_reads_its_people() {
     let list = place.data("contribution list --limit 500 --db x/subak.db --ledger sample-commons");
     let claimed = list["contributions"].as_array().map(Vec::len);
     assert_eq!(claimed, Some(24), "each commit is a claim: {list}");
+}
+
+fn open(path: &Path) -> store::Result<SqliteReader> {
+    let reader = SqliteReader::open(path)?;
+    reader.freeze()?;
+    Ok(reader)
+}
+
+fn audited(path: &Path) -> store::Result<Audit> {
+    audit(&open(path)?, &Options::default())
+}
+
+/// Everything that a ledger file says, as a reader reads it.
+fn content(path: &Path) -> store::Result<impl PartialEq + use<>> {
+    let reader = open(path)?;
+    let mut all = Vec::new();
+    for row in reader.ledgers()? {
+        let nodes = (0..64).map(|level| reader.nodes(&row.id, level, 0, usize::MAX));
+        all.push((
+            reader.entries(&row.id, 0, usize::MAX, usize::MAX)?,
+            nodes.collect::<store::Result<Vec<_>>>()?,
+            reader.checkpoint(&row.id)?,
+            reader.disclosures(&row.id, None, usize::MAX)?,
+            row,
+        ));
+    }
+    Ok(all)
+}
+
+/// A place in a file of `bits` bits, the same in every run.
+fn nth_bit(n: u64, bits: usize) -> usize {
+    let digest = blake3::derive_key("subak test: bits of the demo", &n.to_be_bytes());
+    let random = u64::from_be_bytes(digest[..8].try_into().unwrap());
+    usize::try_from(random % bits as u64).unwrap()
+}
+
+/// Sound only where the file still says the same to the last byte: then the bit lay in
+/// room that SQLite has left free.
+#[test]
+fn a_bit_of_the_demos_database_is_noticed_or_means_nothing() {
+    let place = Place::new();
+    demo(&place, "demo --dir x");
+    let original = place.path().join("x/subak.db");
+    let bytes = fs::read(&original).unwrap();
+    let said = content(&original).unwrap();
+    assert_eq!(audited(&original).unwrap().verdict, Verdict::Sound, "the control");
+    let flips = if std::env::var_os("SUBAK_LONG").is_some() { 2_000 } else { 200 };
+    let (mut faults, mut refused, mut sound) = (0, 0, 0);
+    for n in 0..flips {
+        let bit = nth_bit(n, bytes.len() * 8);
+        let mut altered = bytes.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bit.db");
+        fs::write(&path, altered).unwrap();
+        match audited(&path) {
+            Err(_) => refused += 1,
+            Ok(found) if found.verdict == Verdict::Sound => {
+                assert!(content(&path).unwrap() == said, "bit {bit}: sound, and says otherwise");
+                sound += 1;
+            }
+            Ok(found) => {
+                assert_eq!(found.verdict, Verdict::Fault, "bit {bit}: {:?}", found.findings);
+                faults += 1;
+            }
+        }
+    }
+    println!("{flips} flips: {faults} faults, {refused} refused, {sound} without meaning");
+    assert!(faults > flips / 3, "the bits meet content, not only free room");
 }

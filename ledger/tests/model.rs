@@ -114,6 +114,7 @@ const REACHED: &[&str] = &[
     "agent overpaid",
     "alias",
     "line expired",
+    "line paid late",
     "lot spread",
     "negative carry",
     "own validation fell",

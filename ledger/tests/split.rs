@@ -353,6 +353,15 @@ fn there_is_room_until_flooring_could_show() {
     assert!(!bucket.has_room());
 }
 
+/// The table under "How many incomes a bucket can take" in `proto/EVENTS.md`.
+#[test]
+fn the_published_numbers_of_incomes_are_those_of_the_limit() {
+    let room = |points: u64, weight: u128| MAX_POINT_INCOMES / (u128::from(points) * weight);
+    assert_eq!([1, 64, 65_535].map(|w| room(1_000_000, w)), [281_474_976, 4_398_046, 4_295]);
+    assert_eq!([1, 64, 65_535].map(|w| room(40_000_000, w)), [7_036_874, 109_951, 107]);
+    assert_eq!([1, 64, 65_535].map(|w| room(MAX_POINTS, w)), [16, 0, 0]);
+}
+
 #[test]
 fn reversing_and_reinstating_for_ever_leaves_no_trace() {
     let mut bucket = contributors(&[7]);

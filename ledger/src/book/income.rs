@@ -388,7 +388,7 @@ impl State {
         }
         self.absorb_credit(step, &s.agreement);
         if let (Some(f), Some(bearer)) = (&s.fee, bearer.filter(|b| *b != payer)) {
-            self.charge(step, bearer, currency, f.minor, false)?;
+            self.charge(step, bearer, currency, f.minor, None)?;
         }
         self.rebalance(step, currency, Some(step.author));
         Ok(())

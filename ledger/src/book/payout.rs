@@ -1,5 +1,5 @@
-//! Payouts: proposed and reserved, then paid, failed, returned or expired; and whose
-//! cash is whose.
+//! Payouts: proposed and reserved, then paid, failed, returned or expired (and even then
+//! paid late, where nothing else has used it up); and whose cash is whose.
 //!
 //! Guarantees that a line never takes more than is payable to its agent, nor more
 //! cash than the funds concerned hold with that treasurer, and that no fund pays
@@ -199,26 +199,7 @@ impl State {
             require(*minor >= minimum, Code::BelowMinimum, || {
                 format!("{handle}: {minor} of at least {minimum}")
             })?;
-            let Some(draw) = self.find_draw(agent, currency, *minor) else {
-                let (own, common) = self.available(agent, currency);
-                let free = (own + common).max(0);
-                return Err(Reject::new(
-                    Code::Unpayable,
-                    format!("{handle}: {minor} of {free} payable"),
-                ));
-            };
-            self.require_cash(step.author, agent, currency, &draw)?;
-            self.earmark(step.author, agent, currency, &draw, true);
-            self.change_drawn(agent, currency, |d| {
-                d.reserved_own += draw.own;
-                d.reserved_common += draw.common;
-                for (id, amount) in &draw.buckets {
-                    *d.buckets.entry(*id).or_insert(0) += amount;
-                }
-            });
-            let mut posting = self.bucket_lines(&draw, 1);
-            posting.push((Account::Reserved(step.entry), -fixed(*minor)));
-            self.post(step, currency, &posting);
+            let draw = self.reserve(step, step.entry, step.author, currency, (agent, *minor))?;
             run.push(Line { agent, minor: *minor, draw, fate: Fate::Proposed });
         }
         self.runs.insert(
@@ -233,6 +214,36 @@ impl State {
         );
         self.schedule(expires_at + 1, step.entry, Task::ExpireRun(step.entry));
         Ok(())
+    }
+
+    /// Takes a line out of what is payable and free, for a run.
+    fn reserve(
+        &mut self,
+        step: &mut Step<'_>,
+        run: u64,
+        treasurer: AgentId,
+        currency: Currency,
+        (agent, minor): (AgentId, Minor),
+    ) -> Outcome<Draw> {
+        let Some(draw) = self.find_draw(agent, currency, minor) else {
+            let (own, common) = self.available(agent, currency);
+            let (handle, free) = (&self.agent(agent).handle, (own + common).max(0));
+            let detail = format!("{handle}: {minor} of {free} payable");
+            return Err(Reject::new(Code::Unpayable, detail));
+        };
+        self.require_cash(treasurer, agent, currency, &draw)?;
+        self.earmark(treasurer, agent, currency, &draw, true);
+        self.change_drawn(agent, currency, |d| {
+            d.reserved_own += draw.own;
+            d.reserved_common += draw.common;
+            for (id, amount) in &draw.buckets {
+                *d.buckets.entry(*id).or_insert(0) += amount;
+            }
+        });
+        let mut posting = self.bucket_lines(&draw, 1);
+        posting.push((Account::Reserved(run), -fixed(minor)));
+        self.post(step, currency, &posting);
+        Ok(draw)
     }
 
     fn payee(&self, at: u64, handle: &Handle) -> Outcome<AgentId> {
@@ -266,12 +277,14 @@ impl State {
         }
     }
 
+    /// A run and a line of it, for a treasurer who reports on it: the one who proposed it,
+    /// whose cash it is, or any other when that one is treasurer no more.
     fn run_line(&self, step: &Step<'_>, run: u64, handle: &Handle) -> Outcome<(Arc<Run>, usize)> {
         let unknown = || Reject::new(Code::UnknownPayout, format!("run {run}, line {handle}"));
         let r = self.runs.get(&run).ok_or_else(unknown)?;
-        require(r.treasurer == step.author, Code::NotRunTreasurer, || {
-            format!("run {run} is {}'s", self.agent(r.treasurer).handle)
-        })?;
+        let owner = self.agent(r.treasurer);
+        let may = r.treasurer == step.author || !owner.roles.contains(&Role::Treasurer);
+        require(may, Code::NotRunTreasurer, || format!("run {run} is {}'s", owner.handle))?;
         let n = r
             .lines
             .iter()
@@ -301,12 +314,11 @@ impl State {
     ) -> Outcome {
         self.use_bank(bank)?;
         let mut expected: Vec<Due> = Vec::new();
-        let mut currency = None;
+        let mut whose = None;
         for handle in agents {
-            let (r, n) = self.run_line(step, run, handle)?;
+            let (r, n) = self.payable_line(step, run, handle)?;
             let line = &r.lines[n];
-            Self::require_fate(line, line.fate == Fate::Proposed, run)?;
-            currency = Some(r.currency);
+            whose = Some((r.treasurer, r.currency));
             self.earmark(r.treasurer, line.agent, r.currency, &line.draw, false);
             self.change_drawn(line.agent, r.currency, |d| {
                 d.reserved_own -= line.draw.own;
@@ -329,14 +341,35 @@ impl State {
             }
         }
         require_dues(expected, due)?;
-        let currency = currency.expect("a payment names at least one line");
+        let (treasurer, currency) = whose.expect("a payment names at least one line");
         if let Some(fee) = fee {
             let bearer = self.find(&fee.bearer)?;
-            self.charge(step, bearer, currency, fee.minor, true)?;
+            self.charge(step, bearer, currency, fee.minor, Some(treasurer))?;
         }
         // A reversal since the proposal may have left less in the line's own fund.
-        self.rebalance(step, currency, Some(step.author));
+        self.rebalance(step, currency, Some(treasurer));
         Ok(())
+    }
+
+    /// A line that can be paid: an undecided one, or an expired one that is reserved anew.
+    /// A bank may pay after the run's date, and what has happened must be sayable for as
+    /// long as it takes nothing from anybody else.
+    fn payable_line(
+        &mut self,
+        step: &mut Step<'_>,
+        run: u64,
+        handle: &Handle,
+    ) -> Outcome<(Arc<Run>, usize)> {
+        let (mut r, n) = self.run_line(step, run, handle)?;
+        let line = &r.lines[n];
+        Self::require_fate(line, matches!(line.fate, Fate::Proposed | Fate::Expired), run)?;
+        if line.fate == Fate::Expired {
+            let whose = (line.agent, line.minor);
+            let draw = self.reserve(step, run, r.treasurer, r.currency, whose)?;
+            Arc::make_mut(&mut r).lines[n].draw = draw;
+            self.runs.insert(run, r.clone());
+        }
+        Ok((r, n))
     }
 
     /// PayoutFailed: the line is released.
@@ -425,19 +458,19 @@ impl State {
             });
         }
         require_dues(expected, due)?;
-        self.rebalance(step, r.currency, Some(step.author));
+        self.rebalance(step, r.currency, Some(r.treasurer));
         Ok(())
     }
 
-    /// A bank fee, borne by an agent out of what is payable to it. `out`: it leaves the
-    /// author's cash now; otherwise it was kept back from cash that came in.
+    /// A bank fee, borne by an agent out of what is payable to it. `from`: the treasurer
+    /// whose cash it leaves now; otherwise it was kept back from cash that came in.
     pub(super) fn charge(
         &mut self,
         step: &mut Step<'_>,
         bearer: AgentId,
         currency: Currency,
         minor: Minor,
-        out: bool,
+        from: Option<AgentId>,
     ) -> Outcome {
         let handle = self.agent(bearer).handle.clone();
         let principal = self.agent(bearer).kind == AgentKind::Trust;
@@ -448,8 +481,8 @@ impl State {
                 format!("{handle} has less than {minor} payable"),
             ));
         };
-        if out {
-            self.require_cash(step.author, bearer, currency, &draw)?;
+        if let Some(treasurer) = from {
+            self.require_cash(treasurer, bearer, currency, &draw)?;
         }
         self.change_drawn(bearer, currency, |d| {
             d.paid_own += draw.own;
@@ -461,9 +494,9 @@ impl State {
         });
         let mut posting = self.bucket_lines(&draw, 1);
         posting.push((Account::Fees, -fixed(minor)));
-        if out {
+        if let Some(treasurer) = from {
             posting.push((Account::Fees, fixed(minor)));
-            posting.extend(Self::cash_lines(step.author, bearer, &draw, -1));
+            posting.extend(Self::cash_lines(treasurer, bearer, &draw, -1));
         }
         self.post(step, currency, &posting);
         Ok(())

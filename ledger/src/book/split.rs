@@ -27,8 +27,14 @@ pub const MAX_WEIGHTED: u128 = 1 << 60;
 pub const MAX_POINTS: u64 = 1 << 44;
 
 /// The most that the heaviest agent's weighted points may sum to over a bucket's
-/// incomes: 2^48. Below it the flooring of an agent's accruals stays under what [`super::types::whole`]
-/// forgives.
+/// incomes: 2^48. An income floors away less than one unit of 2^-64 for each weighted point,
+/// so below this limit what one bucket keeps from an agent stays under what
+/// [`super::types::whole`] forgives: accruals always, what is payable once its incomes are
+/// settled in full (in part: twice as much).
+///
+/// It is a limit of each bucket, not of an agent. Who has points in several may lack as
+/// much for each of them, and `whole` then shows one minor unit less. That unit is not
+/// lost: it stays accrued to the agent, and shows with what comes next.
 pub const MAX_POINT_INCOMES: u128 = 1 << 48;
 
 /// Incomes of a bucket are numbered from 1 below this.

@@ -170,6 +170,17 @@ impl Model {
         self.drawn.iter_mut().filter(of).for_each(|d| d.fate = Fate::Expired);
     }
 
+    /// An expired line is drawn anew before it is paid after all.
+    fn draw_late(&mut self, author: Agent, run: u64, agent: Agent) -> Verdict {
+        let Ok(line) = self.line(author, run, agent, Fate::Expired) else { return Ok(()) };
+        let (money, minor) = (line.money, line.own + line.common);
+        let mut draw = self.draw(agent, money, minor).ok_or(Code::Unpayable)?;
+        self.require_cash(author, &draw)?;
+        (draw.treasurer, draw.run) = (author, Some(run));
+        *self.line(author, run, agent, Fate::Expired)? = draw;
+        Ok(())
+    }
+
     fn line(&mut self, author: Agent, run: u64, agent: Agent, fate: Fate) -> Verdict<&mut Drawn> {
         let treasurer = self.runs.get(&run).ok_or(Code::UnknownPayout)?;
         if *treasurer != author {
@@ -193,6 +204,7 @@ impl Model {
         let expected = self.due_of_payment(p.run, &p.agents);
         let mut money = Money::Eur;
         for agent in &p.agents {
+            self.draw_late(author, p.run, *agent)?;
             let line = self.line(author, p.run, *agent, Fate::Proposed)?;
             line.fate = Fate::Paid;
             money = line.money;

@@ -174,6 +174,7 @@ impl Stage {
             ("reinstated", before.incomes.iter().zip(&next.incomes).any(reinstated)),
             ("payer's credit", credit(next)),
             ("line expired", expired(next) > expired(&before)),
+            ("line paid late", expired(next) < expired(&before)),
             ("alias", next.aliases.len() > before.aliases.len()),
             ("own validation fell", stand(next) < stand(&before)),
             ("lot spread", held(next) < held(&before)),

@@ -278,7 +278,8 @@ fn bearer(seen: &Model, money: Money, n: u32) -> Agent {
 pub fn line(seen: &Model, op: &Op, treasurer: Agent, bank: String) -> Plan {
     let (code, a, b, c, d) = *op;
     let fate = if code % 64 > 61 { Fate::Paid } else { Fate::Proposed };
-    let fits = |x: &&Drawn| x.run.is_some() && (x.fate == fate || b % 32 == 7);
+    let late = |x: &Drawn| x.fate == Fate::Expired && b % 8 == 3;
+    let fits = |x: &&Drawn| x.run.is_some() && (x.fate == fate || late(x) || b % 32 == 7);
     let lines: Vec<&Drawn> = seen.drawn.iter().filter(fits).collect();
     if lines.is_empty() {
         return Plan::Nothing;

@@ -105,10 +105,18 @@ pub const ROWS: &[Row] = &[
         world.paid(run, &["ana"]).unwrap();
         world.refusal("sam", vec![paid(run, "ana")])
     }),
-    row(Code::LineDecided, "paid after it expired", "expired", || {
+    row(Code::Unpayable, "paid late, after the next run took it", "ana: 2000 of 500", || {
         let (mut world, run) = running();
         world.now += 30 * DAY_MS + 1;
+        world.propose(&[("ana", 2_000)]).unwrap();
         world.refusal("sam", vec![paid(run, "ana")])
+    }),
+    row(Code::LineDecided, "failed after it expired", "expired", || {
+        let (mut world, run) = running();
+        world.now += 30 * DAY_MS + 1;
+        let reason = v1::FailReason::Other as i32;
+        let failed = v1::PayoutFailed { run, agent: vec!["ana".into()], reason };
+        world.refusal("sam", vec![Kind::PayoutFailed(failed)])
     }),
     row(Code::LineDecided, "a return of what was not paid", "proposed", || {
         let (mut world, run) = running();
@@ -116,6 +124,11 @@ pub const ROWS: &[Row] = &[
         let reason = v1::FailReason::Other as i32;
         let back = v1::PayoutReturned { run, agent, reason, bank, due: vec![] };
         world.refusal("sam", vec![Kind::PayoutReturned(back)])
+    }),
+    row(Code::NotRunTreasurer, "ana, a treasurer too, reports on sam's run", "sam's", || {
+        let (mut world, run) = running();
+        world.grant("ana", v1::Role::Treasurer);
+        world.refusal("ana", vec![paid(run, "ana")])
     }),
     row(Code::NotRunTreasurer, "mia reports on sam's run", "sam's", || {
         let (mut world, run) = running();
