@@ -49,19 +49,24 @@ pub async fn reader(db: &Path) -> Done<Connection> {
 
 /// A ledger file, for appending; `create` makes it where there is none.
 pub async fn writer(db: &Path, create: bool) -> Done<Connection> {
-    let locked = StoreError::Locked { path: db.to_path_buf() }.to_string();
     let until = Instant::now() + PATIENCE;
     loop {
         let options = Options { create, ..Options::default() };
         match Node::open(db, options).await {
             Err(NodeError::World { message, .. })
-                if message == locked && Instant::now() < until =>
+                if message == locked(db) && Instant::now() < until =>
             {
                 tokio::time::sleep(LOOK).await;
             }
             other => return Ok(here(other?)),
         }
     }
+}
+
+/// What the store says where another program writes: a node passes on no more than that.
+fn locked(db: &Path) -> String {
+    let path = db.canonicalize().unwrap_or_else(|_| db.to_path_buf());
+    StoreError::Locked { path }.to_string()
 }
 
 /// A node; with one operator key expected, every ledger of it must have that one.

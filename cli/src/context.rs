@@ -14,15 +14,16 @@ use clap::{ArgMatches, Args, parser::ValueSource};
 use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 use subak_ledger::{
     book::{
         event::Event,
         state::State,
-        types::{DAY_MS, Handle},
+        types::{AgentKind, DAY_MS, Handle},
     },
     log::{Basis, Draft, Hash, Header, LedgerId, PublicKey, SecretKey, Unverified, commit},
+    reject::Code,
     store::Disclosure,
 };
 use subak_node::{Append, Appended, LedgerInfo, keyfile};
@@ -86,6 +87,8 @@ pub struct Context {
     home: PathBuf,
     /// A connection to use instead of opening one: the demo's.
     shared: Option<Connection>,
+    /// What was appended, for a command that fails afterwards.
+    recorded: Mutex<Vec<(LedgerId, u64)>>,
 }
 
 /// A ledger that a command works on.
@@ -96,6 +99,36 @@ pub struct Open {
     pub info: LedgerInfo,
     /// Folded.
     pub book: Arc<State>,
+}
+
+impl Open {
+    /// Refuses a ledger that keeps nothing of the kind, where an empty list would reassure.
+    pub fn of_a_commons(&self, what: &str) -> Done {
+        if self.info.kind == AgentKind::Commons {
+            return Ok(());
+        }
+        let (name, kind) = (&self.info.name, self.info.kind);
+        Err(Failure::refused(
+            Code::WrongLedgerKind.name(),
+            format!(
+                "{name} is the revenue ledger of a {kind}: it keeps no {what}, a commons' does"
+            ),
+            "name the ledger of a commons with --ledger; `subak revenue list` shows what is here",
+        ))
+    }
+
+    /// The same for what only a revenue ledger keeps.
+    pub fn of_revenue(&self) -> Done {
+        if self.info.kind != AgentKind::Commons {
+            return Ok(());
+        }
+        let name = &self.info.name;
+        Err(Failure::refused(
+            Code::WrongLedgerKind.name(),
+            format!("{name} is the ledger of a commons: it keeps no revenue, a phyle's does"),
+            "name the ledger of a phyle with --ledger; `subak income list` shows what is here",
+        ))
+    }
 }
 
 /// Texts that go beside a statement, collected while it is composed.
@@ -162,7 +195,7 @@ impl Context {
         global.author = global.author.or(config.author);
         global.key = global.key.or(config.key);
         let out = Output::new(global.json);
-        Ok(Self { global, out, expect, home, shared: None })
+        Ok(Self { global, out, expect, home, shared: None, recorded: Mutex::default() })
     }
 
     /// A context whose commands use `connection` and keep their results.
@@ -366,6 +399,7 @@ impl Context {
         };
         self.send(
             &open.connection,
+            Some(&open.book),
             &Draft { header, events: events.into_iter().map(encode).collect() },
             secret,
             texts,
@@ -377,13 +411,14 @@ impl Context {
     pub async fn send(
         &self,
         connection: &Connection,
+        book: Option<&State>,
         draft: &Draft,
         secret: &SecretKey,
         texts: Texts,
     ) -> Done<Appended> {
         let envelope = draft.sign(secret);
         let signed = Unverified::parse(&envelope)?.trust_stored()?;
-        self.out.note(&describe::statement(&signed));
+        self.out.note(&describe::statement(&signed, book));
         self.append(connection, envelope, &draft.header, texts).await
     }
 
@@ -398,7 +433,39 @@ impl Context {
     ) -> Done<Appended> {
         let at = if self.global.at.is_some() { Some(self.at()?) } else { None };
         let disclosures = texts.disclosures(&header.ledger, &header.author);
-        Ok(connection.ledgers.append(Append { envelope, disclosures, at }).await?)
+        match connection.ledgers.append(Append { envelope, disclosures, at }).await {
+            Ok(appended) => {
+                if let Ok(mut recorded) = self.recorded.lock() {
+                    recorded.push((appended.ledger, appended.entry));
+                }
+                Ok(appended)
+            }
+            Err(e) => Err(self.in_dates(connection, header, e.into()).await),
+        }
+    }
+
+    /// A date that was chosen and does not fit, in dates.
+    async fn in_dates(&self, connection: &Connection, header: &Header, f: Failure) -> Failure {
+        let (Some(at), "at-out-of-range") = (&self.global.at, f.code.as_str()) else { return f };
+        let Ok(book) = connection.ledgers.book(header.ledger).await else { return f };
+        let last = money::show_time(book.time);
+        let message = format!("--at {at}: expected a time from {last} (the last entry's) to now");
+        Failure { message, ..f }
+    }
+
+    /// A failure after something was appended says so: to do it again would do it twice.
+    pub fn after_all(&self, mut f: Failure) -> Failure {
+        let recorded = self.recorded.lock().map(|r| r.clone()).unwrap_or_default();
+        let Some((ledger, first)) = recorded.first().copied().filter(|_| !f.code.is_empty()) else {
+            return f;
+        };
+        let more = match recorded.len() {
+            1 => "is recorded".to_owned(),
+            n => format!("and {} more are recorded", n - 1),
+        };
+        f.message = format!("{}; entry {first} of ledger {ledger} {more}", f.message);
+        f.next = format!("do not repeat it: look at `subak show {first}`; {}", f.next);
+        f
     }
 
     /// Folds again after an append.

@@ -71,7 +71,7 @@ pub fn run() -> ExitCode {
         .and_then(|runtime| {
             cli.global.settle(&matches)?;
             let context = Context::new(cli.global)?;
-            runtime.block_on(cli.command.run(&context))
+            runtime.block_on(cli.command.run(&context)).map_err(|f| context.after_all(f))
         });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -242,10 +242,7 @@ fn with(mut more: Value, key: &str, value: impl Into<Value>) -> Value {
 fn approvals(book: &State, entry: u64) -> String {
     let have = book.proposals.get(&entry).map_or(0, |p| p.approvals.len());
     let missing = (book.root().quorum as usize).saturating_sub(have);
-    format!(
-        "{missing} more approval{}: `subak approve {entry}`",
-        if missing == 1 { "" } else { "s" }
-    )
+    format!("{}: `subak approve {entry}`", describe::count(missing as u64, "more approval"))
 }
 
 async fn state_stage(cx: &Context, open: &Open, digest: &Hash, stage: Stage) -> Done<Appended> {
@@ -292,13 +289,13 @@ fn sentences(t: &subak_ledger::book::event::Terms) -> String {
         base => format!("{} of {on}, {base}", money::show_share(t.share)),
     };
     format!(
-        "agreement {}\n  {} pays {} {what}, in {}\n  to be paid within {} days; ends {} days after notice",
+        "agreement {}\n  {} pays {} {what}, in {}\n  to be paid within {}; ends {} after notice",
         describe::short(&t.digest),
         t.payer_handle,
         t.commons_handle,
         t.currency,
-        t.due_days,
-        t.notice_days
+        describe::count(t.due_days.into(), "day"),
+        describe::count(t.notice_days.into(), "day")
     )
 }
 

@@ -6,8 +6,9 @@
 //! (`ledger::book::{split, explain}`).
 
 use crate::{
-    commands::{log::Show, payout},
+    commands::{balance::Work, log::Show, payout},
     context::{Context, Open},
+    describe,
     failure::{Done, Failure},
     money,
 };
@@ -21,7 +22,7 @@ use subak_ledger::{
         explain::{Balance, Reason},
         split::{Bucket, Point},
         state::{Income, Lies, State},
-        types::{AgentId, Currency, Fixed, Handle, Q, Ref, whole},
+        types::{AgentId, AgentKind, Currency, Fixed, Handle, Q, Ref, whole},
     },
     log::{Leaf, Unverified},
 };
@@ -69,6 +70,7 @@ impl Explain {
         }
         let open = cx.open_ledger(connection, info).await?;
         let agent = open.book.find(&handle)?;
+        open.of_a_commons("balances")?;
         match self.income {
             Some(number) => one_income(cx, &open, agent, number, self.all).await,
             None => total(cx, &open.book, agent, self.currency.as_deref()),
@@ -90,6 +92,12 @@ impl Face {
 }
 
 fn total(cx: &Context, book: &State, agent: AgentId, said: Option<&str>) -> Done {
+    if said.is_none() && book.currencies().is_empty() {
+        let work = Work::of(book, agent);
+        let data = json!({ "agent": book.agent(agent).handle.as_str(), "currency": null,
+                           "faces": [], "work": work.json() });
+        return cx.out.result("subak.explain/1", &data, &work.text());
+    }
     let currency = payout::currency(book, said)?;
     let faces: Vec<Face> = book
         .faces(agent)
@@ -155,7 +163,13 @@ fn summary(
     let width = rows.iter().map(|r| money::plain(r.1, currency).len()).max().unwrap_or(0);
     let mut text = cx.out.strong(&head);
     for (name, minor, what) in rows {
-        let what = if name == "free" && minor < 0 { "netted from what comes" } else { what };
+        let what = match name {
+            "free" if minor < 0 => "netted from what comes",
+            "free" if book.agent(agent).kind == AgentKind::Trust => {
+                "principal: it stays, no payout carries it"
+            }
+            _ => what,
+        };
         let _ = write!(text, "\n  {name:8}  {:>width$}  {what}", money::plain(minor, currency));
     }
     text
@@ -261,10 +275,9 @@ fn face_text(book: &State, face: &Face, person: AgentId, currency: Currency) -> 
     }
     let rows: Vec<Cells> = face.reasons.iter().map(|r| cells(book, r, currency)).collect();
     format!(
-        "{whose}income x share of the bucket x points / all points (by age) = accrued{}\n  sum of {} line{}: {}",
+        "{whose}income x share of the bucket x points / all points (by age) = accrued{}\n  sum of {}: {}",
         lines(&rows),
-        rows.len(),
-        if rows.len() == 1 { "" } else { "s" },
+        describe::count(rows.len() as u64, "line"),
         shown(face.sum(), currency),
     )
 }
@@ -437,6 +450,8 @@ async fn one_income(cx: &Context, open: &Open, agent: AgentId, number: u64, all:
         cx.out.strong(&format!("{} {currency}", shown(exact, currency)))
     );
     let whole = money::json(whole(exact), currency);
+    let text: Vec<String> = text.lines().map(|line| describe::wrap(line, 6)).collect();
+    let text = text.join("\n");
     cx.out.result(
         "subak.explain/1",
         &json!({
@@ -470,7 +485,7 @@ fn income_head(cx: &Context, book: &State, i: &Income) -> String {
     ));
     let source = i.source.map_or_else(
         || "a gift".to_owned(),
-        |(digest, n)| format!("number {n} of agreement {}", crate::describe::short(&digest)),
+        |(digest, n)| format!("number {n} of agreement {}", describe::short(&digest)),
     );
     let _ = write!(
         text,

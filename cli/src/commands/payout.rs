@@ -8,6 +8,7 @@ use crate::{
     bank,
     commands::{contribute::report, revenue::RETRIES, settle::in_currency},
     context::{Context, Open, Texts},
+    describe,
     failure::{Done, Failure},
     money,
 };
@@ -24,6 +25,8 @@ use subak_proto::v1::{self, event::Kind};
 
 /// Lines that one run may have.
 const MOST_LINES: usize = 1_000;
+/// Days that a run may stay undecided.
+const MOST_DAYS: u64 = 92;
 
 /// Payouts: propose, then say what became of each line.
 #[derive(Debug, Subcommand)]
@@ -98,7 +101,7 @@ pub struct Propose {
     #[arg(long)]
     currency: Option<String>,
     /// With --all: leave out who has less than this free
-    #[arg(long, value_name = "AMOUNT", requires = "all")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, requires = "all")]
     min: Option<String>,
     /// When undecided lines are released [default: in 30 days; at most 92]
     #[arg(long, value_name = "DATE")]
@@ -120,7 +123,7 @@ pub struct Paid {
     #[arg(long, value_name = "TEXT")]
     bank: String,
     /// What the bank charged on top
-    #[arg(long, value_name = "AMOUNT", requires = "fee_by")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, requires = "fee_by")]
     fee: Option<String>,
     /// Who bears the fee
     #[arg(long, value_name = "HANDLE", requires = "fee")]
@@ -293,7 +296,7 @@ impl Propose {
         let currency = currency(&open.book, self.currency.as_deref())?;
         let at = cx.at()?;
         let expires_at = match &self.expires {
-            Some(date) => money::time(date)?,
+            Some(date) => expiry(date, at)?,
             None => at + 30 * DAY_MS,
         };
         let (lines, skipped) = self.lines(cx, &open, currency, at)?;
@@ -310,9 +313,8 @@ impl Propose {
             .map(|(agent, minor)| vec![agent.to_string(), money::plain((*minor).into(), currency)])
             .collect();
         let text = format!(
-            "payout run {run}: {} line{}, {}, reserved until {}\n{}{}\n  next: `subak payout list {run} --csv`, pay, then `subak payout paid {run} --bank TEXT`",
-            lines.len(),
-            if lines.len() == 1 { "" } else { "s" },
+            "payout run {run}: {}, {}, reserved until {}\n{}{}\n  next: `subak payout list {run} --csv`, pay, then\n  `subak payout paid {run} --bank TEXT`",
+            describe::count(lines.len() as u64, "line"),
             money::show(sum, currency),
             money::show_date(expires_at),
             cx.out.table(&["agent", ">amount"], &rows),
@@ -347,6 +349,19 @@ impl Propose {
         }
         Ok((lines, skipped))
     }
+}
+
+/// A date that lines can wait for, as the rules have it; refused in dates.
+fn expiry(date: &str, at: u64) -> Done<u64> {
+    let expires = money::time(date)?;
+    let last = at + MOST_DAYS * DAY_MS;
+    if expires > at && expires <= last {
+        return Ok(expires);
+    }
+    Err(Failure::usage(
+        format!("--expires {date}: expected after {}", money::show_time(at)),
+        format!("name a date up to {}: {MOST_DAYS} days at most", money::show_date(last)),
+    ))
 }
 
 /// `ana=120.00`, ascending.
@@ -424,10 +439,9 @@ impl Paid {
         let sum: i128 = run.lines.iter().filter(paid).map(|l| i128::from(l.minor)).sum();
         let left = run.lines.iter().filter(|l| l.fate == Fate::Proposed).count();
         let mut text = format!(
-            "run {}: {} line{} paid, {} ({bank})",
+            "run {}: {} paid, {} ({bank})",
             self.run,
-            agents.len(),
-            if agents.len() == 1 { "" } else { "s" },
+            describe::count(agents.len() as u64, "line"),
             money::show(sum, currency)
         );
         if left > 0 {
@@ -547,6 +561,7 @@ fn payment_text(ledger: &str, run: u64, agent: &Handle) -> String {
 
 async fn list(cx: &Context, wanted: Option<u64>, csv: bool, decided: bool) -> Done {
     let open = cx.read().await?;
+    open.of_a_commons("payouts")?;
     let book = &open.book;
     let runs: Vec<(u64, &Run)> = match wanted {
         Some(n) => vec![(n, find_run(book, n)?)],
@@ -674,7 +689,11 @@ fn one(cx: &Context, book: &State, n: u64, run: &Run) -> String {
             ]
         })
         .collect();
-    format!("{head}\n{}", cx.out.table(&["agent", ">amount", "status", ""], &rows))
+    format!(
+        "{}\n{}",
+        describe::wrap(&head, 2),
+        cx.out.table(&["agent", ">amount", "status", ""], &rows)
+    )
 }
 
 #[cfg(test)]
@@ -689,6 +708,15 @@ mod tests {
             text,
             "run,agent,amount,currency,reference,status\n57,ana,1200.50,EUR,subak our-commons 57 ana,proposed\n"
         );
+    }
+
+    #[test]
+    fn an_expiry_is_to_come_and_refused_in_dates() {
+        let at = money::time("2026-11-21T10:00:00Z").unwrap();
+        assert!(expiry("2026-11-22", at).is_ok());
+        let past = expiry("2026-11-20", at).unwrap_err();
+        assert_eq!(past.message, "--expires 2026-11-20: expected after 2026-11-21T10:00:00Z");
+        assert!(expiry("2027-02-22", at).unwrap_err().next.contains("2027-02-21"));
     }
 
     #[test]
