@@ -1,8 +1,7 @@
 //! What a command works with: which ledgers, which ledger, who signs, when.
 //!
-//! Owns the one precedence: flag, then environment, then `config.toml` in the home
-//! folder, then the default. Composes and signs statements, and shows what it signed
-//! from the very bytes. Leaves out what each command says.
+//! Composes and signs statements, and shows what it signed from the very bytes. Leaves out
+//! what each command says, and how options are read (`options`).
 
 use crate::{
     connect, describe,
@@ -10,8 +9,6 @@ use crate::{
     keys, money,
     output::Output,
 };
-use clap::{ArgMatches, Args, parser::ValueSource};
-use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -22,59 +19,11 @@ use subak_ledger::{
         state::State,
         types::{AgentKind, DAY_MS, Handle},
     },
-    log::{Basis, Draft, Hash, Header, LedgerId, PublicKey, SecretKey, Unverified, commit},
+    log::{Basis, Draft, Header, LedgerId, PublicKey, SecretKey, Unverified},
     reject::Code,
-    store::Disclosure,
 };
 use subak_node::{Append, Appended, LedgerInfo, keyfile};
 use subak_proto::v1::{self, event::Kind};
-
-/// Options that every command has.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Where, who, how")]
-pub struct Global {
-    /// Ledger file, without a server [default: subak.db]
-    #[arg(long, global = true, env = "SUBAK_DB", value_name = "PATH")]
-    pub db: Option<PathBuf>,
-    /// A node's URL, as in http://127.0.0.1:7117
-    #[arg(long, global = true, env = "SUBAK_NODE", value_name = "URL")]
-    pub node: Option<String>,
-    /// An operator that you trust, once for each: public key in hex, or verifier key
-    #[arg(long, global = true, env = "SUBAK_EXPECT", value_name = "KEY", value_delimiter = ',')]
-    pub expect: Vec<String>,
-    /// Which ledger there: its name or (the beginning of) its id
-    #[arg(long, global = true, env = "SUBAK_LEDGER", value_name = "NAME|ID")]
-    pub ledger: Option<String>,
-    /// Who signs: a handle
-    #[arg(long = "as", global = true, env = "SUBAK_AS", value_name = "HANDLE")]
-    pub author: Option<String>,
-    /// Key file of the signer [default: HANDLE.key in `keys` beside the ledger file, then in the home folder]
-    #[arg(long, global = true, env = "SUBAK_KEY", value_name = "FILE")]
-    pub key: Option<PathBuf>,
-    /// Home folder for keys and config.toml [default: ~/.config/subak]
-    #[arg(long, global = true, env = "SUBAK_HOME", value_name = "DIR")]
-    pub home: Option<PathBuf>,
-    /// Record at this date instead of now: sandbox ledgers only
-    #[arg(long, global = true, value_name = "DATE")]
-    pub at: Option<String>,
-    /// Print one JSON object
-    #[arg(long, global = true)]
-    pub json: bool,
-}
-
-/// `config.toml`: defaults for the options of the same names.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    db: Option<PathBuf>,
-    node: Option<String>,
-    #[serde(default)]
-    expect: Vec<String>,
-    ledger: Option<String>,
-    #[serde(rename = "as")]
-    author: Option<String>,
-    key: Option<PathBuf>,
-}
 
 /// Resolved options, and the connection once there is one.
 pub struct Context {
@@ -131,69 +80,11 @@ impl Open {
     }
 }
 
-/// Texts that go beside a statement, collected while it is composed.
-#[derive(Default)]
-pub struct Texts {
-    disclosures: Vec<(String, Vec<u8>, Hash)>,
-}
-
-impl Global {
-    /// Between a file and a node the flag decides, then the environment: `--node` is meant
-    /// although SUBAK_DB is set. Two at one level contradict each other.
-    pub fn settle(&mut self, matches: &ArgMatches) -> Done {
-        let (db, node) = (matches.value_source("db"), matches.value_source("node"));
-        match (db, node) {
-            (Some(ValueSource::CommandLine), Some(ValueSource::EnvVariable)) => self.node = None,
-            (Some(ValueSource::EnvVariable), Some(ValueSource::CommandLine)) => self.db = None,
-            (Some(ValueSource::EnvVariable), Some(_)) => {
-                return Err(Failure::usage(
-                    "both SUBAK_DB and SUBAK_NODE are set",
-                    "unset one of them, or say --db or --node",
-                ));
-            }
-            (Some(_), Some(_)) => {
-                return Err(Failure::usage(
-                    "--db and --node name two places",
-                    "leave one of them out",
-                ));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
 impl Context {
     /// Applies the precedence.
     pub fn new(mut global: Global) -> Done<Self> {
-        let home = match &global.home {
-            Some(home) => home.clone(),
-            None => default_home()?,
-        };
-        let file = home.join("config.toml");
-        let config: Config = match std::fs::read_to_string(&file) {
-            Ok(text) => toml::from_str(&text).map_err(|e| {
-                Failure::usage(format!("{}: {}", file.display(), e.message()), "correct the file")
-            })?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Config::default(),
-            Err(e) => return Err(Failure::file(&file, &e)),
-        };
-        if global.db.is_none() && global.node.is_none() {
-            (global.db, global.node) = (config.db, config.node);
-            if global.db.is_some() && global.node.is_some() {
-                return Err(Failure::usage(
-                    format!("{}: both db and node are set", file.display()),
-                    "keep one of them",
-                ));
-            }
-        }
-        if global.expect.is_empty() {
-            global.expect = config.expect;
-        }
+        let home = global.complete()?;
         let expect = global.expect.iter().map(|k| keys::operator(k)).collect::<Done<_>>()?;
-        global.ledger = global.ledger.or(config.ledger);
-        global.author = global.author.or(config.author);
-        global.key = global.key.or(config.key);
         let out = Output::new(global.json);
         Ok(Self { global, out, expect, home, shared: None, recorded: Mutex::default() })
     }
@@ -482,42 +373,6 @@ pub fn basis(book: &State) -> Option<Basis> {
     Some(Basis { size: book.size, chain })
 }
 
-/// The tag of the command line's commitments.
-const TAG: &str = "text";
-
-impl Texts {
-    /// Commits to a text under a field; returns the 32 bytes for the event.
-    pub fn commit(
-        &mut self,
-        ledger: &LedgerId,
-        author: &Handle,
-        field: &str,
-        text: &str,
-    ) -> Done<Vec<u8>> {
-        let salt: Hash = random()?;
-        let hash = commit::commitment(&salt, TAG, ledger, author, field, text.as_bytes());
-        self.disclosures.push((field.into(), text.as_bytes().to_vec(), salt));
-        Ok(hash.to_vec())
-    }
-
-    /// As they are kept beside the log.
-    fn disclosures(self, ledger: &LedgerId, author: &Handle) -> Vec<Disclosure> {
-        let one = |(field, bytes, salt): (String, Vec<u8>, Hash)| {
-            let tag = TAG.to_owned();
-            let d = commit::Disclosure { salt, tag, author: author.clone(), field, bytes };
-            Disclosure {
-                commitment: d.commitment(ledger),
-                salt,
-                tag: d.tag,
-                author: d.author.to_string(),
-                field: d.field,
-                bytes: d.bytes,
-            }
-        };
-        self.disclosures.into_iter().map(one).collect()
-    }
-}
-
 /// The bytes of an event.
 pub fn encode(kind: Kind) -> Vec<u8> {
     use prost::Message as _;
@@ -539,16 +394,6 @@ pub fn random<const N: usize>() -> Done<[u8; N]> {
     Ok(bytes)
 }
 
-fn default_home() -> Done<PathBuf> {
-    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    from("XDG_CONFIG_HOME")
-        .or_else(|| from("HOME").map(|h| h.join(".config")))
-        .map(|c| c.join("subak"))
-        .ok_or_else(|| {
-            Failure::usage("there is no home folder", "name one with --home or SUBAK_HOME")
-        })
-}
-
 /// Handles that a folder has keys of, in order.
 pub fn keyfile_handles(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
@@ -560,7 +405,7 @@ pub fn keyfile_handles(folder: &Path) -> Vec<String> {
     handles
 }
 
-/// Re-exported: what a command works over.
-pub use connect::Connection;
+/// Re-exported: what a command works over, with, and says beside a statement.
+pub use crate::{connect::Connection, options::Global, texts::Texts};
 /// Re-exported for the commands that write key files.
 pub use keyfile::write_new as write_key;

@@ -295,33 +295,6 @@ pub fn event(e: &Event, book: Option<&State>) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accounts_have_the_names_of_the_table_of_rules() {
-        let book = State::default();
-        assert_eq!(account(&book, &Account::Till), "cash");
-        let due = account(&book, &Account::Due([0xab; 32]));
-        assert_eq!(due, "due:abababababababab");
-    }
-
-    #[test]
-    fn long_lines_are_wrapped_between_words() {
-        assert_eq!(wrap("  short", 4), "  short");
-        let long = wrap(&format!("  {}", ["word"; 40].join(" ")), 4);
-        assert!(long.lines().all(|l| l.chars().count() <= 80));
-        assert!(long.lines().skip(1).all(|l| l.starts_with("    word")));
-        assert_eq!(long.split_whitespace().count(), 40);
-        let hash = "f".repeat(100);
-        assert_eq!(
-            wrap(&format!("  digest {hash} then"), 4),
-            format!("  digest\n    {hash}\n    then")
-        );
-    }
-}
-
 /// All that an equation decides: nobody approves a name.
 fn equation(name: &str, q: &Equation) -> String {
     let whose = |b: &EquationBucket| match &b.to {
@@ -381,4 +354,31 @@ fn terms(name: &str, t: &Terms) -> String {
         hex::encode(t.commons_operator),
         hex::encode(t.digest)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_have_the_names_of_the_table_of_rules() {
+        let book = State::default();
+        assert_eq!(account(&book, &Account::Till), "cash");
+        let due = account(&book, &Account::Due([0xab; 32]));
+        assert_eq!(due, "due:abababababababab");
+    }
+
+    #[test]
+    fn long_lines_are_wrapped_between_words() {
+        assert_eq!(wrap("  short", 4), "  short");
+        let long = wrap(&format!("  {}", ["word"; 40].join(" ")), 4);
+        assert!(long.lines().all(|l| l.chars().count() <= 80));
+        assert!(long.lines().skip(1).all(|l| l.starts_with("    word")));
+        assert_eq!(long.split_whitespace().count(), 40);
+        let hash = "f".repeat(100);
+        assert_eq!(
+            wrap(&format!("  digest {hash} then"), 4),
+            format!("  digest\n    {hash}\n    then")
+        );
+    }
 }
