@@ -257,3 +257,19 @@ fn long_lines_fit_a_terminal() {
         assert_eq!(wide, None, "subak {line}\n{}", ran.out);
     }
 }
+
+#[test]
+fn a_trusts_principal_is_not_called_free_to_be_paid() {
+    let place = Place::new();
+    place.type_in("key new ana").done();
+    let open = "commons open ours --steward ana --template points-with-decay --trust our-trust";
+    let opened = place.type_in(&format!("{open} --association our-association --phyle friends"));
+    opened.done();
+    let given = "income record --payer friends --amount \"100.00 EUR\" --bank b1 --as ana";
+    place.type_in(given).done();
+    let trust = place.type_in("explain our-trust").done();
+    says(&trust, &["principal: it stays, no payout carries it"]);
+    assert!(!trust.out.contains("a payout could carry it now"), "{}", trust.out);
+    let other = place.type_in("explain our-association").done();
+    says(&other, &["a payout could carry it now"]);
+}

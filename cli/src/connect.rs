@@ -116,19 +116,25 @@ pub fn as_folded(listed: &LedgerInfo, book: &State, expect: &[PublicKey]) -> Don
     if let Some(what) = difference(listed, &info) {
         return Err(lie(format!("the list of ledgers lies: {what}")));
     }
-    if !expect.is_empty() && expect.iter().all(|key| key.bytes() != root.operator) {
-        return Err(Failure::refused(
-            "operator-unexpected",
-            format!(
-                "ledger {} ({}): its operator key {} is not expected",
-                info.name,
-                info.id,
-                hex::encode(root.operator)
-            ),
-            "check the key with the commons or phyle; name it with --expect too if it is right",
-        ));
-    }
+    expected(&info, expect)?;
     Ok(info)
+}
+
+/// Refuses a ledger whose operator is none of those that are expected.
+pub fn expected(info: &LedgerInfo, expect: &[PublicKey]) -> Done {
+    if expect.is_empty() || expect.iter().any(|key| key.bytes() == info.operator) {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        "operator-unexpected",
+        format!(
+            "ledger {} ({}): its operator key {} is not expected",
+            info.name,
+            info.id,
+            hex::encode(info.operator)
+        ),
+        "check the key with the commons or phyle; name it with --expect too if it is right",
+    ))
 }
 
 /// In what the list differs from the genesis. (Sizes may: the ledger grows meanwhile.)

@@ -146,6 +146,7 @@ impl Context {
 
     /// A ledger, folded.
     pub async fn open_ledger(&self, connection: Connection, listed: LedgerInfo) -> Done<Open> {
+        connect::expected(&listed, &self.expect)?; // before a log is fetched for nothing
         let book = connection.ledgers.book(listed.id).await?;
         let info = connect::as_folded(&listed, &book, &self.expect)?;
         if info.sandbox {
