@@ -47,8 +47,15 @@ fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     let place = commons("equal");
     place.type_in("contribute 2 --reference pr:1 --as dora").done();
     place.type_in("contribute 9 --reference pr:1 --as zoe").done();
-    let both = place.type_in("validate --all-pending --remuneration unpaid --as ana").done();
-    says(&both, &["pr:1 is claimed by 1.1 of dora and 2.1 of zoe"]);
+    let contested = "pr:1 is claimed by 1.1 of dora and 2.1 of zoe";
+    let both = place.type_in("validate --all-pending --remuneration unpaid --as ana");
+    assert_eq!(both.status, 1, "{}", both.err);
+    says(&both, &[contested, "by its place"]);
+    place.type_in("contribute 1 --reference pr:2 --as dora").done();
+    let rest = place.type_in("validate --all-pending --remuneration unpaid --as ana").done();
+    says(&rest, &["left out", contested, "1 contribution, your word"]);
+    let range = place.type_in("validate 1..2 --remuneration unpaid --as ben").done();
+    says(&range, &["look twice:", contested]);
     let plain = place.type_in("contribute 1 --as dora").done();
     assert!(!plain.err.contains("look twice"));
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ana").done();

@@ -206,25 +206,23 @@ impl Context {
 
     /// Who signs.
     pub fn author(&self) -> Done<Handle> {
-        match &self.global.author {
-            Some(text) => Ok(Handle::new(text)?),
-            None => {
-                let mut handles = keyfile_handles(&self.key_folder_beside());
-                if handles.is_empty() {
-                    handles = keyfile_handles(&self.key_folder());
-                }
-                match handles.as_slice() {
-                    [one] => Ok(Handle::new(one)?),
-                    [] => Err(Failure::usage(
-                        "nobody to sign: there is no key yet",
-                        "make one with `subak key new HANDLE`",
-                    )),
-                    _ => Err(Failure::usage(
-                        format!("who signs? There are keys of {}", handles.join(", ")),
-                        "say so with --as HANDLE, or set SUBAK_AS",
-                    )),
-                }
-            }
+        if let Some(text) = &self.global.author {
+            return Ok(Handle::new(text)?);
+        }
+        let mut handles = keyfile_handles(&self.key_folder_beside());
+        if handles.is_empty() {
+            handles = keyfile_handles(&self.key_folder());
+        }
+        match handles.as_slice() {
+            [one] => Ok(Handle::new(one)?),
+            [] => Err(Failure::usage(
+                "nobody to sign: there is no key yet",
+                "make one with `subak key new HANDLE`",
+            )),
+            _ => Err(Failure::usage(
+                format!("who signs? There are keys of {}", handles.join(", ")),
+                "say so with --as HANDLE, or set SUBAK_AS",
+            )),
         }
     }
 
