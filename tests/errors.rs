@@ -182,6 +182,8 @@ fn the_operator_is_whom_one_expects_or_nothing_is_believed() {
             place.type_in(&format!("{line} {at} --expect {other} --expect {key}")).done();
             fails(&place, &format!("{line} {at} --expect {other}"), 1, &key);
             fails(&place, &format!("{line} {at} --expect {other},{other}"), 1, &key);
+            let refused = place.type_in(&format!("{line} {at} --expect {other} --json")).object();
+            assert_eq!(refused["error"]["code"], "operator-unexpected", "{refused}");
         }
     }
     let at = format!("--node {}", server.url);

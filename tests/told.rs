@@ -5,7 +5,13 @@
 
 mod kit;
 
-use kit::{Place, Ran};
+use kit::{DAY_MS, Place, Ran, now, words};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    process::Stdio,
+};
+use subak_cli::money::{show_date, show_time};
 
 /// A commons with two stewards, who are its maintainers; `validators` by the template.
 fn commons(template: &str) -> Place {
@@ -44,8 +50,15 @@ fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     let place = commons("equal");
     place.type_in("contribute 2 --reference pr:1 --as dora").done();
     place.type_in("contribute 9 --reference pr:1 --as zoe").done();
-    let both = place.type_in("validate --all-pending --remuneration unpaid --as ana").done();
-    says(&both, &["pr:1 is claimed by 1.1 of dora and 2.1 of zoe"]);
+    let contested = "pr:1 is claimed by 1.1 of dora and 2.1 of zoe";
+    let both = place.type_in("validate --all-pending --remuneration unpaid --as ana");
+    assert_eq!(both.status, 1, "{}", both.err);
+    says(&both, &[contested, "by its place"]);
+    place.type_in("contribute 1 --reference pr:2 --as dora").done();
+    let rest = place.type_in("validate --all-pending --remuneration unpaid --as ana").done();
+    says(&rest, &["left out", contested, "1 contribution, your word"]);
+    let range = place.type_in("validate 1..2 --remuneration unpaid --as ben").done();
+    says(&range, &["look twice:", contested]);
     let plain = place.type_in("contribute 1 --as dora").done();
     assert!(!plain.err.contains("look twice"));
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ana").done();
@@ -54,4 +67,219 @@ fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     place.type_in("role grant zoe maintainer --as ana").done();
     let third = place.type_in("validate 1.1 --remuneration unpaid --as zoe").done();
     says(&third, &["1.1, dora: 1.5 stands, claimed was 2"]);
+}
+
+/// A phyle beside the commons, with an agreement; its digest.
+fn agreed(place: &Place) -> String {
+    place.type_in("key new tess").done();
+    place.type_in("phyle open our-phyle --sandbox --steward tess --commons ours").done();
+    let offer = "agreement offer --ledger our-phyle --commons-ledger ours --share \"10 %\"";
+    let offered = place.data(&format!("{offer} --currency EUR --as tess"));
+    let digest = offered["agreement"].as_str().unwrap().to_owned();
+    place.type_in(&format!("agreement accept {digest} --ledger ours --as ana")).done();
+    digest
+}
+
+#[test]
+fn a_reversal_that_is_taken_is_said_and_signed_by_whom_one_names() {
+    let place = commons("solo");
+    agreed(&place);
+    let record = "revenue record a/1 --net \"1000.00 EUR\" --ledger our-phyle --as tess";
+    place.type_in(record).done();
+    let taken = place.type_in("income take --ledger ours").done();
+    says(&taken, &["1 income taken", "income 1: 100.00 EUR from our-phyle", "signed as clerk"]);
+    place
+        .type_in(
+            "revenue reverse a/1 --net \"400.00 EUR\" --cause refund --ledger our-phyle --as tess",
+        )
+        .done();
+    let back = place.type_in("income take --ledger ours --as ana").done();
+    says(&back, &["1 reversal taken over", "income 1: 40.00 EUR our-phyle took back, of 100.00"]);
+    says(&back, &["signed as ana"]);
+    // Who is no agent there cannot sign, and is told who does instead.
+    let other = "revenue record a/2 --net \"10.00 EUR\" --ledger our-phyle --as tess";
+    place.type_in(other).done();
+    let taken = place.type_in("income take --ledger ours --as tess").done();
+    says(&taken, &["tess is no agent of ours: the clerk signs", "signed as clerk"]);
+    // Amounts without a currency of their own are shown in the agreement's.
+    let sent = "settle sent ours --amount \"60.00 EUR\" --bank b1 --ledger our-phyle --as tess";
+    says(&place.type_in(sent).done(), &["SettlementSent: 60.00 EUR under agreement"]);
+    says(&place.type_in("log --ledger our-phyle --limit 1").done(), &["60.00 EUR"]);
+    place.sound(&place.db());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_recorded_is_said_although_the_answer_could_not_be_written() {
+    let place = commons("solo");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = place.command();
+    command.args(words("contribute 1 --as dora")).stdout(full).stderr(Stdio::piped());
+    let ended = command.output().unwrap();
+    let err = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(4), "{err}");
+    assert!(err.contains("entry 1 of ledger") && err.contains("is recorded"), "{err}");
+    assert!(err.contains("do not repeat it"), "{err}");
+    assert_eq!(place.data("contribution list")["total"], 1);
+}
+
+#[test]
+fn work_is_shown_before_there_is_money() {
+    let place = commons("solo");
+    place.type_in("contribute 2 --reference pr:1 --as dora").done();
+    place.type_in("validate 1.1 --remuneration unpaid --as ana").done();
+    place.type_in("contribute 1 --reference pr:2 --as dora").done();
+    for line in ["balance dora", "explain dora"] {
+        let ran = place.type_in(line).done();
+        says(&ran, &["no income has come to this ledger yet", "1 claim to be validated: 3.0"]);
+        let points = place.data(line)["work"].clone();
+        assert_eq!(points["pending"], serde_json::json!(["3.0"]), "{points}");
+        let q = |name: &str| points[name].as_str().unwrap().parse::<u32>().unwrap();
+        assert!(q("points") + q("maturing") >= 2, "{points}");
+    }
+    says(&place.type_in("balance nobody"), &["nobody"]);
+}
+
+#[test]
+fn a_ledger_of_the_wrong_kind_does_not_reassure() {
+    let place = commons("solo");
+    place.type_in("key new tess").done();
+    place.type_in("phyle open our-phyle --steward tess --commons ours").done();
+    for line in
+        ["balance", "explain tess", "held list", "income list", "payout list", "contribution list"]
+    {
+        let ran = place.type_in(&format!("{line} --ledger our-phyle"));
+        assert_eq!((ran.status, ran.out.as_str()), (1, ""), "{line}: {}", ran.err);
+        says(&ran, &["revenue ledger of a phyle", "wrong-ledger-kind", "next:"]);
+        let right = place.type_in(&format!("{line} --ledger ours"));
+        assert!(line.starts_with("explain") || right.status == 0, "{line}: {}", right.err);
+    }
+    says(&place.type_in("revenue list --ledger ours"), &["keeps no revenue", "wrong-ledger-kind"]);
+}
+
+#[test]
+fn an_equation_is_given_the_version_that_comes_next_and_what_comes_is_said() {
+    let place = Place::new();
+    let first = place.type_in("equation new --template hours").done();
+    assert!(first.out.contains("\nversion = 1\n"), "{}", first.out);
+    let place = commons("equal");
+    let next = place.type_in("equation new --template hours").done();
+    assert!(next.out.contains("\nversion = 2\n"), "{}", next.out);
+    says(&next, &["the next one of ours"]);
+    fs::write(place.path().join("eq.toml"), &next.out).unwrap();
+    place.type_in("equation propose eq.toml --as ana").done();
+    let shown = place.type_in("equation show").done();
+    says(&shown, &["equal version 1, in force since", "# version 2 is adopted, in force from"]);
+    assert_eq!(place.data("equation show")["adopted"]["version"], 2);
+    let second = place.type_in("equation show --version 2").done();
+    assert!(!second.out.contains("version 3"), "{}", second.out);
+}
+
+#[test]
+fn a_commons_with_too_few_maintainers_is_warned() {
+    let place = Place::new();
+    place.type_in("key new ana").done();
+    let open = place.type_in("commons open ours --steward ana --template equal").done();
+    says(&open, &["asks for 2 validators, and the ledger opens with 1 maintainer:"]);
+    let open = place.type_in("commons open other --steward ana --template solo").done();
+    assert!(!open.err.contains("validators"), "{}", open.err);
+    for handle in ["clerk", "operator", "contributors"] {
+        let refused = place.type_in(&format!("key new {handle}"));
+        assert_eq!(refused.status, 2, "{}", refused.err);
+        says(&refused, &["ledgers use themselves"]);
+        assert!(!place.key(handle).exists());
+    }
+}
+
+#[test]
+fn dates_and_amounts_that_do_not_fit_are_refused_in_dates_and_amounts() {
+    let place = commons("solo");
+    let early = place.type_in("contribute 1 --as dora --at 2001-01-01");
+    says(&early, &["--at 2001-01-01: expected a time from 20", "the last entry's", "to now"]);
+    assert_eq!(early.status, 1, "{}", early.err);
+    let later =
+        place.type_in(&format!("contribute 1 --as dora --at {}", show_time(now() + 2 * DAY_MS)));
+    says(&later, &[&format!("--at {}", &show_date(now() + 2 * DAY_MS))]);
+    let given = "income record --payer our-phyle --bank b1 --as ana --amount";
+    let minus = place.type_in(&format!("{given} \"-5.00 EUR\""));
+    assert_eq!(minus.status, 2, "{}", minus.err);
+    says(&minus, &["-5.00 EUR", "is below zero", "without a sign"]);
+    let minus = place.type_in("contribute -1 --as dora");
+    assert_eq!(minus.status, 2, "{}", minus.err);
+    says(&minus, &["expected a number above 0"]);
+    place.type_in(&format!("{given} \"5.00 EUR\"")).done();
+    let past = place.type_in("payout propose --all --expires 2020-01-01 --as ana");
+    assert_eq!(past.status, 2, "{}", past.err);
+    says(&past, &["--expires 2020-01-01: expected after 20"]);
+}
+
+#[test]
+fn a_server_without_a_ledgers_key_says_so() {
+    let place = commons("solo");
+    fs::remove_dir_all(place.path().join("subak.db.keys")).unwrap();
+    let mut command = place.command();
+    command.args(words("serve --json --listen 127.0.0.1:0"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(told["data"]["without_key"], serde_json::json!(["ours"]), "{log}");
+    assert!(log.contains("nothing can be appended"), "{log}");
+}
+
+#[test]
+fn commands_at_the_same_time_take_turns() {
+    let place = commons("solo");
+    let run = |n: u32| {
+        let mut command = place.command();
+        command.args(words(&format!("contribute 1 --reference pr:{n} --as ana")));
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let all: Vec<_> = (0..8).map(run).collect();
+    for child in all {
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    assert_eq!(place.data("contribution list")["total"], 8);
+}
+
+#[test]
+fn long_lines_fit_a_terminal() {
+    let place = commons("solo");
+    for n in 0..3 {
+        let reference = format!("git:{}", format!("{n}").repeat(40));
+        let line = format!("contribute 1.5 --kind commit --reference {reference} --as dora");
+        place.type_in(&line).done();
+    }
+    place.type_in("agent admit dora --as ana").done();
+    place.type_in("validate --all-pending --remuneration unpaid --as ana").done();
+    let given = "income record --payer our-phyle --amount \"5000.00 EUR\" --bank b1 --as ana";
+    place.type_in(given).done();
+    let run = place.data("payout propose --all --as ana")["run"].as_u64();
+    let run = run.map_or_else(String::new, |n| format!("payout list {n}"));
+    for line in ["explain dora --income 1 --all", "explain dora", "balance", "payout list", &run] {
+        let ran = place.type_in(line).done();
+        let wide = ran.out.lines().find(|l| l.chars().count() > 80);
+        assert_eq!(wide, None, "subak {line}\n{}", ran.out);
+    }
+}
+
+#[test]
+fn a_trusts_principal_is_not_called_free_to_be_paid() {
+    let place = Place::new();
+    place.type_in("key new ana").done();
+    let open = "commons open ours --steward ana --template points-with-decay --trust our-trust";
+    let opened = place.type_in(&format!("{open} --association our-association --phyle friends"));
+    opened.done();
+    let given = "income record --payer friends --amount \"100.00 EUR\" --bank b1 --as ana";
+    place.type_in(given).done();
+    let trust = place.type_in("explain our-trust").done();
+    says(&trust, &["principal: it stays, no payout carries it"]);
+    assert!(!trust.out.contains("a payout could carry it now"), "{}", trust.out);
+    let other = place.type_in("explain our-association").done();
+    says(&other, &["a payout could carry it now"]);
 }

@@ -49,19 +49,24 @@ pub async fn reader(db: &Path) -> Done<Connection> {
 
 /// A ledger file, for appending; `create` makes it where there is none.
 pub async fn writer(db: &Path, create: bool) -> Done<Connection> {
-    let locked = StoreError::Locked { path: db.to_path_buf() }.to_string();
     let until = Instant::now() + PATIENCE;
     loop {
         let options = Options { create, ..Options::default() };
         match Node::open(db, options).await {
             Err(NodeError::World { message, .. })
-                if message == locked && Instant::now() < until =>
+                if message == locked(db) && Instant::now() < until =>
             {
                 tokio::time::sleep(LOOK).await;
             }
             other => return Ok(here(other?)),
         }
     }
+}
+
+/// What the store says where another program writes: a node passes on no more than that.
+fn locked(db: &Path) -> String {
+    let path = db.canonicalize().unwrap_or_else(|_| db.to_path_buf());
+    StoreError::Locked { path }.to_string()
 }
 
 /// A node; with one operator key expected, every ledger of it must have that one.
@@ -111,19 +116,25 @@ pub fn as_folded(listed: &LedgerInfo, book: &State, expect: &[PublicKey]) -> Don
     if let Some(what) = difference(listed, &info) {
         return Err(lie(format!("the list of ledgers lies: {what}")));
     }
-    if !expect.is_empty() && expect.iter().all(|key| key.bytes() != root.operator) {
-        return Err(Failure::refused(
-            "operator-unexpected",
-            format!(
-                "ledger {} ({}): its operator key {} is not expected",
-                info.name,
-                info.id,
-                hex::encode(root.operator)
-            ),
-            "check the key with the commons or phyle; name it with --expect too if it is right",
-        ));
-    }
+    expected(&info, expect)?;
     Ok(info)
+}
+
+/// Refuses a ledger whose operator is none of those that are expected.
+pub fn expected(info: &LedgerInfo, expect: &[PublicKey]) -> Done {
+    if expect.is_empty() || expect.iter().any(|key| key.bytes() == info.operator) {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        "operator-unexpected",
+        format!(
+            "ledger {} ({}): its operator key {} is not expected",
+            info.name,
+            info.id,
+            hex::encode(info.operator)
+        ),
+        "check the key with the commons or phyle; name it with --expect too if it is right",
+    ))
 }
 
 /// In what the list differs from the genesis. (Sizes may: the ledger grows meanwhile.)

@@ -1,8 +1,7 @@
 //! What a command works with: which ledgers, which ledger, who signs, when.
 //!
-//! Owns the one precedence: flag, then environment, then `config.toml` in the home
-//! folder, then the default. Composes and signs statements, and shows what it signed
-//! from the very bytes. Leaves out what each command says.
+//! Composes and signs statements, and shows what it signed from the very bytes. Leaves out
+//! what each command says, and how options are read (`options`).
 
 use crate::{
     connect, describe,
@@ -10,70 +9,21 @@ use crate::{
     keys, money,
     output::Output,
 };
-use clap::{ArgMatches, Args, parser::ValueSource};
-use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 use subak_ledger::{
     book::{
         event::Event,
         state::State,
-        types::{DAY_MS, Handle},
+        types::{AgentKind, DAY_MS, Handle},
     },
-    log::{Basis, Draft, Hash, Header, LedgerId, PublicKey, SecretKey, Unverified, commit},
-    store::Disclosure,
+    log::{Basis, Draft, Header, LedgerId, PublicKey, SecretKey, Unverified},
+    reject::Code,
 };
 use subak_node::{Append, Appended, LedgerInfo, keyfile};
 use subak_proto::v1::{self, event::Kind};
-
-/// Options that every command has.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Where, who, how")]
-pub struct Global {
-    /// Ledger file, without a server [default: subak.db]
-    #[arg(long, global = true, env = "SUBAK_DB", value_name = "PATH")]
-    pub db: Option<PathBuf>,
-    /// A node's URL, as in http://127.0.0.1:7117
-    #[arg(long, global = true, env = "SUBAK_NODE", value_name = "URL")]
-    pub node: Option<String>,
-    /// An operator that you trust, once for each: public key in hex, or verifier key
-    #[arg(long, global = true, env = "SUBAK_EXPECT", value_name = "KEY", value_delimiter = ',')]
-    pub expect: Vec<String>,
-    /// Which ledger there: its name or (the beginning of) its id
-    #[arg(long, global = true, env = "SUBAK_LEDGER", value_name = "NAME|ID")]
-    pub ledger: Option<String>,
-    /// Who signs: a handle
-    #[arg(long = "as", global = true, env = "SUBAK_AS", value_name = "HANDLE")]
-    pub author: Option<String>,
-    /// Key file of the signer [default: HANDLE.key in `keys` beside the ledger file, then in the home folder]
-    #[arg(long, global = true, env = "SUBAK_KEY", value_name = "FILE")]
-    pub key: Option<PathBuf>,
-    /// Home folder for keys and config.toml [default: ~/.config/subak]
-    #[arg(long, global = true, env = "SUBAK_HOME", value_name = "DIR")]
-    pub home: Option<PathBuf>,
-    /// Record at this date instead of now: sandbox ledgers only
-    #[arg(long, global = true, value_name = "DATE")]
-    pub at: Option<String>,
-    /// Print one JSON object
-    #[arg(long, global = true)]
-    pub json: bool,
-}
-
-/// `config.toml`: defaults for the options of the same names.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    db: Option<PathBuf>,
-    node: Option<String>,
-    #[serde(default)]
-    expect: Vec<String>,
-    ledger: Option<String>,
-    #[serde(rename = "as")]
-    author: Option<String>,
-    key: Option<PathBuf>,
-}
 
 /// Resolved options, and the connection once there is one.
 pub struct Context {
@@ -86,6 +36,8 @@ pub struct Context {
     home: PathBuf,
     /// A connection to use instead of opening one: the demo's.
     shared: Option<Connection>,
+    /// What was appended, for a command that fails afterwards.
+    recorded: Mutex<Vec<(LedgerId, u64)>>,
 }
 
 /// A ledger that a command works on.
@@ -98,71 +50,43 @@ pub struct Open {
     pub book: Arc<State>,
 }
 
-/// Texts that go beside a statement, collected while it is composed.
-#[derive(Default)]
-pub struct Texts {
-    disclosures: Vec<(String, Vec<u8>, Hash)>,
-}
-
-impl Global {
-    /// Between a file and a node the flag decides, then the environment: `--node` is meant
-    /// although SUBAK_DB is set. Two at one level contradict each other.
-    pub fn settle(&mut self, matches: &ArgMatches) -> Done {
-        let (db, node) = (matches.value_source("db"), matches.value_source("node"));
-        match (db, node) {
-            (Some(ValueSource::CommandLine), Some(ValueSource::EnvVariable)) => self.node = None,
-            (Some(ValueSource::EnvVariable), Some(ValueSource::CommandLine)) => self.db = None,
-            (Some(ValueSource::EnvVariable), Some(_)) => {
-                return Err(Failure::usage(
-                    "both SUBAK_DB and SUBAK_NODE are set",
-                    "unset one of them, or say --db or --node",
-                ));
-            }
-            (Some(_), Some(_)) => {
-                return Err(Failure::usage(
-                    "--db and --node name two places",
-                    "leave one of them out",
-                ));
-            }
-            _ => {}
+impl Open {
+    /// Refuses a ledger that keeps nothing of the kind, where an empty list would reassure.
+    pub fn of_a_commons(&self, what: &str) -> Done {
+        if self.info.kind == AgentKind::Commons {
+            return Ok(());
         }
-        Ok(())
+        let (name, kind) = (&self.info.name, self.info.kind);
+        Err(Failure::refused(
+            Code::WrongLedgerKind.name(),
+            format!(
+                "{name} is the revenue ledger of a {kind}: it keeps no {what}, a commons' does"
+            ),
+            "name the ledger of a commons with --ledger; `subak revenue list` shows what is here",
+        ))
+    }
+
+    /// The same for what only a revenue ledger keeps.
+    pub fn of_revenue(&self) -> Done {
+        if self.info.kind != AgentKind::Commons {
+            return Ok(());
+        }
+        let name = &self.info.name;
+        Err(Failure::refused(
+            Code::WrongLedgerKind.name(),
+            format!("{name} is the ledger of a commons: it keeps no revenue, a phyle's does"),
+            "name the ledger of a phyle with --ledger; `subak income list` shows what is here",
+        ))
     }
 }
 
 impl Context {
     /// Applies the precedence.
     pub fn new(mut global: Global) -> Done<Self> {
-        let home = match &global.home {
-            Some(home) => home.clone(),
-            None => default_home()?,
-        };
-        let file = home.join("config.toml");
-        let config: Config = match std::fs::read_to_string(&file) {
-            Ok(text) => toml::from_str(&text).map_err(|e| {
-                Failure::usage(format!("{}: {}", file.display(), e.message()), "correct the file")
-            })?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Config::default(),
-            Err(e) => return Err(Failure::file(&file, &e)),
-        };
-        if global.db.is_none() && global.node.is_none() {
-            (global.db, global.node) = (config.db, config.node);
-            if global.db.is_some() && global.node.is_some() {
-                return Err(Failure::usage(
-                    format!("{}: both db and node are set", file.display()),
-                    "keep one of them",
-                ));
-            }
-        }
-        if global.expect.is_empty() {
-            global.expect = config.expect;
-        }
+        let home = global.complete()?;
         let expect = global.expect.iter().map(|k| keys::operator(k)).collect::<Done<_>>()?;
-        global.ledger = global.ledger.or(config.ledger);
-        global.author = global.author.or(config.author);
-        global.key = global.key.or(config.key);
         let out = Output::new(global.json);
-        Ok(Self { global, out, expect, home, shared: None })
+        Ok(Self { global, out, expect, home, shared: None, recorded: Mutex::default() })
     }
 
     /// A context whose commands use `connection` and keep their results.
@@ -222,6 +146,7 @@ impl Context {
 
     /// A ledger, folded.
     pub async fn open_ledger(&self, connection: Connection, listed: LedgerInfo) -> Done<Open> {
+        connect::expected(&listed, &self.expect)?; // before a log is fetched for nothing
         let book = connection.ledgers.book(listed.id).await?;
         let info = connect::as_folded(&listed, &book, &self.expect)?;
         if info.sandbox {
@@ -281,25 +206,23 @@ impl Context {
 
     /// Who signs.
     pub fn author(&self) -> Done<Handle> {
-        match &self.global.author {
-            Some(text) => Ok(Handle::new(text)?),
-            None => {
-                let mut handles = keyfile_handles(&self.key_folder_beside());
-                if handles.is_empty() {
-                    handles = keyfile_handles(&self.key_folder());
-                }
-                match handles.as_slice() {
-                    [one] => Ok(Handle::new(one)?),
-                    [] => Err(Failure::usage(
-                        "nobody to sign: there is no key yet",
-                        "make one with `subak key new HANDLE`",
-                    )),
-                    _ => Err(Failure::usage(
-                        format!("who signs? There are keys of {}", handles.join(", ")),
-                        "say so with --as HANDLE, or set SUBAK_AS",
-                    )),
-                }
-            }
+        if let Some(text) = &self.global.author {
+            return Ok(Handle::new(text)?);
+        }
+        let mut handles = keyfile_handles(&self.key_folder_beside());
+        if handles.is_empty() {
+            handles = keyfile_handles(&self.key_folder());
+        }
+        match handles.as_slice() {
+            [one] => Ok(Handle::new(one)?),
+            [] => Err(Failure::usage(
+                "nobody to sign: there is no key yet",
+                "make one with `subak key new HANDLE`",
+            )),
+            _ => Err(Failure::usage(
+                format!("who signs? There are keys of {}", handles.join(", ")),
+                "say so with --as HANDLE, or set SUBAK_AS",
+            )),
         }
     }
 
@@ -366,6 +289,7 @@ impl Context {
         };
         self.send(
             &open.connection,
+            Some(&open.book),
             &Draft { header, events: events.into_iter().map(encode).collect() },
             secret,
             texts,
@@ -377,13 +301,14 @@ impl Context {
     pub async fn send(
         &self,
         connection: &Connection,
+        book: Option<&State>,
         draft: &Draft,
         secret: &SecretKey,
         texts: Texts,
     ) -> Done<Appended> {
         let envelope = draft.sign(secret);
         let signed = Unverified::parse(&envelope)?.trust_stored()?;
-        self.out.note(&describe::statement(&signed));
+        self.out.note(&describe::statement(&signed, book));
         self.append(connection, envelope, &draft.header, texts).await
     }
 
@@ -398,7 +323,39 @@ impl Context {
     ) -> Done<Appended> {
         let at = if self.global.at.is_some() { Some(self.at()?) } else { None };
         let disclosures = texts.disclosures(&header.ledger, &header.author);
-        Ok(connection.ledgers.append(Append { envelope, disclosures, at }).await?)
+        match connection.ledgers.append(Append { envelope, disclosures, at }).await {
+            Ok(appended) => {
+                if let Ok(mut recorded) = self.recorded.lock() {
+                    recorded.push((appended.ledger, appended.entry));
+                }
+                Ok(appended)
+            }
+            Err(e) => Err(self.in_dates(connection, header, e.into()).await),
+        }
+    }
+
+    /// A date that was chosen and does not fit, in dates.
+    async fn in_dates(&self, connection: &Connection, header: &Header, f: Failure) -> Failure {
+        let (Some(at), "at-out-of-range") = (&self.global.at, f.code.as_str()) else { return f };
+        let Ok(book) = connection.ledgers.book(header.ledger).await else { return f };
+        let last = money::show_time(book.time);
+        let message = format!("--at {at}: expected a time from {last} (the last entry's) to now");
+        Failure { message, ..f }
+    }
+
+    /// A failure after something was appended says so: to do it again would do it twice.
+    pub fn after_all(&self, mut f: Failure) -> Failure {
+        let recorded = self.recorded.lock().map(|r| r.clone()).unwrap_or_default();
+        let Some((ledger, first)) = recorded.first().copied().filter(|_| !f.code.is_empty()) else {
+            return f;
+        };
+        let more = match recorded.len() {
+            1 => "is recorded".to_owned(),
+            n => format!("and {} more are recorded", n - 1),
+        };
+        f.message = format!("{}; entry {first} of ledger {ledger} {more}", f.message);
+        f.next = format!("do not repeat it: look at `subak show {first}`; {}", f.next);
+        f
     }
 
     /// Folds again after an append.
@@ -413,42 +370,6 @@ impl Context {
 pub fn basis(book: &State) -> Option<Basis> {
     let chain = book.chain.last().copied()?;
     Some(Basis { size: book.size, chain })
-}
-
-/// The tag of the command line's commitments.
-const TAG: &str = "text";
-
-impl Texts {
-    /// Commits to a text under a field; returns the 32 bytes for the event.
-    pub fn commit(
-        &mut self,
-        ledger: &LedgerId,
-        author: &Handle,
-        field: &str,
-        text: &str,
-    ) -> Done<Vec<u8>> {
-        let salt: Hash = random()?;
-        let hash = commit::commitment(&salt, TAG, ledger, author, field, text.as_bytes());
-        self.disclosures.push((field.into(), text.as_bytes().to_vec(), salt));
-        Ok(hash.to_vec())
-    }
-
-    /// As they are kept beside the log.
-    fn disclosures(self, ledger: &LedgerId, author: &Handle) -> Vec<Disclosure> {
-        let one = |(field, bytes, salt): (String, Vec<u8>, Hash)| {
-            let tag = TAG.to_owned();
-            let d = commit::Disclosure { salt, tag, author: author.clone(), field, bytes };
-            Disclosure {
-                commitment: d.commitment(ledger),
-                salt,
-                tag: d.tag,
-                author: d.author.to_string(),
-                field: d.field,
-                bytes: d.bytes,
-            }
-        };
-        self.disclosures.into_iter().map(one).collect()
-    }
 }
 
 /// The bytes of an event.
@@ -472,16 +393,6 @@ pub fn random<const N: usize>() -> Done<[u8; N]> {
     Ok(bytes)
 }
 
-fn default_home() -> Done<PathBuf> {
-    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    from("XDG_CONFIG_HOME")
-        .or_else(|| from("HOME").map(|h| h.join(".config")))
-        .map(|c| c.join("subak"))
-        .ok_or_else(|| {
-            Failure::usage("there is no home folder", "name one with --home or SUBAK_HOME")
-        })
-}
-
 /// Handles that a folder has keys of, in order.
 pub fn keyfile_handles(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
@@ -493,7 +404,7 @@ pub fn keyfile_handles(folder: &Path) -> Vec<String> {
     handles
 }
 
-/// Re-exported: what a command works over.
-pub use connect::Connection;
+/// Re-exported: what a command works over, with, and says beside a statement.
+pub use crate::{connect::Connection, options::Global, texts::Texts};
 /// Re-exported for the commands that write key files.
 pub use keyfile::write_new as write_key;

@@ -92,15 +92,21 @@ pub async fn require(cx: &Context, there: &Connection, id: Hash, who: &Handle) -
     })
 }
 
-/// Signs as the clerk where its key is in this process, else as the user: for what
-/// anyone may append.
+/// For what anyone may append: signs as whom the user names, where that is an agent of
+/// this ledger; else as the clerk where its key is in this process; else as the user.
 pub async fn say_as_anyone(cx: &Context, open: &Open, events: Vec<Kind>) -> Done<Appended> {
+    let named = cx.global.author.as_deref().map(Handle::new).transpose()?;
+    let here = named.as_ref().is_some_and(|h| open.book.handles.contains_key(h));
     let clerk = match &open.connection.embedded {
-        Some(node) => node.clerk(open.info.id).await?,
-        None => None,
+        Some(node) if !here => node.clerk(open.info.id).await?,
+        _ => None,
     };
     match clerk {
         Some(secret) => {
+            if let Some(named) = named {
+                let ledger = &open.info.name;
+                cx.out.note(&format!("{named} is no agent of {ledger}: the clerk signs"));
+            }
             let handle = Handle::new(CLERK)?;
             cx.say_as(open, &handle, &secret, events, Texts::default(), DAY_MS).await
         }

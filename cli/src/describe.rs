@@ -8,13 +8,15 @@ use subak_ledger::{
         equation::{Equation, EquationBucket, Whose},
         event::{Event, Terms},
         state::State,
+        types::Currency,
     },
     log::{Hash, LedgerId, Statement, commit},
     store::Disclosure,
 };
 
-/// A statement: author, expiry, and its events (at most a dozen lines of them).
-pub fn statement(s: &Statement) -> String {
+/// A statement: author, expiry, and its events (at most a dozen lines of them). Where it has
+/// amounts without a currency, `book` tells which.
+pub fn statement(s: &Statement, book: Option<&State>) -> String {
     const SHOWN: usize = 12;
     let header = s.header();
     let mut text = format!(
@@ -23,7 +25,8 @@ pub fn statement(s: &Statement) -> String {
         money::show_time(header.expires_at)
     );
     for bytes in s.events().iter().take(SHOWN) {
-        let line = Event::decode(bytes).map_or_else(|r| format!("unreadable: {r}"), |e| event(&e));
+        let line =
+            Event::decode(bytes).map_or_else(|r| format!("unreadable: {r}"), |e| event(&e, book));
         text.push('\n');
         text.push_str(&wrap(&format!("  {line}"), 4));
     }
@@ -34,9 +37,9 @@ pub fn statement(s: &Statement) -> String {
 }
 
 /// Several events in one line: the event itself, or how many of which kind.
-pub fn events(events: &[Event]) -> String {
+pub fn events(events: &[Event], book: Option<&State>) -> String {
     if let [one] = events {
-        return event(one);
+        return event(one, book);
     }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for e in events {
@@ -136,8 +139,22 @@ pub fn short(hash: &Hash) -> String {
     hex::encode(&hash[..8])
 }
 
-/// One event.
-pub fn event(e: &Event) -> String {
+/// `1 entry`, `2 entries`.
+pub fn entries(n: u64) -> String {
+    if n == 1 { "1 entry".to_owned() } else { format!("{n} entries") }
+}
+
+/// An amount whose currency stands elsewhere in the ledger.
+fn amount(minor: u64, currency: Option<Currency>) -> String {
+    currency.map_or_else(|| format!("{minor} minor units"), |c| money::show(minor.into(), c))
+}
+
+/// One event; `book` knows the currencies of agreements and invoices.
+pub fn event(e: &Event, book: Option<&State>) -> String {
+    let agreed = |digest: &Hash| {
+        let agreement = book.and_then(|b| b.agreements.get(digest));
+        agreement.map(|a| a.terms.currency)
+    };
     let parts = |parts: &[(subak_ledger::log::Handle, u64)]| {
         parts
             .iter()
@@ -164,7 +181,10 @@ pub fn event(e: &Event) -> String {
             format!("{name}: entry {entry}, digest {}", short(digest))
         }
         Event::Propose { events } => {
-            format!("{name}: {}", events.iter().map(event).collect::<Vec<_>>().join("; "))
+            format!(
+                "{name}: {}",
+                events.iter().map(|e| event(e, book)).collect::<Vec<_>>().join("; ")
+            )
         }
         Event::Withdraw { entry } => format!("{name}: entry {entry}"),
         Event::AgentJoin { .. } => format!("{name}: the author, as a person"),
@@ -227,13 +247,14 @@ pub fn event(e: &Event) -> String {
             format!("{name}: {} from {payer}, {bank}", money::show((*minor).into(), *currency))
         }
         Event::SettlementReceived(s) => format!(
-            "{name}: {} minor units under agreement {}, {}{}",
-            s.minor,
+            "{name}: {} under agreement {}, {}{}",
+            amount(s.minor, agreed(&s.agreement)),
             short(&s.agreement),
             s.bank,
-            s.fee
-                .as_ref()
-                .map_or_else(String::new, |f| format!(", fee {} borne by {}", f.minor, f.bearer))
+            s.fee.as_ref().map_or_else(String::new, |f| {
+                let fee = amount(f.minor, agreed(&s.agreement));
+                format!(", fee {fee} borne by {}", f.bearer)
+            })
         ),
         Event::WriteOff { incomes } => format!("{name}: incomes {}", numbers(incomes)),
         Event::PayoutPropose { currency, lines, .. } => {
@@ -245,7 +266,8 @@ pub fn event(e: &Event) -> String {
             format!("{name}: {}: {}", money::show(sum, *currency), each.join(", "))
         }
         Event::PayoutPaid { run, agents, bank, .. } => {
-            format!("{name}: run {run}, {} lines ({}), {bank}", agents.len(), handles(agents))
+            let lines = count(agents.len() as u64, "line");
+            format!("{name}: run {run}, {lines} ({}), {bank}", handles(agents))
         }
         Event::PayoutFailed { run, agents, reason } => {
             format!("{name}: run {run}, {}, {reason}", handles(agents))
@@ -254,54 +276,26 @@ pub fn event(e: &Event) -> String {
             format!("{name}: run {run}, {agent}, {reason}, {bank}")
         }
         Event::RevenueRecord(r) => format!(
-            "{name}: invoice {}, net {}, tax {}, {} dues",
+            "{name}: invoice {}, net {}, tax {}, {}",
             r.invoice,
             money::show(r.net.into(), r.currency),
             money::show(r.tax.into(), r.currency),
-            r.due.len()
+            count(r.due.len() as u64, "due")
         ),
         Event::InvoiceVoid { series, number } => format!("{name}: {series}/{number}"),
         Event::RevenueReverse(r) => {
-            format!(
-                "{name}: invoice {}, net {}, tax {} minor units, {}",
-                r.invoice, r.net, r.tax, r.cause
-            )
+            let currency = book.and_then(|b| b.revenues.get(&r.invoice)).map(|row| row.currency);
+            let (net, tax) = (amount(r.net, currency), amount(r.tax, currency));
+            format!("{name}: invoice {}, net {net}, tax {tax}, {}", r.invoice, r.cause)
         }
         Event::SettlementSent(s) => {
             format!(
-                "{name}: {} minor units under agreement {}, {}",
-                s.minor,
+                "{name}: {} under agreement {}, {}",
+                amount(s.minor, agreed(&s.agreement)),
                 short(&s.agreement),
                 s.bank
             )
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accounts_have_the_names_of_the_table_of_rules() {
-        let book = State::default();
-        assert_eq!(account(&book, &Account::Till), "cash");
-        let due = account(&book, &Account::Due([0xab; 32]));
-        assert_eq!(due, "due:abababababababab");
-    }
-
-    #[test]
-    fn long_lines_are_wrapped_between_words() {
-        assert_eq!(wrap("  short", 4), "  short");
-        let long = wrap(&format!("  {}", ["word"; 40].join(" ")), 4);
-        assert!(long.lines().all(|l| l.chars().count() <= 80));
-        assert!(long.lines().skip(1).all(|l| l.starts_with("    word")));
-        assert_eq!(long.split_whitespace().count(), 40);
-        let hash = "f".repeat(100);
-        assert_eq!(
-            wrap(&format!("  digest {hash} then"), 4),
-            format!("  digest\n    {hash}\n    then")
-        );
     }
 }
 
@@ -364,4 +358,31 @@ fn terms(name: &str, t: &Terms) -> String {
         hex::encode(t.commons_operator),
         hex::encode(t.digest)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_have_the_names_of_the_table_of_rules() {
+        let book = State::default();
+        assert_eq!(account(&book, &Account::Till), "cash");
+        let due = account(&book, &Account::Due([0xab; 32]));
+        assert_eq!(due, "due:abababababababab");
+    }
+
+    #[test]
+    fn long_lines_are_wrapped_between_words() {
+        assert_eq!(wrap("  short", 4), "  short");
+        let long = wrap(&format!("  {}", ["word"; 40].join(" ")), 4);
+        assert!(long.lines().all(|l| l.chars().count() <= 80));
+        assert!(long.lines().skip(1).all(|l| l.starts_with("    word")));
+        assert_eq!(long.split_whitespace().count(), 40);
+        let hash = "f".repeat(100);
+        assert_eq!(
+            wrap(&format!("  digest {hash} then"), 4),
+            format!("  digest\n    {hash}\n    then")
+        );
+    }
 }

@@ -60,7 +60,7 @@ pub fn operator(text: &str) -> Done<PublicKey> {
         hex::FromHexError::InvalidStringLength | hex::FromHexError::OddLength => {
             bad(&format!("it has {} characters", text.chars().count()))
         }
-        _ => bad("it is neither"),
+        hex::FromHexError::InvalidHexCharacter { .. } => bad("it is neither"),
     })?;
     PublicKey::admit(&bytes).map_err(|_| bad("it is no Ed25519 key that may sign"))
 }

@@ -1,8 +1,9 @@
 //! The command line of Subak.
 //!
-//! One file per command in `commands`, whose doc comments are the help; `connect` opens
-//! files and nodes, `context` finds ledgers and keys and signs; `output` and `money` turn results into text or
-//! JSON; `import` reads histories and `import_ledger` claims them. It decides no rule: that is `subak-ledger`.
+//! One file or folder per command in `commands`, whose doc comments are the help;
+//! `options` reads what is meant, `connect` opens files and nodes, `context` finds ledgers
+//! and keys and signs; `output` and `money` turn results into text or JSON; `import` reads
+//! histories and `import_ledger` claims them. It decides no rule: that is `subak-ledger`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -18,7 +19,9 @@ pub mod import;
 pub mod import_ledger;
 pub mod keys;
 pub mod money;
+pub mod options;
 pub mod output;
+pub mod texts;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use commands::Command;
@@ -71,7 +74,7 @@ pub fn run() -> ExitCode {
         .and_then(|runtime| {
             cli.global.settle(&matches)?;
             let context = Context::new(cli.global)?;
-            runtime.block_on(cli.command.run(&context))
+            runtime.block_on(cli.command.run(&context)).map_err(|f| context.after_all(f))
         });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,7 +13,7 @@ use subak_ledger::book::{
 /// Decimals of a currency's minor unit; 2 where ISO 4217 does not know it.
 pub fn exponent(currency: Currency) -> u8 {
     iso_currency::Currency::from_code(currency.as_str())
-        .and_then(|c| c.exponent())
+        .and_then(iso_currency::Currency::exponent)
         .and_then(|e| u8::try_from(e).ok())
         .unwrap_or(2)
 }

@@ -59,14 +59,17 @@ impl Approve {
         let digest = statement.body_digest();
         cx.out.note(&format!("entry {}, by {by}:", self.entry));
         for event in &events {
-            cx.out.note(&describe::wrap(&format!("  {}", describe::event(event)), 4));
+            cx.out.note(&describe::wrap(
+                &format!("  {}", describe::event(event, Some(&open.book))),
+                4,
+            ));
         }
         cx.out.note(&format!("  digest {}", hex::encode(digest)));
         let event = Kind::Approve(v1::Approve { entry: self.entry, digest: digest.to_vec() });
         let appended = cx.say(&open, vec![event], Texts::default()).await?;
         let book = open.connection.ledgers.book(open.info.id).await?;
         let missing = missing(&book, self.entry);
-        let what = describe_all(&events);
+        let what = describe_all(&events, &book);
         let text = match &missing {
             None if self.entry == 0 => "the ledger is open".into(),
             None => format!("carried out: {what}"),
@@ -113,7 +116,7 @@ impl Proposals {
             let approved = names(book, counting(book, p));
             data.push(json!({
                 "entry": entry, "by": book.agent(p.by).handle.as_str(),
-                "events": p.events.iter().map(describe::event).collect::<Vec<_>>(),
+                "events": p.events.iter().map(|e| describe::event(e, Some(book))).collect::<Vec<_>>(),
                 "digest": hex::encode(p.digest), "approved": approved,
                 "quorum": book.root().quorum, "missing": waiting(book, *entry),
                 "until": money::show_time(p.expires_at),
@@ -122,7 +125,9 @@ impl Proposals {
             let until = money::show_time(p.expires_at);
             lines.push(format!("{head}  by {}, until {until}", book.agent(p.by).handle));
             lines.extend(
-                p.events.iter().map(|e| describe::wrap(&format!("  {}", describe::event(e)), 4)),
+                p.events
+                    .iter()
+                    .map(|e| describe::wrap(&format!("  {}", describe::event(e, Some(book))), 4)),
             );
             lines.push(standing(book, *entry, &approved));
             lines.push(format!("  next: `subak approve {entry}`"));
@@ -266,6 +271,6 @@ fn standing(book: &State, entry: u64, approved: &[String]) -> String {
     )
 }
 
-fn describe_all(events: &[Event]) -> String {
-    events.iter().map(describe::event).collect::<Vec<_>>().join("; ")
+fn describe_all(events: &[Event], book: &State) -> String {
+    events.iter().map(|e| describe::event(e, Some(book))).collect::<Vec<_>>().join("; ")
 }

@@ -7,6 +7,7 @@
 use crate::{
     connect,
     context::Context,
+    describe,
     failure::{Done, Failure},
     money,
 };
@@ -272,11 +273,11 @@ fn ledger_text(cx: &Context, audit: &Found, l: &LedgerReport) -> String {
     let trust =
         if verdict == Verdict::Fault { String::new() } else { format!("\n       {operator}") };
     format!(
-        "{}{:gap$}{}: {} entries{}{}\n       root {}{trust}{book}",
+        "{}{:gap$}{}: {}{}{}\n       root {}{trust}{book}",
         painted(cx, verdict),
         "",
         cx.out.strong(&l.name),
-        l.size,
+        describe::entries(l.size),
         l.recorded_at.map_or_else(String::new, |t| format!(" to {}", money::show_time(t))),
         if l.sandbox { ", SANDBOX" } else { "" },
         hex::encode(l.root),

@@ -2,6 +2,7 @@
 
 use crate::{
     context::Context,
+    describe,
     failure::{Done, Failure},
 };
 use clap::Args;
@@ -46,8 +47,10 @@ impl Backup {
         let rows = copied.await.map_err(|e| {
             Failure::world("backup", format!("the copying broke off: {e}"), "try again")
         })??;
-        let lines: Vec<String> =
-            rows.iter().map(|(name, _, size)| format!("\n  {name}: {size} entries")).collect();
+        let lines: Vec<String> = rows
+            .iter()
+            .map(|(name, _, size)| format!("\n  {name}: {}", describe::entries(*size)))
+            .collect();
         let text = format!(
             "copied to {}{}\n  check it: `subak audit {0}`\n  not in it: the operators' keys; keep {} with it",
             to.display(),

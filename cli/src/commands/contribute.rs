@@ -21,6 +21,7 @@ use subak_proto::v1::{self, event::Kind};
 )]
 pub struct Contribute {
     /// How much, in the kind's unit: up to 3 decimals
+    #[arg(allow_negative_numbers = true)]
     quantity: String,
     /// Kind of work: one of `subak equation show`
     #[arg(long, default_value = "hours")]

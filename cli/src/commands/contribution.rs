@@ -3,6 +3,7 @@
 use super::{contribute::report, places, validate};
 use crate::{
     context::{Context, Open, Texts},
+    describe,
     failure::{Done, Failure},
     money,
 };
@@ -79,6 +80,7 @@ impl List {
     async fn run(self, cx: &Context) -> Done {
         let from = self.from.as_deref().map(money::time).transpose()?;
         let open = cx.read().await?;
+        open.of_a_commons("contributions")?;
         let book = &open.book;
         let mut places = match &self.agent {
             Some(text) => of_agent(book, book.find(&Handle::new(text)?)?),
@@ -250,7 +252,8 @@ async fn reject(cx: &Context, place: &str, reason: &str) -> Done {
     } else {
         let others: Vec<_> = book.with_role(Role::Maintainer).map(|a| a.handle.as_str()).collect();
         format!(
-            "asked; {place} is validated, so {needed} maintainers must ask ({})",
+            "asked; {place} is validated, so {} must ask ({})",
+            describe::count(needed.into(), "maintainer"),
             others.join(", ")
         )
     };

@@ -3,6 +3,7 @@
 use super::approve::proposed;
 use crate::{
     context::{Context, Open},
+    describe,
     failure::{Done, Failure},
     money,
 };
@@ -28,6 +29,9 @@ use subak_proto::v1::{self, event::Kind};
 #[derive(Debug, Subcommand)]
 pub enum Equation {
     /// Print a template to start from, as TOML
+    ///
+    /// Where a ledger is named, or is the only one here, it has the version that can be
+    /// proposed to it next; else version 1, to open a ledger with.
     #[command(
         after_help = "Examples:\n  subak equation new --template hours > equation.toml\n  subak equation new --template points-with-decay --association our-association > equation.toml"
     )]
@@ -76,7 +80,7 @@ impl Equation {
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
         match self {
-            Self::New(n) => n.run(cx),
+            Self::New(n) => n.run(cx).await,
             Self::Check { file } => check(cx, &file),
             Self::Propose { file } => propose(cx, &file).await,
             Self::Show { version } => show(cx, version).await,
@@ -85,15 +89,28 @@ impl Equation {
 }
 
 impl New {
-    fn run(&self, cx: &Context) -> Done {
+    async fn run(&self, cx: &Context) -> Done {
         let institutions = Institutions {
             association: self.association.as_deref(),
             upstream: self.upstream.as_deref(),
             trust: self.trust.as_deref(),
         };
-        let toml = template(&self.template, &institutions)?;
+        let mut toml = template(&self.template, &institutions)?;
+        if let Some((ledger, version)) = next_version(cx).await {
+            toml = toml.replacen("\nversion = 1\n", &format!("\nversion = {version}\n"), 1);
+            cx.out.note(&format!("version {version}: the next one of {ledger}"));
+        }
         cx.out.result("subak.equation/1", &json!({ "toml": toml }), &toml)
     }
+}
+
+/// The commons that is meant, and the version that can be proposed to it. A template needs
+/// no ledger: where none can be read, or it is not said which, there is none.
+async fn next_version(cx: &Context) -> Option<(String, u32)> {
+    let there = cx.global.node.is_some() || cx.db().exists();
+    let open = if there { cx.read().await.ok()? } else { return None };
+    let (_, last) = open.book.equations.last()?;
+    Some((open.info.name, last.version + 1))
 }
 
 /// Reads the file's form: keys, units, limits. The examples are not worked out yet.
@@ -235,8 +252,7 @@ async fn propose(cx: &Context, file: &Path) -> Done {
     let title = format!("{} version {}", equation.name, equation.version);
     let done = match notice {
         0 => format!("{title} is adopted and in force"),
-        1 => format!("{title} is adopted, in force in a day"),
-        n => format!("{title} is adopted, in force in {n} days"),
+        n => format!("{title} is adopted, in force in {}", describe::count(n.into(), "day")),
     };
     let data = json!({ "name": equation.name.as_str(), "version": equation.version,
                        "notice_days": notice });
@@ -268,12 +284,19 @@ async fn show(cx: &Context, version: Option<u32>) -> Done {
     } else {
         format!("in force from {}, until another one replaced it", money::show_time(*from))
     };
+    let coming = book.equations.last().filter(|(_, e)| e.version > wanted.max(current.version));
+    let coming_text = coming.map_or_else(String::new, |(from, e)| {
+        let from = money::show_time(*from);
+        format!("# version {} is adopted, in force from {from}: --version {0}\n", e.version)
+    });
     let data = json!({
+        "adopted": coming.map(|(from, e)| json!({
+            "version": e.version, "from": money::show_time(*from) })),
         "name": equation.name.as_str(), "version": equation.version, "in_force": in_force,
         "from": money::show_time(*from), "toml": toml,
         "kinds": equation.rates.keys().map(ToString::to_string).collect::<Vec<_>>(),
     });
-    let text = format!("# {} version {wanted}, {when}\n{toml}", equation.name);
+    let text = format!("# {} version {wanted}, {when}\n{coming_text}{toml}", equation.name);
     cx.out.result("subak.equation/1", &data, &text)
 }
 

@@ -83,6 +83,7 @@ fn lots(book: &State) -> Vec<Lot<'_>> {
 
 async fn list(cx: &Context) -> Done {
     let open = cx.read().await?;
+    open.of_a_commons("held lots")?;
     let lots = lots(&open.book);
     let to = |l: &Lot<'_>| l.income.equation.fallback.as_ref().map(ToString::to_string);
     let data: Vec<Value> = lots

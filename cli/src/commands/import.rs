@@ -6,7 +6,6 @@ use crate::{
     failure::{Done, Failure},
     import::csv::{self, BadRow, Mapping},
     import_ledger::{known::Rival, rows},
-    money,
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -177,7 +176,7 @@ fn rivals(rivals: &[Rival]) -> Vec<String> {
     const SHOWN: usize = 10;
     let Some(first) = rivals.first() else { return Vec::new() };
     let count = describe::count(rivals.len() as u64, "open claim");
-    let mut lines = vec![format!("{count} to it by hand, which nobody has judged yet:")];
+    let mut lines = vec![format!("{count} by hand to the same work, not judged yet:")];
     lines.extend(rivals.iter().take(SHOWN).map(|r| {
         let how = if r.beside { "claimed beside it" } else { "the same person: not claimed again" };
         let text = format!("    {} by {}: {} ({how})", r.contribution, r.claimed_by, r.reference);
@@ -201,5 +200,5 @@ fn next(first: Option<u64>, last: Option<u64>) -> Option<String> {
 /// A day that an option names.
 #[cfg(feature = "git")]
 fn day(text: Option<&str>) -> Done<Option<u32>> {
-    text.map(money::day).transpose()
+    text.map(crate::money::day).transpose()
 }

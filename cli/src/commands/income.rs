@@ -54,7 +54,7 @@ pub enum Income {
         #[arg(long, value_name = "HANDLE")]
         payer: String,
         /// How much
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         amount: String,
         /// What the bank knows the transfer by
         #[arg(long, value_name = "TEXT")]
@@ -117,7 +117,7 @@ async fn take(cx: &Context, wanted: Option<&str>, elsewhere: &Elsewhere) -> Done
         ));
     }
     let there = elsewhere.reader(cx, &open.connection).await?;
-    let first = open.book.incomes.len();
+    let before = open.book.clone();
     let (mut entries, mut missing) = (Vec::new(), Vec::new());
     for digest in digests {
         let a = open.book.agreement(&digest)?.clone();
@@ -133,7 +133,7 @@ async fn take(cx: &Context, wanted: Option<&str>, elsewhere: &Elsewhere) -> Done
             None => missing.push(a.terms.payer_handle.clone()),
         }
     }
-    taken(cx, &open, first, &entries, &missing)
+    taken(cx, &open, &before, &entries, &missing)
 }
 
 /// Takes the payer's entries beyond the last number, in order.
@@ -158,17 +158,36 @@ async fn relay(cx: &Context, open: &mut Open, payer: &Open, digest: &Hash) -> Do
     Ok(appended)
 }
 
-fn taken(cx: &Context, open: &Open, first: usize, entries: &[u64], missing: &[Handle]) -> Done {
+/// Incomes of which more was taken back than `before`: the income, and how much more.
+fn reversed<'b>(before: &State, now: &'b State) -> Vec<(&'b Row, u64)> {
+    let both = before.incomes.iter().zip(&now.incomes);
+    both.filter(|(old, new)| new.refunded > old.refunded)
+        .map(|(old, new)| (new.as_ref(), new.refunded - old.refunded))
+        .collect()
+}
+
+fn taken(cx: &Context, open: &Open, before: &State, entries: &[u64], missing: &[Handle]) -> Done {
     let now = cx.at()?;
-    let new: Vec<&Row> = open.book.incomes.iter().skip(first).map(AsRef::as_ref).collect();
+    let skipped = before.incomes.len();
+    let new: Vec<&Row> = open.book.incomes.iter().skip(skipped).map(AsRef::as_ref).collect();
+    let back = reversed(before, &open.book);
     let mut text = match (entries, new.len()) {
         ([], _) => "nothing new fell due".to_owned(),
-        (e, n) => format!(
-            "entr{} {}: {n} income{} taken",
-            if e.len() == 1 { "y" } else { "ies" },
-            e.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            if n == 1 { "" } else { "s" },
-        ),
+        (e, n) => {
+            let mut what = Vec::new();
+            if n > 0 || back.is_empty() {
+                what.push(format!("{} taken", describe::count(n as u64, "income")));
+            }
+            if !back.is_empty() {
+                what.push(format!("{} taken over", describe::count(back.len() as u64, "reversal")));
+            }
+            format!(
+                "entr{} {}: {}",
+                if e.len() == 1 { "y" } else { "ies" },
+                e.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+                what.join(", "),
+            )
+        }
     };
     for i in &new {
         let _ = write!(
@@ -177,6 +196,16 @@ fn taken(cx: &Context, open: &Open, first: usize, entries: &[u64], missing: &[Ha
             i.number,
             money::show(i.amount.into(), i.currency),
             open.book.agent(i.payer).handle
+        );
+    }
+    for (i, minor) in &back {
+        let _ = write!(
+            text,
+            "\n  income {}: {} {} took back, of {}",
+            i.number,
+            money::show((*minor).into(), i.currency),
+            open.book.agent(i.payer).handle,
+            money::plain(i.amount.into(), i.currency),
         );
     }
     for payer in missing {
@@ -188,6 +217,10 @@ fn taken(cx: &Context, open: &Open, first: usize, entries: &[u64], missing: &[Ha
     let data = json!({
         "ledger": open.info.id.to_string(), "entries": entries,
         "incomes": new.iter().map(|i| line(&open.book, i, now)).collect::<Vec<_>>(),
+        "reversals": back.iter().map(|(i, minor)| json!({
+            "income": i.number, "amount": money::json((*minor).into(), i.currency),
+            "currency": i.currency.as_str(),
+        })).collect::<Vec<_>>(),
         "not_here": missing.iter().map(Handle::as_str).collect::<Vec<_>>(),
     });
     if entries.is_empty() && !missing.is_empty() {
@@ -281,6 +314,7 @@ fn line(book: &State, i: &Row, now: u64) -> Value {
 
 async fn list(cx: &Context, only_open: bool) -> Done {
     let open = cx.read().await?;
+    open.of_a_commons("incomes")?;
     let (book, now) = (&open.book, cx.at()?);
     let incomes: Vec<&Row> =
         book.incomes.iter().map(AsRef::as_ref).filter(|i| !only_open || i.open() > 0).collect();

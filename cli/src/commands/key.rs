@@ -8,7 +8,10 @@ use crate::{
 use clap::Subcommand;
 use serde_json::json;
 use std::{fs, path::PathBuf};
-use subak_ledger::log::{Handle, SecretKey};
+use subak_ledger::{
+    book::state::RESERVED,
+    log::{Handle, SecretKey},
+};
 
 /// Make, show and list signing keys.
 #[derive(Debug, Subcommand)]
@@ -49,6 +52,12 @@ impl Key {
 
 fn new(cx: &Context, handle: &str, out: Option<PathBuf>) -> Done {
     let handle = Handle::new(handle)?;
+    if RESERVED.contains(&handle.as_str()) {
+        return Err(Failure::usage(
+            format!("{handle} is a name that ledgers use themselves: nobody can be called so"),
+            "choose another handle",
+        ));
+    }
     let path = out.unwrap_or_else(|| cx.key_folder().join(format!("{handle}.key")));
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|e| Failure::file(folder, &e))?;

@@ -69,8 +69,9 @@ impl Log {
             return reading.follow(cx, limit).await;
         }
         let entries = reading.up_to(cx, limit).await?;
-        let data: Vec<Value> = entries.iter().map(Row::json).collect();
-        let mut text = entries.iter().map(Row::line).collect::<Vec<_>>().join("\n");
+        let data: Vec<Value> = entries.iter().map(|row| row.json(&reading.open.book)).collect();
+        let mut text =
+            entries.iter().map(|row| row.line(&reading.open.book)).collect::<Vec<_>>().join("\n");
         if entries.is_empty() {
             text = format!("no entries from {from} on; the ledger has {}", reading.open.book.size);
         } else if self.from.is_none() && from > 0 {
@@ -131,10 +132,11 @@ impl Reading {
             left -= rows.len() as u64;
             for row in rows {
                 if cx.out.json {
-                    let line = json!({ "schema": "subak.log/1", "data": row.json() });
+                    let line =
+                        json!({ "schema": "subak.log/1", "data": row.json(&self.open.book) });
                     cx.out.line(&line.to_string())?;
                 } else {
-                    cx.out.line(&row.line())?;
+                    cx.out.line(&row.line(&self.open.book))?;
                 }
             }
         }
@@ -160,15 +162,15 @@ impl Row {
     }
 
     /// `  12  2026-11-21 10:00  ana  Contribute: …` in 80 columns.
-    fn line(&self) -> String {
+    fn line(&self, book: &State) -> String {
         let time = money::show_time(self.leaf.recorded_at);
         let time = time.get(..16).unwrap_or(&time).replace('T', " ");
         let head = format!("{:>5}  {time}  {:<10} ", self.seq, self.statement.header().author);
         let room = 79_usize.saturating_sub(head.chars().count()).max(30);
-        format!("{head} {}", clip(&describe::events(&self.events), room))
+        format!("{head} {}", clip(&describe::events(&self.events, Some(book)), room))
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, book: &State) -> Value {
         let header = self.statement.header();
         json!({
             "entry": self.seq,
@@ -176,13 +178,13 @@ impl Row {
             "author": header.author.as_str(),
             "key": hex::encode(self.statement.key()),
             "digest": hex::encode(self.statement.body_digest()),
-            "events": self.events.iter().map(event_json).collect::<Vec<_>>(),
+            "events": self.events.iter().map(|e| event_json(e, book)).collect::<Vec<_>>(),
         })
     }
 }
 
-fn event_json(event: &Event) -> Value {
-    json!({ "event": event.name(), "text": describe::event(event) })
+fn event_json(event: &Event, book: &State) -> Value {
+    json!({ "event": event.name(), "text": describe::event(event, Some(book)) })
 }
 
 /// At most so many characters, an ellipsis where more would follow.
@@ -286,7 +288,7 @@ impl Shown {
             "previous": hex::encode(self.leaf.previous),
             "chain": hex::encode(self.leaf.chain_hash()),
             "events": events.map(|(n, (event, bytes))| json!({
-                "index": n, "event": event.name(), "text": describe::event(event),
+                "index": n, "event": event.name(), "text": describe::event(event, Some(book)),
                 "bytes": hex::encode(bytes),
             })).collect::<Vec<_>>(),
             "postings": self.postings.iter().map(|p| json!({
@@ -321,11 +323,15 @@ impl Shown {
         lines.extend(rest.map(|chunk| format!("           {}", hex::encode(chunk))));
         lines.push(format!("  chain    {}", hex::encode(self.leaf.chain_hash())));
         if let Some(basis) = &header.basis {
-            lines.push(format!("  basis    {} entries, {}", basis.size, hex::encode(basis.chain)));
+            lines.push(format!(
+                "  basis    {}, {}",
+                describe::entries(basis.size),
+                hex::encode(basis.chain)
+            ));
         }
         lines.push(String::new());
         for (n, event) in self.events.iter().enumerate().take(most) {
-            let line = format!("  {}.{n}  {}", self.seq, describe::event(event));
+            let line = format!("  {}.{n}  {}", self.seq, describe::event(event, Some(book)));
             lines.push(describe::wrap(&line, 8));
             lines.extend(texts.iter().filter(|t| t.event == n).map(|t| match &t.says {
                 Some(text) => format!("        {}: {text:?}", t.field),

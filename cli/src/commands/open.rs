@@ -2,6 +2,7 @@
 
 use crate::{
     context::{Connection, Context, Texts, random},
+    describe,
     failure::{Done, Failure},
     keys, money,
 };
@@ -208,6 +209,15 @@ async fn found(
             "leave --expect out (or unset SUBAK_EXPECT), and note the key that is printed",
         ));
     }
+    if let Some(wanted) = equation.as_ref().map(|e| e.validators as usize)
+        && stewards.len() < wanted
+    {
+        cx.out.note(&format!(
+            "note: the equation asks for {wanted} validators, and the ledger opens with {}:\n  \
+             no work counts until there are more (`subak role grant HANDLE maintainer`)",
+            describe::count(stewards.len() as u64, "maintainer")
+        ));
+    }
     let genesis = v1::Genesis {
         random: random::<32>()?.to_vec(),
         kind: kind.to_wire(),
@@ -231,7 +241,7 @@ async fn found(
         basis: None,
     };
     let draft = Draft { header, events: vec![crate::context::encode(Kind::Genesis(genesis))] };
-    let appended = cx.send(&connection, &draft, &secret, Texts::default()).await?;
+    let appended = cx.send(&connection, None, &draft, &secret, Texts::default()).await?;
     report_opened(cx, &connection, &appended).await
 }
 
@@ -256,9 +266,10 @@ async fn report_opened(cx: &Context, connection: &Connection, appended: &Appende
     let waiting = if book.is_open() {
         "open".to_owned()
     } else {
+        let missing = u64::from(root.quorum) - book.approvals.len() as u64;
         format!(
-            "waits for {} more approvals: `subak approve 0 --as STEWARD`",
-            root.quorum as usize - book.approvals.len()
+            "waits for {}: `subak approve 0 --as STEWARD`",
+            describe::count(missing, "more approval")
         )
     };
     let id = appended.ledger.to_string();
@@ -303,7 +314,11 @@ async fn show(cx: &Context) -> Done {
         )),
         format!("  id         {}", open.info.id),
         format!("  operator   {}", hex::encode(root.operator)),
-        format!("  size       {} entries, the last of {}", book.size, money::show_time(book.time)),
+        format!(
+            "  size       {}, the last of {}",
+            describe::entries(book.size),
+            money::show_time(book.time)
+        ),
         format!("  stewards   {} (quorum {})", stewards.join(", "), root.quorum),
     ];
     if let Some(e) = equation {

@@ -56,10 +56,10 @@ pub struct Record {
     /// The invoice, as SERIES/NUMBER or SERIES/NUMBER.LINE
     invoice: String,
     /// Amount without tax
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     net: String,
     /// Tax on it
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     tax: Option<String>,
     /// What was sold: a tag that agreements can name
     #[arg(long, value_name = "TAG")]
@@ -75,10 +75,10 @@ pub struct Reverse {
     /// The invoice, as it was recorded
     invoice: String,
     /// Of the amount without tax
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     net: Option<String>,
     /// Of the tax
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     tax: Option<String>,
     /// refund, chargeback, credit-note or bad-debt
     #[arg(long)]
@@ -324,6 +324,7 @@ fn sums(book: &State, row: &RevenueRow) -> (i128, i128, i128) {
 
 async fn list(cx: &Context) -> Done {
     let open = cx.read().await?;
+    open.of_revenue()?;
     let book = &open.book;
     let voids = book.voids.iter().map(|(s, n)| (s, *n));
     let gaps = gaps(book.revenues.keys().map(|id| (&id.series, id.number)).chain(voids));

@@ -11,7 +11,8 @@ use clap::Args;
 use serde_json::json;
 use std::{io, net::SocketAddr, sync::Arc};
 use subak_node::{
-    Ledgers as _,
+    LedgerInfo, Ledgers as _,
+    ring::{Ring, Use},
     runtime::{Node, Options},
     serve,
 };
@@ -54,11 +55,20 @@ impl Serve {
         let node = Arc::new(Node::open(cx.db(), options).await?);
         let listener = TcpListener::bind(self.listen).await.map_err(|e| taken(self.listen, &e))?;
         let address = listener.local_addr().map_err(|e| taken(self.listen, &e))?;
-        let names: Vec<String> = node.ledgers().await?.into_iter().map(|l| l.name).collect();
+        let ledgers = node.ledgers().await?;
+        let mute = without_key(&Ring::beside(&cx.db()), &ledgers);
+        for name in &mute {
+            tracing::warn!(
+                ledger = %name,
+                "the operator's key is not in the folder beside the file (.keys): nothing can be \
+                 appended; put it back from where it is kept"
+            );
+        }
+        let names: Vec<String> = ledgers.into_iter().map(|l| l.name).collect();
         let shutdown = signals()?;
         cx.out.result(
             "subak.serve/1",
-            &json!({ "url": format!("http://{address}"), "ledgers": names }),
+            &json!({ "url": format!("http://{address}"), "ledgers": names, "without_key": mute }),
             &format!(
                 "serving {} at http://{address}\n  use it: `subak commons show --node http://{address} --ledger NAME`; end with Ctrl-C",
                 if names.is_empty() { "no ledger yet".to_owned() } else { names.join(", ") }
@@ -68,6 +78,12 @@ impl Serve {
             Failure::world("serve", format!("{e:#}"), "look at the log, then start it again")
         })
     }
+}
+
+/// Ledgers whose checkpoints this process cannot sign.
+fn without_key(ring: &Ring, ledgers: &[LedgerInfo]) -> Vec<String> {
+    let lacks = |l: &&LedgerInfo| !matches!(ring.find(&l.operator, Use::Operator), Ok(Some(_)));
+    ledgers.iter().filter(lacks).map(|l| l.name.clone()).collect()
 }
 
 fn taken(address: SocketAddr, error: &io::Error) -> Failure {

@@ -51,7 +51,7 @@ pub struct Sent {
     /// Beginning of the agreement's digest, the commons' handle, or `all` that is open
     agreement: String,
     /// How much [default with `all`: what is open under each agreement]
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     amount: Option<String>,
     /// What the bank knows the transfer by
     #[arg(long, value_name = "TEXT")]
@@ -60,7 +60,7 @@ pub struct Sent {
     #[arg(long = "item", value_name = "N=AMOUNT")]
     items: Vec<String>,
     /// What the bank charged on top
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     fee: Option<String>,
 }
 
@@ -70,7 +70,7 @@ pub struct Received {
     /// Beginning of the agreement's digest, or the payer's handle
     agreement: String,
     /// What the payer has paid, the fee included
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     amount: String,
     /// What the bank knows the transfer by
     #[arg(long, value_name = "TEXT")]
@@ -79,7 +79,7 @@ pub struct Received {
     #[arg(long = "item", value_name = "N=AMOUNT")]
     items: Vec<String>,
     /// What the bank kept of it
-    #[arg(long, value_name = "AMOUNT", requires = "fee_by")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, requires = "fee_by")]
     fee: Option<String>,
     /// Who bears the fee
     #[arg(long, value_name = "HANDLE", requires = "fee")]

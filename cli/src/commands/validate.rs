@@ -12,7 +12,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use subak_ledger::book::{
     state::{Contribution, State, WorkPart},
     types::{AgentId, Ref, Remuneration},
@@ -45,7 +45,7 @@ pub struct Validate {
     /// Another quantity than claimed, for exactly one contribution
     #[arg(long = "quantity", value_name = "HANDLE=N", conflicts_with = "all_pending")]
     quantities: Vec<String>,
-    /// All that awaits your word
+    /// All that awaits your word, but for several claims to one work
     #[arg(long, conflicts_with = "places")]
     all_pending: bool,
 }
@@ -75,6 +75,7 @@ impl Validate {
                     describe::count((awaited - all.len()) as u64, "contribution")
                 ));
             }
+            let all = uncontested(cx, &open.book, all)?;
             return validate_all(cx, &open, author, remuneration, all).await;
         }
         let named = places::contributions(&open.book, &ranges)?;
@@ -268,20 +269,25 @@ fn look_twice(
     author: AgentId,
     remuneration: Remuneration,
 ) {
-    const SHOWN: usize = 10;
     let mut lines = Vec::new();
     for place in places {
         let c = &book.contributions[place];
         let others = c.parts.iter().filter(|p| book.person(p.agent) != author);
         lines.extend(others.filter_map(|p| surprise(book, *place, p, remuneration)));
     }
-    lines.extend(rivals(book, places));
+    lines.extend(rivals(book, places).into_iter().map(|(_, line)| line));
+    tell(cx, "look twice:", &lines);
+}
+
+/// A few lines under a head, if there are any.
+fn tell(cx: &Context, head: &str, lines: &[impl AsRef<str>]) {
+    const SHOWN: usize = 10;
     if lines.is_empty() {
         return;
     }
-    cx.out.note("look twice:");
+    cx.out.note(head);
     for line in lines.iter().take(SHOWN) {
-        cx.out.note(&describe::wrap(&format!("  {line}"), 4));
+        cx.out.note(&describe::wrap(&format!("  {}", line.as_ref()), 4));
     }
     if lines.len() > SHOWN {
         cx.out.note(&format!("  and {} more", lines.len() - SHOWN));
@@ -312,8 +318,47 @@ fn surprise(book: &State, place: Ref, p: &WorkPart, remuneration: Remuneration) 
     (!words.is_empty()).then(|| format!("{place}, {whose}: {}", words.join("; ")))
 }
 
+/// Without those that claim the same work as another: `--all-pending` would give it to
+/// whoever claimed first, and anyone can claim. A newcomer whom nobody has admitted contests
+/// nothing: beside another's claim, theirs alone is left out.
+fn uncontested(cx: &Context, book: &State, mut pending: Vec<Ref>) -> Done<Vec<Ref>> {
+    let wanted: BTreeSet<&str> =
+        pending.iter().map(|p| book.contributions[p].reference.as_str()).collect();
+    let all = book.contributions.iter().filter(|(place, c)| is_open(book, **place, c));
+    let mut asked: Vec<Ref> = all
+        .filter(|(_, c)| wanted.contains(c.reference.as_str()))
+        .map(|(place, _)| *place)
+        .collect();
+    let known = |p: &Ref| book.agent(book.contributions[p].claimant).admitted;
+    let claimed: BTreeSet<&str> = asked
+        .iter()
+        .filter(|p| known(p))
+        .map(|p| book.contributions[p].reference.as_str())
+        .collect();
+    let stranger =
+        |p: &Ref| !known(p) && claimed.contains(book.contributions[p].reference.as_str());
+    pending.retain(|p| !stranger(p));
+    asked.retain(|p| !stranger(p));
+    let lines = rivals(book, &asked);
+    if lines.is_empty() {
+        return Ok(pending);
+    }
+    let contested: BTreeSet<&str> = lines.iter().map(|(reference, _)| *reference).collect();
+    pending.retain(|p| !contested.contains(book.contributions[p].reference.as_str()));
+    let said: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
+    if pending.is_empty() {
+        return Err(Failure::refused(
+            "contested",
+            format!("all that awaits your word is contested: {}", said.join("; ")),
+            "validate the one that is right by its place, and reject the other",
+        ));
+    }
+    tell(cx, "left out, to be decided by its place:", &said);
+    Ok(pending)
+}
+
 /// Several claims to one work: the first that is validated takes it.
-fn rivals(book: &State, places: &[Ref]) -> Vec<String> {
+fn rivals<'b>(book: &'b State, places: &[Ref]) -> Vec<(&'b str, String)> {
     let mut claims: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for place in places {
         let c = &book.contributions[place];
@@ -321,8 +366,9 @@ fn rivals(book: &State, places: &[Ref]) -> Vec<String> {
         claims.entry(c.reference.as_str()).or_default().push(format!("{place} of {whose}"));
     }
     claims.retain(|_, places| places.len() > 1);
-    let line = |(reference, places): (&str, Vec<String>)| {
-        format!("{reference} is claimed by {}: the first takes it", places.join(" and "))
+    let line = |(reference, places): (&'b str, Vec<String>)| {
+        let text = format!("{reference} is claimed by {}", places.join(" and "));
+        (reference, format!("{text}: the first to be validated takes it"))
     };
     claims.into_iter().map(line).collect()
 }

@@ -16,6 +16,7 @@ mod tests;
 
 use crate::{
     context::{Context, Open, Texts, basis, encode, random},
+    describe,
     failure::{Done, Failure},
     import::Person,
 };
@@ -155,7 +156,8 @@ async fn send(
 /// Statements before the failed one are recorded: the person should know.
 fn unfinished(mut f: Failure, recorded: Recorded) -> Failure {
     if recorded.statements > 0 {
-        f.message = format!("after {} statements: {}", recorded.statements, f.message);
+        let count = describe::count(recorded.statements, "statement");
+        f.message = format!("after {count}: {}", f.message);
         f.next = format!("{}; the same import again adds what is missing", f.next);
     }
     f

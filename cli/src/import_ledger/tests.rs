@@ -45,7 +45,7 @@ impl Commons {
     fn context(&self, global: Global) -> Context {
         let home = Some(self.folder.path().join("home"));
         let db = Some(self.folder.path().join("t.db"));
-        Context::within(Global { home, db, ..global }, self.connection.clone()).unwrap()
+        Context::within(Global { db, home, ..global }, self.connection.clone()).unwrap()
     }
 
     /// Runs a command line; its result.

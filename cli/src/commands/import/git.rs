@@ -202,7 +202,8 @@ fn text(
     figure(s.unattributed, "without an author or date", "");
     figure(s.clipped, "dated in the future or before 1970", ", moved to the nearest day");
     figure(s.malformed, "malformed", ": --json lists them");
-    figure(s.agents, "people", &format!(", {} of them new", o.new_agents));
+    let people = if s.agents == 1 { "person" } else { "people" };
+    figure(s.agents, people, &format!(", {} of them new", o.new_agents));
     figure(o.known, "claimed before", "");
     figure(o.claimed_by_hand, "of them by hand, for the same person", "");
     figure(o.ended, "of them ended by maintainers", ", not claimed again");

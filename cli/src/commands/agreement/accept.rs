@@ -1,0 +1,221 @@
+//! `subak agreement accept` and `activate`: each side proves to its ledger what the other's
+//! says.
+
+use super::{approvals, state_stage, with};
+use crate::{
+    commands::contribute::report,
+    context::{Connection, Context, Open},
+    counterpart::{self, Elsewhere},
+    describe,
+    failure::{Done, Failure},
+    money,
+};
+use serde_json::json;
+use std::sync::Arc;
+use subak_ledger::{
+    book::{
+        agreement::Agreement,
+        event::Terms,
+        types::{Base, Stage},
+    },
+    log::{Hash, LedgerId},
+};
+use subak_node::Appended;
+use subak_proto::v1::{self, event::Kind};
+
+/// What somebody agrees to, in sentences.
+fn sentences(t: &Terms) -> String {
+    let on = t
+        .product
+        .as_ref()
+        .map_or_else(|| "all revenue".to_owned(), |p| format!("revenue tagged {p}"));
+    let what = match t.base {
+        Base::Payout => "whatever is paid out".to_owned(),
+        base => format!("{} of {on}, {base}", money::show_share(t.share)),
+    };
+    format!(
+        "agreement {}\n  {} pays {} {what}, in {}\n  to be paid within {}; ends {} after notice",
+        describe::short(&t.digest),
+        t.payer_handle,
+        t.commons_handle,
+        t.currency,
+        describe::count(t.due_days.into(), "day"),
+        describe::count(t.notice_days.into(), "day")
+    )
+}
+
+pub(super) async fn accept(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
+    let mut open = cx.write().await?;
+    let there = elsewhere.reader(cx, &open.connection).await?;
+    if let Ok(digest) = counterpart::resolve(&open.book, wanted) {
+        return Err(Failure::refused(
+            "agreement-known",
+            format!("agreement {} is accepted here already", describe::short(&digest)),
+            format!(
+                "let the payer run `subak agreement activate {} --ledger {}`",
+                describe::short(&digest),
+                open.book.agreement(&digest)?.terms.payer_handle
+            ),
+        ));
+    }
+    let (payer, digest) = find_offer(cx, &there, open.info.id, wanted).await?;
+    let terms = counterpart::offered_terms(&payer, &digest).await?.ok_or_else(|| {
+        Failure::refused(
+            "corrupt",
+            format!(
+                "ledger {} has the agreement, but not the entry that offers it",
+                payer.info.name
+            ),
+            "run `subak audit` on it",
+        )
+    })?;
+    cx.out.note(&sentences(&payer.book.agreement(&digest)?.terms));
+    let offered = match counterpart::stage_entry(&payer, &digest, v1::Stage::Offered).await? {
+        Some(entry) => entry,
+        None => state_offer(cx, elsewhere, &open, &payer, &digest).await?,
+    };
+    let proof = counterpart::prove(&payer, offered).await?;
+    let event = v1::AgreementAccept { terms: Some(terms), proof: Some(proof) };
+    let appended = cx.propose(&open, Kind::AgreementAccept(event)).await?;
+    cx.refresh(&mut open).await?;
+    let short = describe::short(&digest);
+    let more = json!({ "agreement": hex::encode(digest) });
+    if !open.book.agreements.contains_key(&digest) {
+        let text = format!(
+            "acceptance of agreement {short} is proposed; it waits for {}\n  then: `subak agreement state {short} --ledger {}`",
+            approvals(&open.book, appended.entry),
+            open.info.name
+        );
+        return report(cx, &appended, &more, &text);
+    }
+    let stated = state_stage(cx, &open, &digest, Stage::Accepted).await?;
+    let more = with(more, "stated", stated.entry);
+    drop(there);
+    match activate_there(cx, elsewhere, &open, &payer, &digest, stated.entry).await {
+        Ok(active) => {
+            let text = format!(
+                "agreement {short} is accepted, and active in {} from its entry {} on",
+                payer.info.name, active.entry
+            );
+            report(cx, &appended, &with(more, "active", active.entry), &text)
+        }
+        Err(why) => {
+            let text = format!(
+                "agreement {short} is accepted (stated in entry {})\n  not active yet: {}\n  next, the payer: `subak agreement activate {short} --ledger {}{}`",
+                stated.entry,
+                why.message,
+                payer.info.name,
+                elsewhere.hint(cx)
+            );
+            report(cx, &appended, &more, &text)
+        }
+    }
+}
+
+/// The ledger there that offers the agreement.
+async fn find_offer(
+    cx: &Context,
+    there: &Connection,
+    mine: LedgerId,
+    wanted: &str,
+) -> Done<(Open, Hash)> {
+    let mut found: Vec<(Open, Hash)> = Vec::new();
+    for info in counterpart::others(there, mine).await? {
+        let book = there.ledgers.book(info.id).await?;
+        let ours = |a: &&Arc<Agreement>| {
+            a.terms.commons == mine.0
+                && a.terms.payer == info.id.0
+                && wanted.len() >= 4
+                && hex::encode(a.terms.digest).starts_with(wanted)
+        };
+        let digests: Vec<Hash> =
+            book.agreements.values().filter(ours).map(|a| a.terms.digest).collect();
+        for digest in digests {
+            found.push((cx.open_ledger(there.clone(), info.clone()).await?, digest));
+        }
+    }
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(Failure::refused(
+            "unknown-agreement",
+            format!("no offer {wanted:?} to this ledger in the payers' ledgers there"),
+            "check the digest, and say where the payer's ledger is with --other-db or --other-node",
+        )),
+        n => Err(Failure::usage(format!("{n} offers fit {wanted:?}"), "give more digits")),
+    }
+}
+
+/// Nobody has stated the offer yet: anyone may, so it is done here where it can be.
+async fn state_offer(
+    cx: &Context,
+    elsewhere: &Elsewhere,
+    open: &Open,
+    payer: &Open,
+    digest: &Hash,
+) -> Done<u64> {
+    let writing = Open {
+        connection: elsewhere.writer(cx, &open.connection).await?,
+        info: payer.info.clone(),
+        book: payer.book.clone(),
+    };
+    let stated = state_stage(cx, &writing, digest, Stage::Offered).await.map_err(|f| Failure {
+        next: format!(
+            "let the payer run `subak agreement state {} --ledger {}`",
+            describe::short(digest),
+            payer.info.name
+        ),
+        ..f
+    })?;
+    Ok(stated.entry)
+}
+
+async fn activate_there(
+    cx: &Context,
+    elsewhere: &Elsewhere,
+    open: &Open,
+    payer: &Open,
+    digest: &Hash,
+    stated: u64,
+) -> Done<Appended> {
+    let proof = counterpart::prove(open, stated).await?;
+    let writing = Open {
+        connection: elsewhere.writer(cx, &open.connection).await?,
+        info: payer.info.clone(),
+        book: payer.book.clone(),
+    };
+    let event = v1::AgreementActive { agreement: digest.to_vec(), proof: Some(proof) };
+    counterpart::say_as_anyone(cx, &writing, vec![Kind::AgreementActive(event)]).await
+}
+
+pub(super) async fn activate(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
+    let open = cx.write().await?;
+    let digest = counterpart::resolve(&open.book, wanted)?;
+    let terms = open.book.agreement(&digest)?.terms.clone();
+    let there = elsewhere.reader(cx, &open.connection).await?;
+    let commons = counterpart::require(cx, &there, terms.commons, &terms.commons_handle).await?;
+    let stated = counterpart::stage_entry(&commons, &digest, v1::Stage::Accepted).await?;
+    let short = describe::short(&digest);
+    let stated = stated.ok_or_else(|| {
+        let accepted = commons.book.agreements.contains_key(&digest);
+        let verb = if accepted { "state" } else { "accept" };
+        Failure::refused(
+            "agreement-stage-wrong",
+            format!(
+                "ledger {} does not state that it has accepted agreement {short}",
+                commons.info.name
+            ),
+            format!(
+                "let the commons run `subak agreement {verb} {short} --ledger {}`",
+                commons.info.name
+            ),
+        )
+    })?;
+    let proof = counterpart::prove(&commons, stated).await?;
+    let event = v1::AgreementActive { agreement: digest.to_vec(), proof: Some(proof) };
+    let appended =
+        counterpart::say_as_anyone(cx, &open, vec![Kind::AgreementActive(event)]).await?;
+    let more = json!({ "agreement": hex::encode(digest) });
+    let text =
+        format!("agreement {short} is active: shares fall due on what is recorded from now on");
+    report(cx, &appended, &more, &text)
+}

@@ -1,0 +1,201 @@
+//! `subak agreement`: offer, state, accept, activate, end, list.
+//!
+//! Owns the handshake as people go through it: each command does every further step
+//! that the same connection and keys allow, and names the command for the next one
+//! where they do not. Leaves out the rules (`ledger::book::agreement`).
+
+mod accept;
+mod list;
+mod offer;
+
+use crate::{
+    commands::contribute::report,
+    context::{Context, Open},
+    counterpart::{self, Elsewhere},
+    describe,
+    failure::Done,
+    money,
+};
+use clap::Subcommand;
+use offer::Offer;
+use serde_json::{Value, json};
+use subak_ledger::{
+    book::{
+        agreement::{Agreement, Progress},
+        state::State,
+        types::Stage,
+    },
+    log::Hash,
+};
+use subak_node::Appended;
+use subak_proto::v1::{self, event::Kind};
+
+/// Agreements between a payer and a commons.
+#[derive(Debug, Subcommand)]
+pub enum AgreementCommand {
+    /// Offer a share of revenue to a commons (payer's ledger, stewards)
+    ///
+    /// The stewards decide on it: with a quorum of one it is offered at once, else it
+    /// is offered when enough of them have approved.
+    #[command(
+        after_help = "Examples:\n  subak agreement offer --ledger our-phyle --commons-ledger our-commons \\\n      --share \"10 %\" --currency EUR\n  subak agreement offer --commons-ledger our-commons --other-db commons.db \\\n      --share \"2.5 %\" --base gross --currency EUR --product hosting"
+    )]
+    Offer(Offer),
+    /// State in the log how far an agreement is, for the other ledger to prove
+    #[command(after_help = "Example:\n  subak agreement state 3f9c21ab --ledger our-phyle")]
+    State {
+        /// Beginning of the agreement's digest, or the other side's handle
+        agreement: String,
+    },
+    /// Accept an offer (commons' ledger, stewards)
+    ///
+    /// Fetches the terms and the proof of the offer from the payer's ledger, shows the
+    /// terms, accepts them, and makes the agreement active in the payer's ledger where
+    /// that can be written on the same connection.
+    #[command(
+        after_help = "Examples:\n  subak agreement accept 3f9c21ab --ledger our-commons\n  subak agreement accept 3f9c21ab --ledger our-commons --other-node http://phyle.example:7117"
+    )]
+    Accept {
+        /// Beginning of the agreement's digest, at least 4 digits
+        agreement: String,
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+    },
+    /// Make an accepted agreement active (payer's ledger): from then on shares fall due
+    #[command(after_help = "Example:\n  subak agreement activate 3f9c21ab --ledger our-phyle")]
+    Activate {
+        /// Beginning of the agreement's digest, or the commons' handle
+        agreement: String,
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+    },
+    /// End an agreement after its notice (payer's ledger, stewards)
+    #[command(after_help = "Example:\n  subak agreement end 3f9c21ab --ledger our-phyle")]
+    End {
+        /// Beginning of the agreement's digest, or the commons' handle
+        agreement: String,
+    },
+    /// List agreements: how far they are, what is due, settled and open
+    #[command(after_help = "Example:\n  subak agreement list --ledger our-commons")]
+    List,
+}
+
+impl AgreementCommand {
+    /// The schema of its JSON.
+    pub fn schema(&self) -> &'static str {
+        if matches!(self, Self::List { .. }) { "subak.agreement/1" } else { "subak.appended/1" }
+    }
+
+    /// Runs it.
+    pub async fn run(self, cx: &Context) -> Done {
+        match self {
+            Self::Offer(o) => o.run(cx).await,
+            Self::State { agreement } => state(cx, &agreement).await,
+            Self::Accept { agreement, elsewhere } => {
+                accept::accept(cx, &agreement, &elsewhere).await
+            }
+            Self::Activate { agreement, elsewhere } => {
+                accept::activate(cx, &agreement, &elsewhere).await
+            }
+            Self::End { agreement } => end(cx, &agreement).await,
+            Self::List => list::list(cx).await,
+        }
+    }
+}
+
+fn with(mut more: Value, key: &str, value: impl Into<Value>) -> Value {
+    more[key] = value.into();
+    more
+}
+
+/// `2 more approvals: subak approve 17`.
+fn approvals(book: &State, entry: u64) -> String {
+    let have = book.proposals.get(&entry).map_or(0, |p| p.approvals.len());
+    let missing = (book.root().quorum as usize).saturating_sub(have);
+    format!("{}: `subak approve {entry}`", describe::count(missing as u64, "more approval"))
+}
+
+async fn state_stage(cx: &Context, open: &Open, digest: &Hash, stage: Stage) -> Done<Appended> {
+    let event = v1::AgreementStage { agreement: digest.to_vec(), stage: stage.to_wire() };
+    counterpart::say_as_anyone(cx, open, vec![Kind::AgreementStage(event)]).await
+}
+
+async fn state(cx: &Context, wanted: &str) -> Done {
+    let open = cx.write().await?;
+    let digest = counterpart::resolve(&open.book, wanted)?;
+    let agreement = open.book.agreement(&digest)?;
+    let stage = match agreement.progress {
+        Progress::Accepted => Stage::Accepted,
+        Progress::Offered | Progress::Active => Stage::Offered,
+    };
+    let appended = state_stage(cx, &open, &digest, stage).await?;
+    let short = describe::short(&digest);
+    let next = match stage {
+        Stage::Offered => {
+            format!(
+                "next, the commons: `subak agreement accept {short} --ledger {}`",
+                agreement.terms.commons_handle
+            )
+        }
+        Stage::Accepted => {
+            format!(
+                "next, the payer: `subak agreement activate {short} --ledger {}`",
+                agreement.terms.payer_handle
+            )
+        }
+    };
+    let more = json!({ "agreement": hex::encode(digest), "stage": stage.word() });
+    report(cx, &appended, &more, &format!("stated that agreement {short} is {stage}\n  {next}"))
+}
+
+async fn end(cx: &Context, wanted: &str) -> Done {
+    let mut open = cx.write().await?;
+    let digest = counterpart::resolve(&open.book, wanted)?;
+    let event = v1::AgreementEnd { agreement: digest.to_vec() };
+    let appended = cx.propose(&open, Kind::AgreementEnd(event)).await?;
+    cx.refresh(&mut open).await?;
+    let short = describe::short(&digest);
+    let ends_at = open.book.agreement(&digest)?.ends_at;
+    let text = match ends_at {
+        Some(at) => {
+            format!("agreement {short} ends on {}; what is due stays due", money::show_date(at))
+        }
+        None => format!(
+            "the end of agreement {short} is proposed; it waits for {}",
+            approvals(&open.book, appended.entry)
+        ),
+    };
+    let more =
+        json!({ "agreement": hex::encode(digest), "ends_at": ends_at.map(money::show_time) });
+    report(cx, &appended, &more, &text)
+}
+
+/// An agreement's figures, in minor units.
+pub struct Figures {
+    /// Shares less what was taken back.
+    pub due: i128,
+    /// Of it, paid.
+    pub settled: i128,
+    /// Of it, given up (commons).
+    pub written_off: i128,
+    /// To be paid.
+    pub open: i128,
+    /// Paid beyond what is due.
+    pub credit: i128,
+}
+
+/// Sums an agreement's items.
+pub fn figures(book: &State, a: &Agreement) -> Figures {
+    let due: i128 =
+        a.dues.items.values().map(|i| i128::from(i.due) - i128::from(i.due_reversed)).sum();
+    let settled = i128::try_from(a.settled).expect("cash is limited by MAX_MONEY");
+    let off = a.written_off.iter().filter_map(|n| book.income(*n).ok());
+    let written_off = off.map(|i| i128::from(i.written_off)).sum();
+    Figures {
+        due,
+        settled,
+        written_off,
+        open: due - settled - written_off,
+        credit: a.credit().into(),
+    }
+}
