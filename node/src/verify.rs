@@ -66,3 +66,31 @@ impl Verifiers {
         .await
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use subak_ledger::log::{Draft, Handle, Header, SecretKey};
+
+    /// A statement for `ledger` whose one event is none.
+    fn senseless(ledger: LedgerId) -> Append {
+        let author = Handle::new("sam").unwrap();
+        let (created_at, expires_at) = (1, 2);
+        let header = Header { ledger, author, nonce: [0; 16], created_at, expires_at, basis: None };
+        let draft = Draft { header, events: vec![vec![0xff]] };
+        Append { envelope: draft.sign(&SecretKey::from_seed(&[7; 32])), ..Append::default() }
+    }
+
+    #[tokio::test]
+    async fn where_no_genesis_is_taken_none_is_decoded() {
+        let verifiers = Verifiers::new();
+        let (new, old) = (LedgerId::ZERO, LedgerId([7; 32]));
+        for (ledger, new_ledgers, decoded) in
+            [(new, false, false), (new, true, true), (old, false, true)]
+        {
+            let verified = verifiers.verify(senseless(ledger), new_ledgers).await.unwrap();
+            assert_eq!(verified.events.is_err(), decoded, "{ledger} {new_ledgers}");
+        }
+    }
+}
