@@ -374,7 +374,7 @@ fn every_record_of_a_payer_that_is_tampered_with_is_missed() {
         (
             "credit",
             Box::new(move |s| {
-                post(s, &[(Account::Credit(agreement), Q), (Account::Sent(agreement), -Q)])
+                post(s, &[(Account::Credit(agreement), Q), (Account::Sent(agreement), -Q)]);
             }),
         ),
         (

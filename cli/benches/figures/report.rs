@@ -61,6 +61,7 @@ impl Report {
         if self.quick { quick } else { full }
     }
 
+    #[allow(clippy::unused_self)] // it belongs to the report
     pub fn open(&self) {
         println!("{} cores, load {}", cores(), load());
         println!(
@@ -99,6 +100,7 @@ impl Report {
     }
 
     /// A figure without a limit of its own: for the reader of the others.
+    #[allow(clippy::unused_self)] // as above
     pub fn note(&self, text: &str) {
         println!("  {text}");
     }

@@ -187,7 +187,7 @@ impl State {
                 unreachable!("`begin` has refused everything else")
             };
             step.event = Some(0);
-            return self.genesis(&mut step, genesis, (&header.author, statement.key()));
+            return self.genesis(&step, genesis, (&header.author, statement.key()));
         }
         let mut numbered = (0..).zip(events).peekable();
         if let Some((0, Event::AgentJoin { name, email })) = numbered.peek()

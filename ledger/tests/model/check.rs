@@ -91,9 +91,8 @@ fn incomes(model: &Model, world: &World) {
 fn split(model: &Model, world: &World, money: Money, sheet: &mut Sheet) {
     let (state, c) = (&world.state, currency(money.text()));
     let mut payable_to_all = BigInt::ZERO;
-    for agent in 0..ROSTER.len() {
+    for (agent, (name, ..)) in ROSTER.iter().enumerate() {
         let (accrued, payable) = model.owed(agent, money, |_| true);
-        let name = ROSTER[agent].0;
         assert_eq!(big(state.accrued(id(agent), c)), accrued, "{name} has accrued");
         assert_eq!(big(state.payable(id(agent), c)), payable, "payable to {name}");
         payable_to_all += payable;

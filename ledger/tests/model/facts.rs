@@ -175,6 +175,7 @@ fn names(agents: &[Agent]) -> Vec<String> {
     agents.iter().map(|a| name(*a)).collect()
 }
 
+#[allow(clippy::unnecessary_wraps)] // as the messages have it
 fn place(p: Place) -> Option<v1::Ref> {
     Some(v1::Ref { entry: p.0, event: p.1 })
 }

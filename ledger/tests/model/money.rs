@@ -143,12 +143,11 @@ impl Model {
 
     /// IncomeTake: the numbered effects of one entry of the payer.
     pub fn take(&mut self, agreement: usize, effects: &[Effect]) -> Verdict {
-        let mut next = self.agreements[agreement].last + 1;
         if effects.is_empty() {
             return Err(Code::ProofIrrelevant);
         }
         let (payer, money) = (self.agreements[agreement].payer, self.agreements[agreement].money);
-        for effect in effects {
+        for (next, effect) in (self.agreements[agreement].last + 1..).zip(effects) {
             if effect.number != next {
                 return Err(Code::NumberOutOfOrder);
             }
@@ -157,7 +156,6 @@ impl Model {
                 Some(number) => self.take_back(agreement, number, effect.minor),
             }
             self.agreements[agreement].last = next;
-            next += 1;
         }
         self.absorb(agreement);
         Ok(())
@@ -303,7 +301,9 @@ impl Model {
 
     /// A lot that still meets no points stays held.
     pub fn run_release(&mut self, incomes: &[u64], bucket: BucketId) {
-        incomes.iter().for_each(|n| self.spread_lot(*n, bucket, bucket));
+        for n in incomes {
+            self.spread_lot(*n, bucket, bucket);
+        }
     }
 
     pub fn fallback(&mut self, number: u64, name: &str) -> Verdict {

@@ -118,14 +118,12 @@ fn plan(stage: &Stage, seen: &Model, draft: &Draft, op: &Op, n: usize) -> Plan {
         12..=18 => validate(seen, op),
         19 => work_range(seen, op),
         20 => revise(seen, op),
-        21 => match seen.work.len() {
-            0 => Plan::Nothing,
-            _ => {
-                let w = &seen.work[a as usize % seen.work.len()];
-                let author = at(&[1, 2, w.claimant, 11], b);
-                say(author, Fact::Reject { place: w.place, judged: c % 2 == 0 })
-            }
-        },
+        21 if seen.work.is_empty() => Plan::Nothing,
+        21 => {
+            let w = &seen.work[a as usize % seen.work.len()];
+            let author = at(&[1, 2, w.claimant, 11], b);
+            say(author, Fact::Reject { place: w.place, judged: c % 2 == 0 })
+        }
         22..=23 => {
             let unclaimed = at(&[12, 13, 12, 9], b);
             // Often somebody whose own validation of it then falls.
@@ -162,9 +160,9 @@ fn plan(stage: &Stage, seen: &Model, draft: &Draft, op: &Op, n: usize) -> Plan {
 
 fn contribute(stage: &Stage, seen: &Model, draft: &Draft, op: &Op, n: usize) -> Plan {
     let (_, a, b, c, d) = *op;
-    let count = at(&[1, 1, 2, 3], b) as usize;
+    let count: u32 = at(&[1, 1, 2, 3], b);
     let mut parts: Vec<(Agent, u64)> = (0..count)
-        .map(|k| (PEOPLE[(a as usize + k) % 7], at(&QUANTITIES, (a >> 8) + k as u32)))
+        .map(|k| (PEOPLE[(a as usize + k as usize) % 7], at(&QUANTITIES, (a >> 8) + k)))
         .collect();
     if d % 64 == 9 {
         parts.push(parts[0]);

@@ -232,18 +232,19 @@ pub fn propose(
     let (_, a, b, c, _) = *op;
     let money = at(&[Money::Eur, Money::Eur, Money::Eur, Money::Usd], b);
     let mut lines = Vec::new();
-    for agent in 0..ROSTER.len() {
+    for (agent, (name, kind, key)) in ROSTER.iter().enumerate() {
         let (own, common) = seen.available(agent, money);
         let free = u64::try_from((own + common).max(0)).unwrap();
         let wanted = if free > 0 { a >> agent & 3 != 0 } else { a >> agent & 31 == 31 };
-        let trust = ROSTER[agent].0 == "trust" && c % 16 != 1;
-        let ghost = !ROSTER[agent].2
-            && ROSTER[agent].1 == v1::AgentKind::Person
+        let trust = *name == "trust" && c % 16 != 1;
+        let ghost = !key
+            && *kind == v1::AgentKind::Person
             && !seen.aliases.contains_key(&agent)
             && c % 16 != 2;
         if wanted && !trust && !ghost {
             let more = u64::from(b % 16 == 9);
-            let minor = at(&[free, free, free / 2, 1, free / 3], (c >> 4) + agent as u32) + more;
+            let turn = (c >> 4) + u32::try_from(agent).unwrap();
+            let minor = at(&[free, free, free / 2, 1, free / 3], turn) + more;
             lines.push((agent, minor.max(1)));
         }
     }

@@ -38,6 +38,7 @@ fn sent(alter: fn(&mut v1::SettlementSent)) -> Reject {
     payer.refusal("sam", vec![Kind::SettlementSent(s)])
 }
 
+#[allow(clippy::unnecessary_wraps)] // as the message has it
 fn fee(minor: u64, bearer: &str) -> Option<v1::Fee> {
     Some(v1::Fee { minor, bearer: bearer.into() })
 }
