@@ -431,7 +431,9 @@ impl State {
             currencies.insert(row.currency);
             self.refresh(step, row);
         }
-        currencies.into_iter().for_each(|currency| self.rebalance(step, currency, None));
+        for currency in currencies {
+            self.rebalance(step, currency, None);
+        }
         Ok(())
     }
 }

@@ -112,7 +112,9 @@ impl State {
                 currencies.insert(self.spread_lot(step, *number, bucket, bucket));
             }
         }
-        currencies.into_iter().for_each(|currency| self.rebalance(step, currency, None));
+        for currency in currencies {
+            self.rebalance(step, currency, None);
+        }
     }
 
     /// HeldFallback: after its date anyone sends a lot to the fallback.
