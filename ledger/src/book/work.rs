@@ -55,24 +55,21 @@ impl State {
             format!("{} is not among its parts", author.handle)
         })?;
         let place = step.place();
-        let mut claims = self
-            .references
-            .get(&c.reference)
-            .cloned()
-            .map_or_else(Claims::default, Arc::unwrap_or_clone);
+        // Naming somebody else does not keep them from claiming it themself.
+        let claimed_for: Vec<AgentId> = parts
+            .iter()
+            .map(|(id, _)| *id)
+            .filter(|id| maintainer || self.person(*id) == step.author)
+            .collect();
+        let claims = Arc::make_mut(self.references.entry(c.reference.clone()).or_default());
         require(claims.taken.is_none(), Code::ReferenceTaken, || c.reference.to_string())?;
-        for (id, _) in &parts {
-            self.work_of.insert((*id, place));
-            // Naming somebody else does not keep them from claiming it themself.
-            if !maintainer && self.person(*id) != step.author {
-                continue;
-            }
-            require(claims.by.iter().all(|(by, _)| by != id), Code::DuplicateClaim, || {
-                format!("{} by {}", c.reference, self.agent(*id).handle)
-            })?;
-            claims.by.push((*id, place));
+        let double = claims.by.iter().map(|(by, _)| *by).find(|by| claimed_for.contains(by));
+        if let Some(double) = double {
+            let detail = format!("{} by {}", c.reference, self.agent(double).handle);
+            return Err(Reject::new(Code::DuplicateClaim, detail));
         }
-        self.references.insert(c.reference.clone(), Arc::new(claims));
+        claims.by.extend(claimed_for.into_iter().map(|id| (id, place)));
+        self.work_of.extend(parts.iter().map(|(id, _)| (*id, place)));
         let parts = parts.into_iter().map(|(agent, quantity)| WorkPart {
             agent,
             claimed: quantity,
