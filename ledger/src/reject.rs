@@ -151,6 +151,7 @@ codes! {
     UnknownIncome "unknown-income" "there is no such income, or not of this agreement" "look it up: `subak income list`"
     SettlesTooMuch "settles-too-much" "more would be settled than is open" "name at most what is open, or no items at all"
     NothingOpen "nothing-open" "nothing of it is open" "nothing: it is settled, reversed or written off"
+    FeeBearer "fee-bearer" "a fee is borne by who is paid, by the payer or by an institution" "name one of these with --fee-by"
     FeeTooLarge "fee-too-large" "the fee is more than its bearer or the payment can carry" "name another bearer, or record the fee on the next payment"
     LinesInvalid "lines-invalid" "lines name 1 to 1,000 agents, ascending, each once" "correct the lines"
     Unpayable "unpayable" "the line is more than is payable to the agent" "propose at most what `subak balance` shows as payable"

@@ -139,6 +139,7 @@ fn author_and_operator_together_cannot_break_a_rule_unnoticed() {
                 currency: EUR.into(),
                 line: vec![v1::PayoutLine { agent, minor }],
                 expires_at: world.now + 1_000_000,
+                cash_of: String::new(),
             })]
         }
     };

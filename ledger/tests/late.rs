@@ -64,7 +64,7 @@ fn another_treasurer_reports_on_the_run_of_one_who_has_left() {
     world.grant("ana", v1::Role::Treasurer);
     let due = vec![];
     let (agent, bank) = (vec!["ana".to_owned()], "bank:out".to_owned());
-    let fee = Some(v1::Fee { minor: 10, bearer: "ben".into() });
+    let fee = Some(v1::Fee { minor: 10, bearer: "ana".into() });
     let paid = Kind::PayoutPaid(v1::PayoutPaid { run, agent, bank, fee, due });
     world.refused("ana", vec![paid.clone()], Code::NotRunTreasurer);
     let revoke = v1::RoleRevoke { agent: "sam".into(), role: v1::Role::Treasurer as i32 };

@@ -302,7 +302,7 @@ def cases():
         ("write_off", "several", {"income": list(range(1_000))}, ok),
         ("payout_propose", "empty", {}, "lines-invalid"),
         ("payout_propose", "least", {"currency": "EUR", "line": many[:1]}, ok),
-        ("payout_propose", "all", {"currency": "EUR", "line": many, "expires_at": 1_767_225_600_000}, ok),
+        ("payout_propose", "all", {"currency": "EUR", "line": many, "expires_at": 1_767_225_600_000, "cash_of": HANDLE}, ok),
         ("payout_paid", "empty", {}, "lines-invalid"),
         ("payout_paid", "least", {"agent": ["wayan"], "bank": "bank:1"}, ok),
         ("payout_paid", "all", {"run": 300, "agent": ["made", "wayan"], "bank": BANK, "fee": FEE, "due": DUES}, ok),

@@ -315,12 +315,14 @@ impl State {
             ));
         };
         require(step.author != person, Code::OwnClaim, || claimant.to_string())?;
+        let mut votes = Arc::unwrap_or_clone(votes);
+        // As with votes for work: a word ends with its author's role.
+        votes.retain(|v| self.agent(*v).roles.contains(&Role::Maintainer));
         let needed = self.equation().validators as usize;
         let again = votes.contains(&step.author);
         // Under an equation that asks for fewer, what had too few may now have enough.
         require(!again || votes.len() >= needed, Code::AlreadyAttested, || unclaimed.to_string())?;
         require(self.agent(person).admitted, Code::NotAdmitted, || claimant.to_string())?;
-        let mut votes = Arc::unwrap_or_clone(votes);
         if !again {
             votes.push(step.author);
         }
@@ -334,7 +336,7 @@ impl State {
                 self.claims.remove(&rival);
             }
             self.change_agent(id, |a| a.alias = Some((person, step.at)));
-            self.drop_votes(id, person);
+            self.drop_votes(step.entry, id, person);
         } else {
             self.claims.insert((id, person), Arc::new(votes));
         }

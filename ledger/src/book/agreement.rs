@@ -371,7 +371,10 @@ pub fn base_of(terms: &Terms, net: Minor, tax: Minor) -> Minor {
 
 fn require_stage(proven: &Proven, digest: &Hash, stage: Stage) -> Outcome {
     for bytes in proven.statement.events() {
-        if let Event::AgreementStage { agreement, stage: s } = Event::decode(bytes)?
+        // The rest of it is of another book, and may be costly to read.
+        let wire = Event::wire(bytes)?;
+        if let Some(subak_proto::v1::event::Kind::AgreementStage(_)) = wire.kind
+            && let Event::AgreementStage { agreement, stage: s } = Event::from_wire(wire)?
             && agreement == *digest
             && s == stage
         {

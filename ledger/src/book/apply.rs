@@ -330,8 +330,8 @@ impl State {
             }
             Event::SettlementReceived(s) => self.receive(step, s),
             Event::WriteOff { incomes } => self.write_off(step, incomes),
-            Event::PayoutPropose { currency, lines, expires_at } => {
-                self.propose_payout(step, *currency, lines, *expires_at)
+            Event::PayoutPropose { currency, lines, expires_at, cash_of } => {
+                self.propose_payout(step, *currency, lines, *expires_at, cash_of.as_ref())
             }
             Event::PayoutPaid { run, agents, bank, fee, due } => {
                 self.pay(step, *run, agents, bank, fee.as_ref(), due)

@@ -20,40 +20,129 @@ use subak_proto::v1;
 #[allow(missing_docs)] // each variant is the message of the same name in event.proto
 pub enum Event {
     Genesis(Box<Genesis>),
-    Approve { entry: u64, digest: Hash },
-    Propose { events: Vec<Event> },
-    Withdraw { entry: u64 },
-    AgentJoin { name: Option<Hash>, email: Option<Hash> },
+    Approve {
+        entry: u64,
+        digest: Hash,
+    },
+    Propose {
+        events: Vec<Event>,
+    },
+    Withdraw {
+        entry: u64,
+    },
+    AgentJoin {
+        name: Option<Hash>,
+        email: Option<Hash>,
+    },
     AgentAdd(AgentAdd),
-    AgentAdmit { agent: Handle },
-    AgentRefuse { agents: Vec<Handle> },
-    AgentClaim { unclaimed: Handle },
-    ClaimAttest { unclaimed: Handle, claimant: Handle },
-    KeyAdd { key: Hash, possession: [u8; 64] },
-    RoleGrant { agent: Handle, role: Role },
-    RoleRevoke { agent: Handle, role: Role },
+    AgentAdmit {
+        agent: Handle,
+    },
+    AgentRefuse {
+        agents: Vec<Handle>,
+    },
+    AgentClaim {
+        unclaimed: Handle,
+    },
+    ClaimAttest {
+        unclaimed: Handle,
+        claimant: Handle,
+    },
+    KeyAdd {
+        key: Hash,
+        possession: [u8; 64],
+    },
+    RoleGrant {
+        agent: Handle,
+        role: Role,
+    },
+    RoleRevoke {
+        agent: Handle,
+        role: Role,
+    },
     Contribute(Contribute),
-    Validate { spans: Vec<(Ref, Ref)>, remuneration: Remuneration, quantities: Vec<(Handle, u64)> },
-    Revise { contribution: Ref, parts: Vec<(Handle, u64)> },
-    RejectContribution { contribution: Ref, reason: RejectReason },
+    Validate {
+        spans: Vec<(Ref, Ref)>,
+        remuneration: Remuneration,
+        quantities: Vec<(Handle, u64)>,
+    },
+    Revise {
+        contribution: Ref,
+        parts: Vec<(Handle, u64)>,
+    },
+    RejectContribution {
+        contribution: Ref,
+        reason: RejectReason,
+    },
     EquationAdopt(Arc<Equation>),
-    HeldRelease { incomes: Vec<u64>, bucket: Handle },
-    HeldFallback { income: u64, bucket: Handle },
+    HeldRelease {
+        incomes: Vec<u64>,
+        bucket: Handle,
+    },
+    HeldFallback {
+        income: u64,
+        bucket: Handle,
+    },
     AgreementOffer(Arc<Terms>),
-    AgreementAccept { terms: Arc<Terms>, proof: Proof },
-    AgreementStage { agreement: Hash, stage: Stage },
-    AgreementActive { agreement: Hash, proof: Proof },
-    AgreementEnd { agreement: Hash },
-    IncomeTake { agreement: Hash, proof: Proof },
-    IncomeRecord { payer: Handle, currency: Currency, minor: Minor, bank: Reference },
+    AgreementAccept {
+        terms: Arc<Terms>,
+        proof: Proof,
+    },
+    AgreementStage {
+        agreement: Hash,
+        stage: Stage,
+    },
+    AgreementActive {
+        agreement: Hash,
+        proof: Proof,
+    },
+    AgreementEnd {
+        agreement: Hash,
+    },
+    IncomeTake {
+        agreement: Hash,
+        proof: Proof,
+    },
+    IncomeRecord {
+        payer: Handle,
+        currency: Currency,
+        minor: Minor,
+        bank: Reference,
+    },
     SettlementReceived(Settlement),
-    WriteOff { incomes: Vec<u64> },
-    PayoutPropose { currency: Currency, lines: Vec<(Handle, Minor)>, expires_at: u64 },
-    PayoutPaid { run: u64, agents: Vec<Handle>, bank: Reference, fee: Option<Fee>, due: Vec<Due> },
-    PayoutFailed { run: u64, agents: Vec<Handle>, reason: FailReason },
-    PayoutReturned { run: u64, agent: Handle, reason: FailReason, bank: Reference, due: Vec<Due> },
+    WriteOff {
+        incomes: Vec<u64>,
+    },
+    PayoutPropose {
+        currency: Currency,
+        lines: Vec<(Handle, Minor)>,
+        expires_at: u64,
+        cash_of: Option<Handle>,
+    },
+    PayoutPaid {
+        run: u64,
+        agents: Vec<Handle>,
+        bank: Reference,
+        fee: Option<Fee>,
+        due: Vec<Due>,
+    },
+    PayoutFailed {
+        run: u64,
+        agents: Vec<Handle>,
+        reason: FailReason,
+    },
+    PayoutReturned {
+        run: u64,
+        agent: Handle,
+        reason: FailReason,
+        bank: Reference,
+        due: Vec<Due>,
+    },
     RevenueRecord(Revenue),
-    InvoiceVoid { series: Handle, number: u64 },
+    InvoiceVoid {
+        series: Handle,
+        number: u64,
+    },
     RevenueReverse(RevenueReverse),
     SettlementSent(Sending),
 }
@@ -340,7 +429,9 @@ impl Event {
                     .collect::<Outcome<Vec<_>>>()?;
                 handles_in_order(&lines.iter().map(|l| l.0.clone()).collect::<Vec<_>>())?;
                 let currency = Currency::new(&p.currency)?;
-                Self::PayoutPropose { currency, lines, expires_at: p.expires_at }
+                let cash_of = (!p.cash_of.is_empty()).then(|| Handle::new(&p.cash_of));
+                let (expires_at, cash_of) = (p.expires_at, cash_of.transpose()?);
+                Self::PayoutPropose { currency, lines, expires_at, cash_of }
             }
             K::PayoutPaid(p) => Self::PayoutPaid {
                 run: p.run,
@@ -453,6 +544,22 @@ impl Event {
             Self::PayoutPaid { due, .. } | Self::PayoutReturned { due, .. } => due,
             _ => &[],
         }
+    }
+}
+
+impl Event {
+    /// Whether an event of this kind can state dues; [`Event::dues`] says which it does.
+    pub fn may_state_dues(wire: &v1::Event) -> bool {
+        use v1::event::Kind as K;
+        matches!(
+            wire.kind,
+            Some(
+                K::RevenueRecord(_)
+                    | K::RevenueReverse(_)
+                    | K::PayoutPaid(_)
+                    | K::PayoutReturned(_)
+            )
+        )
     }
 }
 

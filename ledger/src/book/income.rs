@@ -40,7 +40,12 @@ impl State {
         let mut taken = 0;
         let mut seen = agreement.dues.last;
         for bytes in proven.statement.events() {
-            let event = Event::decode(bytes)?;
+            // Only what states dues is read: the rest is of the payer's book, and may be costly.
+            let wire = Event::wire(bytes)?;
+            if !Event::may_state_dues(&wire) {
+                continue;
+            }
+            let event = Event::from_wire(wire)?;
             for due in event.dues().iter().filter(|d| d.agreement == *digest) {
                 if taken == 0 && due.number <= seen {
                     return self.second_story(step, digest, due, proven.digest);
@@ -214,6 +219,8 @@ impl State {
         source: Option<(Hash, u64)>,
     ) -> Outcome {
         let total = self.income_total.get(&currency).copied().unwrap_or(0) + u128::from(amount);
+        // Less what was reversed: nobody can use the limit up with income that is none. What a
+        // late settlement reinstates is bounded by the limit of cash.
         require(total <= u128::from(MAX_MONEY), Code::LimitExceeded, || {
             format!("income in {currency}: at most {MAX_MONEY} minor units, would be {total}")
         })?;
@@ -271,6 +278,8 @@ impl State {
         let reversed = income.refunded + income.written_off;
         assert!(reversed + income.settled <= income.amount, "settled <= income - reversed");
         let change = Fixed::from(reversed) - Fixed::from(before.refunded + before.written_off);
+        let total = self.income_total.get_mut(&income.currency).expect("it holds this income");
+        *total = *total + u128::from(before.refunded + before.written_off) - u128::from(reversed);
         let written = Fixed::from(income.written_off) - Fixed::from(before.written_off);
         let mut rest = fixed(reversed);
         let last = income.shares.len().saturating_sub(1);
@@ -388,6 +397,7 @@ impl State {
         }
         self.absorb_credit(step, &s.agreement);
         if let (Some(f), Some(bearer)) = (&s.fee, bearer.filter(|b| *b != payer)) {
+            self.require_bearer(bearer, &[])?;
             self.charge(step, bearer, currency, f.minor, None)?;
         }
         self.rebalance(step, currency, Some(step.author));

@@ -184,6 +184,7 @@ impl State {
         currency: Currency,
         lines: &[(Handle, Minor)],
         expires_at: u64,
+        cash_of: Option<&Handle>,
     ) -> Outcome {
         let soon = step.at < expires_at && expires_at <= step.at + MAX_RUN_DAYS * DAY_MS;
         require(soon, Code::LinesInvalid, || {
@@ -192,6 +193,10 @@ impl State {
         require(!self.runs.contains_key(&step.entry), Code::LinesInvalid, || {
             "one run in a statement".into()
         })?;
+        let treasurer = match cash_of {
+            Some(handle) => self.former_treasurer(handle)?,
+            None => step.author,
+        };
         let minimum = self.equation().minimum_payout.get(&currency).copied().unwrap_or(0);
         let mut run = Vec::new();
         for (handle, minor) in lines {
@@ -199,21 +204,23 @@ impl State {
             require(*minor >= minimum, Code::BelowMinimum, || {
                 format!("{handle}: {minor} of at least {minimum}")
             })?;
-            let draw = self.reserve(step, step.entry, step.author, currency, (agent, *minor))?;
+            let draw = self.reserve(step, step.entry, treasurer, currency, (agent, *minor))?;
             run.push(Line { agent, minor: *minor, draw, fate: Fate::Proposed });
         }
         self.runs.insert(
             step.entry,
-            Arc::new(Run {
-                treasurer: step.author,
-                currency,
-                expires_at,
-                proposed_at: step.at,
-                lines: run,
-            }),
+            Arc::new(Run { treasurer, currency, expires_at, proposed_at: step.at, lines: run }),
         );
         self.schedule(expires_at + 1, step.entry, Task::ExpireRun(step.entry));
         Ok(())
+    }
+
+    /// Whose account other treasurers pay from: nobody's who can still do it.
+    fn former_treasurer(&self, handle: &Handle) -> Outcome<AgentId> {
+        let id = self.find(handle)?;
+        let still = self.agent(id).roles.contains(&Role::Treasurer);
+        require(!still, Code::NotRunTreasurer, || format!("{handle} is treasurer still"))?;
+        Ok(id)
     }
 
     /// Takes a line out of what is payable and free, for a run.
@@ -344,6 +351,7 @@ impl State {
         let (treasurer, currency) = whose.expect("a payment names at least one line");
         if let Some(fee) = fee {
             let bearer = self.find(&fee.bearer)?;
+            self.require_bearer(bearer, agents)?;
             self.charge(step, bearer, currency, fee.minor, Some(treasurer))?;
         }
         // A reversal since the proposal may have left less in the line's own fund.
@@ -460,6 +468,14 @@ impl State {
         require_dues(expected, due)?;
         self.rebalance(step, r.currency, Some(r.treasurer));
         Ok(())
+    }
+
+    /// A fee is borne by who is paid, or by an institution: no treasurer takes it from a
+    /// person who has no part in the transfer.
+    pub(super) fn require_bearer(&self, bearer: AgentId, payees: &[Handle]) -> Outcome {
+        let a = self.agent(bearer);
+        let may = a.kind != AgentKind::Person || payees.contains(&a.handle);
+        require(may, Code::FeeBearer, || format!("{} has no part in it", a.handle))
     }
 
     /// A bank fee, borne by an agent out of what is payable to it. `from`: the treasurer

@@ -117,6 +117,8 @@ impl State {
         let mut row = Arc::unwrap_or_clone(row);
         row.net_reversed += r.net;
         row.tax_reversed += r.tax;
+        let total = self.revenue_total.get_mut(&row.currency).expect("it holds this revenue");
+        *total -= u128::from(gross);
         self.revenues.insert(r.invoice.clone(), Arc::new(row));
         Ok(())
     }

@@ -95,7 +95,8 @@ pub fn amount(minor: u64, field: &str) -> Outcome<Minor> {
 pub struct Reference(Arc<str>);
 
 impl Reference {
-    /// `[a-z0-9-]{1,16}:[A-Za-z0-9._-]{1,100}`.
+    /// `[a-z0-9-]{1,16}:[A-Za-z0-9._-]{1,100}`; of the scheme `git` without capitals, since
+    /// one commit has one name.
     pub fn new(text: &str) -> Outcome<Self> {
         let fits = text.split_once(':').is_some_and(|(scheme, rest)| {
             (1..=16).contains(&scheme.len())
@@ -104,6 +105,7 @@ impl Reference {
                 && rest
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+                && (scheme != "git" || !rest.bytes().any(|b| b.is_ascii_uppercase()))
         });
         require(fits, Code::Malformed, || {
             format!("a reference is scheme:text, found {:?}", clip(text))

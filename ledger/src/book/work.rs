@@ -246,6 +246,8 @@ impl State {
             return Ok(Vote::Counted);
         }
         let mut votes = if part.reading == reading { part.votes.clone() } else { Vec::new() };
+        // A word counts as long as its author may give it: a thief's ends with the role.
+        votes.retain(|v| self.agent(*v).roles.contains(&Role::Maintainer));
         let again = votes.contains(&voter);
         if !again {
             votes.push(voter);
@@ -295,6 +297,7 @@ impl State {
             unpaid: if unpaid { old.unpaid.min(points) } else { 0 },
         };
         self.recount(&c, part.agent, old, kept);
+        let moved = as_read(part) != reading.quantity;
         let generation = part.generation + 1;
         let maturity = u64::from(self.equation().maturity_days) * DAY_MS;
         let waits = kept.any < points || (unpaid && kept.unpaid < points);
@@ -312,6 +315,10 @@ impl State {
                 maturing: points - kept.any,
             });
         });
+        if moved {
+            let slot = self.contributions.get_mut(&place).expect("the caller found it");
+            Arc::make_mut(slot).said = step.entry;
+        }
         self.change_claims(&c.reference, |claims| claims.taken = Some(place));
         if waits && maturity > 0 {
             let task = Task::Mature { contribution: place, part: n, generation };
@@ -458,7 +465,7 @@ impl State {
     }
 
     /// From an attested claim on, the person's own votes for those parts are void.
-    pub(super) fn drop_votes(&mut self, agent: AgentId, person: AgentId) {
+    pub(super) fn drop_votes(&mut self, entry: u64, agent: AgentId, person: AgentId) {
         let first = (agent, Ref { entry: 0, event: 0 });
         let last = (agent, Ref { entry: u64::MAX, event: u32::MAX });
         let places: Vec<Ref> = self.work_of.range(first..=last).map(|(_, p)| *p).collect();
@@ -485,6 +492,8 @@ impl State {
                         (p.standing, p.reading, p.votes) = (None, reading, votes);
                         p.generation += 1;
                     });
+                    let slot = self.contributions.get_mut(&place).expect("listed above");
+                    Arc::make_mut(slot).said = entry;
                 }
                 self.change_part(place, n, |p| {
                     p.votes.retain(|v| *v != person);

@@ -397,7 +397,8 @@ impl World {
             .map(|(agent, minor)| v1::PayoutLine { agent: (*agent).into(), minor: *minor })
             .collect();
         let expires_at = self.now + 30 * DAY_MS;
-        let p = v1::PayoutPropose { currency: EUR.into(), line, expires_at };
+        let p =
+            v1::PayoutPropose { currency: EUR.into(), line, expires_at, cash_of: String::new() };
         self.say("sam", vec![Kind::PayoutPropose(p)])
     }
 

@@ -139,6 +139,10 @@ pub struct Work {
     pub parts: Vec<WorkPart>,
 }
 
+pub fn is_person(agent: Agent) -> bool {
+    ROSTER[agent].1 == v1::AgentKind::Person
+}
+
 #[derive(Clone)]
 pub struct WorkPart {
     pub agent: Agent,

@@ -252,6 +252,7 @@ pub fn wire(stage: &Stage, fact: &Fact) -> Kind {
             currency: money.text().into(),
             line: lines.iter().map(|l| v1::PayoutLine { agent: name(l.0), minor: l.1 }).collect(),
             expires_at: *expires_at,
+            cash_of: String::new(),
         }),
         Fact::Paid(p) => Kind::PayoutPaid(v1::PayoutPaid {
             run: p.run,

@@ -243,6 +243,7 @@ impl Model {
         }
         self.absorb(s.agreement);
         match s.fee {
+            Some((_, bearer)) if bearer != payer && is_person(bearer) => Err(Code::FeeBearer),
             Some((minor, bearer)) if bearer != payer => {
                 self.charge(author, bearer, money, minor, false)
             }

@@ -219,6 +219,9 @@ impl Model {
             return Err(Code::DueMismatch);
         }
         match p.fee {
+            Some((_, bearer)) if is_person(bearer) && !p.agents.contains(&bearer) => {
+                Err(Code::FeeBearer)
+            }
             Some((minor, bearer)) => self.charge(author, bearer, money, minor, true),
             None => Ok(()),
         }

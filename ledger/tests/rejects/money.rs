@@ -121,8 +121,11 @@ pub const ROWS: &[Row] = &[
     row(Code::FeeTooLarge, "a fee that takes it all", "fee 10000 of 10000", || {
         received(|s| s.fee = fee(10_000, "phyle-a"))
     }),
-    row(Code::FeeTooLarge, "a bearer who is owed less", "ana has less than 5001", || {
-        received(|s| s.fee = fee(5_001, "ana"))
+    row(Code::FeeTooLarge, "a bearer who is owed less", "association has less than 1", || {
+        received(|s| s.fee = fee(1, "association"))
+    }),
+    row(Code::FeeBearer, "a person who has no part in it", "ana has no part", || {
+        received(|s| s.fee = fee(1, "ana"))
     }),
     row(Code::PrincipalStays, "a trust that bears a fee", "trust", || {
         received(|s| s.fee = fee(1, "trust"))

@@ -195,7 +195,8 @@ fn a_settlement() {
             (Code::SettlesTooMuch, |(_, s)| s.item[0].minor = 10_000),
             (Code::UnknownIncome, |(_, s)| s.item[0].income = 1),
             (Code::PrincipalStays, |(_, s)| s.fee.as_mut().unwrap().bearer = "ana".into()),
-            (Code::FeeTooLarge, |(_, s)| s.fee.as_mut().unwrap().minor = 5_000),
+            (Code::FeeBearer, |(_, s)| s.fee.as_mut().unwrap().bearer = "association".into()),
+            (Code::FeeTooLarge, |(_, s)| s.fee = None),
         ],
     );
 }

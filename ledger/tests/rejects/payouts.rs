@@ -35,7 +35,12 @@ fn run(lines: &[(&str, u64)]) -> v1::PayoutPropose {
     let line =
         |(agent, minor): &(&str, u64)| v1::PayoutLine { agent: (*agent).into(), minor: *minor };
     let line = lines.iter().map(line).collect();
-    v1::PayoutPropose { currency: EUR.into(), line, expires_at: START + 30 * DAY_MS }
+    v1::PayoutPropose {
+        currency: EUR.into(),
+        line,
+        expires_at: START + 30 * DAY_MS,
+        cash_of: String::new(),
+    }
 }
 
 fn proposed(author: &str, lines: &[(&str, u64)]) -> Reject {

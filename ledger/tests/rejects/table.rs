@@ -95,6 +95,7 @@ fn samples() -> Vec<Kind> {
             currency: "EUR".into(),
             line: vec![v1::PayoutLine { agent: text.clone(), minor: 1 }],
             expires_at: 1,
+            cash_of: String::new(),
         }),
         Kind::PayoutPaid(v1::PayoutPaid {
             run: 1,

@@ -38,6 +38,9 @@ pub struct Propose {
     /// With --all: leave out who has less than this free
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, requires = "all")]
     min: Option<String>,
+    /// Pay from the account of somebody who is treasurer no more
+    #[arg(long, value_name = "HANDLE")]
+    cash_of: Option<String>,
     /// When undecided lines are released [default: in 30 days; at most 92]
     #[arg(long, value_name = "DATE")]
     expires: Option<String>,
@@ -57,7 +60,12 @@ impl Propose {
             .iter()
             .map(|(agent, minor)| v1::PayoutLine { agent: agent.to_string(), minor: *minor })
             .collect();
-        let event = v1::PayoutPropose { currency: currency.to_string(), line, expires_at };
+        let event = v1::PayoutPropose {
+            currency: currency.to_string(),
+            line,
+            expires_at,
+            cash_of: self.cash_of.clone().unwrap_or_default(),
+        };
         let appended = cx.say(&open, vec![Kind::PayoutPropose(event)], Texts::default()).await?;
         let sum: i128 = lines.iter().map(|l| i128::from(l.1)).sum();
         let run = appended.entry;
@@ -87,7 +95,10 @@ impl Propose {
             return Ok((named(&self.lines, currency)?, Vec::new()));
         }
         let minimum = self.min.as_deref().map_or(Ok(0), |m| in_currency(m, currency))?;
-        let treasurer = open.book.find(&cx.author()?)?;
+        let treasurer = match &self.cash_of {
+            Some(handle) => open.book.find(&Handle::new(handle)?)?,
+            None => open.book.find(&cx.author()?)?,
+        };
         let (mut lines, mut skipped) = choose(&open.book, treasurer, currency, minimum, at);
         for (agent, minor) in lines.split_off(lines.len().min(MOST_LINES)) {
             let why = format!("a run has {MOST_LINES} lines at most: propose again");
