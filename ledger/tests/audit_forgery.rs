@@ -7,7 +7,7 @@ mod kit;
 use audit_support::*;
 use kit::*;
 use subak_ledger::{
-    audit::{Audit, Code, Finding, Options, Severity, Verdict, audit},
+    audit::{Audit, Code, Finding, Options, Severity, Verdict, audit, missing_operators},
     log::{Basis, Draft},
     reject,
 };
@@ -250,6 +250,39 @@ fn an_operator_is_authenticated_only_if_expected() {
     assert_eq!(found(&wrong), [missing, (Code::OperatorUnexpected, Some(0))]);
     let more = with(vec![key("somebody").public(), cycle.phyle.operator.public()]);
     assert_eq!(found(&more), [missing], "each of them is expected, not any of them");
+}
+
+/// Somebody opens a ledger under the operator key of another one: each is sound by itself.
+#[test]
+fn an_operator_key_that_two_ledgers_name_is_a_fault() {
+    let first = World::phyle("phyle-a");
+    let operator = first.operator.public();
+    let mut genesis = genesis(v1::AgentKind::Phyle, "phyle-b", 1, None);
+    genesis.operator_key = operator.bytes().to_vec();
+    let mut second = World::open(genesis);
+    second.operator = key("operator of phyle-a");
+    let logs = [RawLog::of(&first, vec![]), RawLog::of(&second, vec![])];
+    let options =
+        || Options { threads: 1, expect_operator: vec![operator.clone()], ..Options::default() };
+    for (log, what) in logs.iter().zip(["the first", "the second"]) {
+        let alone = audit(&in_memory(std::slice::from_ref(log)), &options()).unwrap();
+        assert_eq!(alone.verdict, Verdict::Sound, "{what}");
+    }
+    let both = in_memory(&logs);
+    for expected in [options(), Options { expect_operator: vec![], ..options() }] {
+        let result = audit(&both, &expected).unwrap();
+        assert_eq!(found(&result), [(Code::OperatorShared, None)]);
+        let told = &result.findings[0].message;
+        let ids = [first.state.ledger, second.state.ledger];
+        assert!(ids.iter().all(|id| told.contains(&id.to_string())), "{told}");
+        assert_eq!(result.verdict, Verdict::Fault);
+    }
+    // In two stores it is seen by whoever audits both; a copy of a ledger is no other ledger.
+    let several = Options { several_stores: true, ..options() };
+    let reports = audit(&both, &several).unwrap().ledgers;
+    let shared = missing_operators(&reports, std::slice::from_ref(&operator));
+    assert_eq!(shared.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::OperatorShared]);
+    assert_eq!(missing_operators([&reports[0], &reports[0]], &[operator]), vec![]);
 }
 
 /// The payer's operator shows the commons one log and everybody else another.

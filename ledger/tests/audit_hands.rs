@@ -116,7 +116,6 @@ fn each_table_edited_by_hand_is_a_fault_at_its_entry() {
         ("DELETE FROM ledger WHERE number = 1".into(), (Code::Store, None)),
         // the schema
         ("CREATE TABLE notes (text TEXT)".into(), (Code::Store, None)),
-        ("CREATE VIEW entries AS SELECT * FROM entry".into(), (Code::Store, None)),
         ("CREATE INDEX by_chain ON entry (chain)".into(), (Code::Store, None)),
         ("CREATE TRIGGER zz AFTER INSERT ON checkpoint BEGIN DELETE FROM disclosure; END".into(), (Code::Store, None)),
         ("DROP TABLE node".into(), (Code::Store, None)),
@@ -216,11 +215,12 @@ fn a_file_without_any_ledger_is_a_gap_and_a_fault_where_one_was_expected() {
 }
 
 #[test]
-fn a_file_with_another_mark_or_version_is_refused_with_the_reason() {
+fn a_file_with_another_mark_or_version_or_a_view_is_refused_with_the_reason() {
     for (sql, expected) in [
         ("PRAGMA application_id = 7", "not-a-ledger"),
         ("PRAGMA user_version = 99", "too-new"),
         ("PRAGMA user_version = 0", "too-old"),
+        ("CREATE VIEW entries AS SELECT * FROM entry", "corrupt"),
     ] {
         let (_dir, path) = copy();
         rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();

@@ -150,6 +150,43 @@ fn a_foreign_schema_is_reported_to_readers_and_refused_to_writers() {
     }
 }
 
+/// Reading a stranger's file runs nothing of the stranger's: a view under one of our names may
+/// never end. Refused when it is opened, so before any query could meet it.
+#[test]
+fn a_file_that_computes_is_read_by_nobody() {
+    let view = "CREATE VIEW ledger AS
+                WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+                SELECT i AS number, zeroblob(32) AS id, 'x' AS name FROM n;";
+    let hidden = "PRAGMA writable_schema = ON;
+                  UPDATE sqlite_schema SET type = 'trigger' WHERE type = 'view'";
+    let without = |table: &str, then: &str| format!("DROP TABLE {table}; {then}");
+    let cases = [
+        (without("ledger", view), "computed: view ledger"),
+        // Listed as something else, it is SQLite that refuses it.
+        (without("ledger", &format!("{view} {hidden}")), "malformed database schema (ledger)"),
+        ("CREATE VIEW entries AS SELECT * FROM entry".into(), "computed: view entries"),
+        (
+            without("node", "CREATE VIRTUAL TABLE node USING fts5(ledger, level, position, hash)"),
+            "computed: table node",
+        ),
+        (
+            without("checkpoint", "CREATE TABLE checkpoint (ledger, note AS (hex(ledger)))"),
+            "computed: column note of table checkpoint",
+        ),
+        ("CREATE INDEX slow ON entry (hex(leaf))".into(), "computed: index slow"),
+        ("CREATE INDEX slow ON entry (leaf) WHERE leaf GLOB '*a*b'".into(), "computed: index slow"),
+    ];
+    for (sql, expected) in cases {
+        let (_dir, path) = place();
+        grow(&mut create(&path), 2, 10).expect("append");
+        by_hand(&path, &format!("PRAGMA foreign_keys = OFF; {sql}")).expect(&sql);
+        for error in refusals(&path) {
+            assert_eq!((error.code(), error.kind()), ("corrupt", Kind::Fault), "{sql}: {error}");
+            assert!(error.to_string().contains(expected), "{sql}: {error}");
+        }
+    }
+}
+
 /// What a person without special rights meets. Root may write anywhere, so there is nothing to see then.
 #[cfg(unix)]
 #[test]

@@ -48,6 +48,10 @@ const CALL: Duration = Duration::from_mins(1);
 /// A silent node is asked after this whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
+/// Ledgers that are believed to be on one node: far more than any keeps, and some tens of
+/// megabytes here.
+const MOST_LEDGERS: usize = 100_000;
+
 /// A node at an address.
 pub struct Remote {
     url: String,
@@ -264,6 +268,29 @@ impl Ledgers for Remote {
         let all = reply.ledger.into_iter().map(wire::info_in);
         let items: Vec<_> = all.collect::<Result<_, _>>().map_err(|what| self.lie(what))?;
         self.page(items, reply.more)
+    }
+
+    /// Arrival gives no order that one could check, so that a list ends is seen by what is
+    /// on it: no ledger twice, and no more of them than a node keeps.
+    async fn ledgers(&self) -> Result<Vec<LedgerInfo>, NodeError> {
+        let (mut all, mut seen): (Vec<LedgerInfo>, _) = (Vec::new(), BTreeSet::new());
+        loop {
+            let page = self.ledgers_page(all.last().map(|info| info.id), u64::MAX).await?;
+            for info in page.items {
+                if !seen.insert(info.id) {
+                    return Err(self.lie(format!("ledger {} twice in its list", info.id)));
+                }
+                all.push(info);
+            }
+            if all.len() > MOST_LEDGERS {
+                let found = all.len();
+                let what = format!("at most {MOST_LEDGERS} ledgers expected, {found} found so far");
+                return Err(self.lie(what));
+            }
+            if !page.more {
+                return Ok(all);
+            }
+        }
     }
 
     async fn prepare(&self) -> Result<(Hash, Hash), NodeError> {

@@ -11,11 +11,13 @@ use crate::{
     fold::{Folded, damaged},
     refusal::not_found,
 };
+use prost::Message as _;
 use subak_ledger::{
     book::event::Event,
-    log::{Leaf, LedgerId, Statement, Unverified},
+    log::{Hash, Leaf, LedgerId, Statement, Unverified},
     store::{Head, Reader, StoredEntry},
 };
+use subak_proto::v1;
 
 /// Entries and bytes that are in memory at a time.
 const PAGE: (usize, usize) = (4_096, 4 << 20);
@@ -105,6 +107,20 @@ pub(crate) fn info(reader: &dyn Reader, ledger: LedgerId) -> Result<LedgerInfo, 
         chain: head.chain,
         recorded_at: leaf.recorded_at,
     })
+}
+
+/// The operator key that a stored genesis names. Nothing else in it is read: playing the
+/// worked examples of a stranger's equation takes long.
+pub(crate) fn operator(reader: &dyn Reader, ledger: LedgerId) -> Result<Hash, NodeError> {
+    let first = reader.entries(&ledger.0, 0, 1, PAGE.1)?.into_iter().next();
+    let first = first.filter(|entry| entry.seq == 0);
+    let key = first.and_then(|entry| {
+        let statement = statement(&entry.envelope).ok()?;
+        let event = v1::Event::decode(statement.events().first()?.as_slice()).ok()?;
+        let Some(v1::event::Kind::Genesis(genesis)) = event.kind else { return None };
+        genesis.operator_key.try_into().ok()
+    });
+    key.ok_or_else(|| damaged(&ledger, 0, "it is no genesis"))
 }
 
 /// No such ledger.

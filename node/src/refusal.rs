@@ -10,8 +10,10 @@ use subak_ledger::{
     store::{Kind, StoreError},
 };
 
-/// The one refusal that may rest on another ledger's pending entry.
-pub(crate) const NAME_TAKEN: &str = "name-taken";
+const NAME_TAKEN: &str = "name-taken";
+const OPERATOR_TAKEN: &str = "operator-taken";
+/// The refusals that may rest on another ledger's pending entry.
+pub(crate) const OF_OTHERS: [&str; 2] = [NAME_TAKEN, OPERATOR_TAKEN];
 
 /// Why a node did not admit a statement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +43,9 @@ pub enum Refusal {
     /// `name-taken`: this node keeps a ledger of that name.
     #[error("this node keeps a ledger named {0} already")]
     NameTaken(String),
+    /// `operator-taken`: a ledger of this node names that operator key.
+    #[error("the genesis names the operator key {0}, which another ledger of this node has")]
+    OperatorTaken(String),
     /// `disclosure-mismatch`: a text opens no commitment of the statement.
     #[error("the text given for {tag} {field} opens no commitment of this statement")]
     DisclosureMismatch {
@@ -86,6 +91,10 @@ impl Refusal {
                 ("new-ledgers-closed", "open it on your own node, or ask this node's operator")
             }
             Self::NameTaken(_) => (NAME_TAKEN, "choose another name, or another node"),
+            Self::OperatorTaken(_) => (
+                OPERATOR_TAKEN,
+                "let this node make keys for this ledger alone: `subak commons open` does",
+            ),
             Self::DisclosureMismatch { .. } => {
                 ("disclosure-mismatch", "send exactly the salts and texts that were committed to")
             }

@@ -128,6 +128,11 @@ impl Sequencer {
         self.pending.state.root.as_ref().map(|root| root.name.as_str())
     }
 
+    /// The operator key in the genesis, also in one that is pending.
+    pub fn operator(&self) -> Option<&Hash> {
+        self.pending.state.root.as_ref().map(|root| &root.operator)
+    }
+
     fn clear(&mut self) {
         self.entries.clear();
         self.nodes.clear();

@@ -19,7 +19,7 @@ use crate::{
     clock::Watch,
     fold::damaged,
     load,
-    refusal::{NAME_TAKEN, Refusal, stopping, world},
+    refusal::{OF_OTHERS, Refusal, stopping, world},
     ring::Use,
     runtime::Clock,
     sequencer::{Sequencer, genesis},
@@ -27,12 +27,12 @@ use crate::{
     verify::Verified,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
 use subak_ledger::{
     book::event::Genesis,
-    log::{Handle, LedgerId, SecretKey},
+    log::{Handle, Hash, LedgerId, SecretKey},
     store::{Batch, Disclosure, Reader, Store},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -88,6 +88,8 @@ pub(crate) struct Writer {
     clock: Clock,
     watch: Watch,
     open: HashMap<LedgerId, Open>,
+    /// Operator keys of stored ledgers, read once each: no later entry changes them.
+    operators: HashMap<LedgerId, Hash>,
 }
 
 impl Writer {
@@ -97,7 +99,8 @@ impl Writer {
         shared: Arc<Shared>,
         clock: Clock,
     ) -> Self {
-        Self { store, queue, shared, clock, watch: Watch::default(), open: HashMap::new() }
+        let (watch, open, operators) = (Watch::default(), HashMap::new(), HashMap::new());
+        Self { store, queue, shared, clock, watch, open, operators }
     }
 
     /// Works until nobody can send any more; then the store is closed.
@@ -171,14 +174,15 @@ impl Writer {
         Ok(entry)
     }
 
-    fn open(&self, order: &Order, now: u64) -> Result<Open, NodeError> {
+    fn open(&mut self, order: &Order, now: u64) -> Result<Open, NodeError> {
         let new = order.verified.statement.header().ledger == LedgerId::ZERO
             && self.store.head(&order.ledger.0)?.size == 0;
         if new { self.open_new(order, now) } else { self.open_stored(order.ledger) }
     }
 
-    /// A ledger to be: its genesis must stand, and name an operator key of this node.
-    fn open_new(&self, order: &Order, now: u64) -> Result<Open, NodeError> {
+    /// A ledger to be: its genesis must stand, and name an operator key of this node that no
+    /// other ledger has. Whoever trusts a key trusts what it signs, so one key is one ledger.
+    fn open_new(&mut self, order: &Order, now: u64) -> Result<Open, NodeError> {
         if !self.shared.allow_new_ledgers {
             return Err(Refusal::NewLedgersClosed.into());
         }
@@ -189,6 +193,9 @@ impl Writer {
         if self.is_kept(&genesis.name)? {
             return Err(Refusal::NameTaken(genesis.name.to_string()).into());
         }
+        if self.has_ledger(&genesis.operator)? {
+            return Err(Refusal::OperatorTaken(hex::encode(genesis.operator)).into());
+        }
         let operator = self.keep_keys(genesis)?;
         Ok(Open { sequencer: Sequencer::default(), operator, disclosures: Vec::new() })
     }
@@ -197,6 +204,17 @@ impl Writer {
     fn is_kept(&self, name: &Handle) -> Result<bool, NodeError> {
         let pending = self.open.values().any(|o| o.sequencer.name() == Some(name.as_str()));
         Ok(pending || self.store.ledgers()?.iter().any(|row| row.name == name.as_str()))
+    }
+
+    /// Whether a ledger that is stored or pending here names this operator key.
+    fn has_ledger(&mut self, operator: &Hash) -> Result<bool, NodeError> {
+        for row in self.store.ledgers()? {
+            if let Entry::Vacant(place) = self.operators.entry(LedgerId(row.id)) {
+                place.insert(load::operator(&*self.store, LedgerId(row.id))?);
+            }
+        }
+        let pending = self.open.values().any(|o| o.sequencer.operator() == Some(operator));
+        Ok(pending || self.operators.values().any(|known| known == operator))
     }
 
     /// The operator's key of a ledger to be. It and the clerk's are in files before the
@@ -329,7 +347,7 @@ impl Writer {
         }
         for (order, verdict) in judged {
             let lost = |refusal: &NodeError| {
-                touched.contains(&order.ledger) || refusal.code() == NAME_TAKEN
+                touched.contains(&order.ledger) || OF_OTHERS.contains(&refusal.code())
             };
             let refusal = verdict.err().filter(|refusal| !lost(refusal));
             order.answer(Err(refusal.unwrap_or_else(|| error.clone())));

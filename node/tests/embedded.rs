@@ -418,11 +418,16 @@ async fn a_name_is_given_once() {
     assert_eq!(node.ledgers().await.unwrap().len(), 2);
 }
 
-/// Two that want one name and wait for one transaction: the second is refused if it
-/// stands, and not for what was then lost.
+/// Two that want one name, or one operator key, and wait for one transaction: the second is
+/// refused if the first stands, and not for what was then lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_is_given_once_in_one_transaction_too() {
-    for lost in [false, true] {
+async fn a_name_and_a_key_are_given_once_in_one_transaction_too() {
+    for (taken, lost) in [
+        ("name-taken", false),
+        ("name-taken", true),
+        ("operator-taken", false),
+        ("operator-taken", true),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let (faults, (announce, arrived), (go, word)) =
             (Arc::default(), std::sync::mpsc::channel(), std::sync::mpsc::channel());
@@ -439,7 +444,15 @@ async fn a_name_is_given_once_in_one_transaction_too() {
             ..Options::default()
         };
         let node = Arc::new(Node::with_store(Box::new(store), None, options).unwrap());
-        let pair = [named(&node, "rice").await, named(&node, "rice").await];
+        let pair = if taken == "name-taken" {
+            [named(&node, "rice").await, named(&node, "rice").await]
+        } else {
+            let (operator, clerk) = node.prepare().await.unwrap();
+            ["rice", "rice-0"].map(|name| {
+                let genesis = genesis(name, operator, clerk, false);
+                append(say(LedgerId::ZERO, "sam", vec![Kind::Genesis(genesis)]))
+            })
+        };
         let other = named(&node, "tea").await;
         let spawn = |order: Append| {
             let node = node.clone();
@@ -463,9 +476,29 @@ async fn a_name_is_given_once_in_one_transaction_too() {
         if lost {
             assert!(is_world(&stands) && is_world(&refused), "{stands:?} {refused:?}");
         } else {
-            assert_eq!((stands.unwrap().entry, code(refused)), (0, "name-taken".into()));
+            assert_eq!((stands.unwrap().entry, code(refused)), (0, taken.into()));
         }
     }
+}
+
+/// Nor does anybody open a ledger under the key of another one: whoever expects that operator
+/// would take the one for the other.
+#[tokio::test]
+async fn an_operator_key_has_one_ledger() {
+    let Fresh { node, path, dir: _dir, .. } = fresh();
+    let rice = open_commons(&*node, "rice", false).await;
+    let key = operator(&*node, rice).await;
+    let (_, clerk) = node.prepare().await.unwrap();
+    let second = genesis("rice-0", key.bytes(), clerk, false);
+    let order = append(say(LedgerId::ZERO, "sam", vec![Kind::Genesis(second)]));
+    assert_eq!(code(node.append(order.clone()).await), "operator-taken");
+    drop(node);
+    // Nor after a restart, when the other ledger is not yet in use.
+    let node = Node::open(&path, Options::default()).await.unwrap();
+    assert_eq!(code(node.append(order).await), "operator-taken");
+    node.append(hour(rice, "1")).await.unwrap();
+    open_commons(&node, "tea", false).await;
+    assert_eq!(node.ledgers().await.unwrap().len(), 2);
 }
 
 /// Nor is a genesis that came before refused as a new one, once the node is closed to those.

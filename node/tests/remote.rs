@@ -6,7 +6,10 @@ mod kit;
 use kit::*;
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use subak_ledger::{
@@ -491,6 +494,8 @@ enum Lie {
     LongLeaf,
     LongEnvelope,
     EndlessDisclosures,
+    SameLedgers,
+    EndlessLedgers,
     ForeignCheckpoint,
     OldCheckpoint,
     FalseGenesis,
@@ -505,7 +510,14 @@ impl Ledgers for Liar {
         after: Option<LedgerId>,
         limit: u64,
     ) -> Result<Page<LedgerInfo>, NodeError> {
-        self.node.ledgers_page(after, limit).await
+        match self.lie {
+            Lie::SameLedgers => {
+                let page = self.node.ledgers_page(None, limit).await?;
+                Ok(Page { more: true, ..page })
+            }
+            Lie::EndlessLedgers => Ok(self.invent(limit).await?),
+            _ => self.node.ledgers_page(after, limit).await,
+        }
     }
     async fn prepare(&self) -> Result<([u8; 32], [u8; 32]), NodeError> {
         self.node.prepare().await
@@ -582,6 +594,19 @@ impl Ledgers for Liar {
     }
 }
 
+impl Liar {
+    /// Ledgers that nobody has seen before, and more to follow.
+    async fn invent(&self, limit: u64) -> Result<Page<LedgerInfo>, NodeError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let known = self.node.ledgers_page(None, limit).await?.items.remove(0);
+        let info = |_| {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+            LedgerInfo { id: LedgerId(*blake3::hash(&number).as_bytes()), ..known.clone() }
+        };
+        Ok(Page { items: (0..5_000).map(info).collect(), more: true })
+    }
+}
+
 /// The same head under another key.
 fn foreign(ledger: LedgerId) -> String {
     Checkpoint { ledger, size: 3, root: tree::EMPTY_ROOT }.sign(&key("liar"))
@@ -643,6 +668,14 @@ async fn a_node_that_lies_is_caught() {
     let endless = lying(fresh.node.clone(), Lie::EndlessDisclosures).await;
     let found = endless.disclosures(ledger).await;
     assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{found:?}");
+    for (lie, what) in [(Lie::SameLedgers, "twice in its list"), (Lie::EndlessLedgers, "at most")] {
+        let far = lying(fresh.node.clone(), lie).await;
+        let found = tokio::time::timeout(Duration::from_secs(30), far.ledgers()).await.unwrap();
+        assert!(
+            matches!(&found, Err(NodeError::Corrupt { message, .. }) if message.contains(what)),
+            "{lie:?}: {found:?}"
+        );
+    }
     for lie in [Lie::NoProof, Lie::NotAppended, Lie::ForeignCheckpoint] {
         let order = hour(ledger, &format!("{lie:?}"));
         let found = lying(fresh.node.clone(), lie).await.append(order).await;

@@ -68,6 +68,7 @@ codes! {
     Store "store" Fault "the file contradicts its own format" "keep it as evidence, and restore a backup or fetch the log from a mirror"
     NoLedger "no-ledger" Gap "there is no ledger here to judge" "check that this is the file or node you meant; restore a backup or fetch the log from a mirror if it held one"
     OperatorMissing "operator-missing" Fault "no ledger here has an operator that was expected" "the ledger may have been taken out: fetch it from a mirror or a backup; leave the key away if it was never here"
+    OperatorShared "operator-shared" Fault "ledgers name the same operator key, so the key does not tell which of them was meant" "ask the operator which ledger was meant, and go by its id: a node gives each ledger a key of its own"
     LedgerName "ledger-name" Fault "the file lists the ledger under another name than its genesis" "go by the ledger's id, and fetch the log from a mirror"
     // The log, entry by entry.
     Sequence "sequence" Fault "entries are missing or out of order" "fetch the missing entries from a mirror or a backup"

@@ -33,12 +33,15 @@ pub use finding::{Code, Finding, MOST, Severity};
 pub use ledger::{LedgerAudit, LedgerReport};
 
 use crate::{
-    log::PublicKey,
+    log::{Hash, LedgerId, PublicKey},
     store::{Kind, Reader, StoreError},
 };
 use finding::Findings;
 use pool::Pool;
-use std::thread;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+};
 
 /// What the audit says of all ledgers together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,8 +84,9 @@ pub struct Options<'a> {
     /// one of them. None: a sound log is only consistent in itself, its operator is not
     /// authenticated, and a ledger that was taken out whole is not missed.
     pub expect_operator: Vec<PublicKey>,
-    /// The ledger of an expected operator may be in another store. For whoever audits
-    /// several, and asks [`missing_operators`] of all of them at the end.
+    /// The ledger of an expected operator may be in another store, and one that names the
+    /// same key too. For whoever audits several, and asks [`missing_operators`] of all of
+    /// them at the end.
     pub several_stores: bool,
     /// Called now and then with entries done and entries in all.
     pub progress: &'a dyn Fn(u64, u64),
@@ -145,20 +149,38 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
 }
 
 /// One fault for each expected operator whom no ledger names: a file says nothing of a
-/// ledger that somebody took out of it whole, so only who expects it can miss it.
+/// ledger that somebody took out of it whole, so only who expects it can miss it. And one
+/// for each key that several ledgers name, expected or not: either could stand where the
+/// other is missing. One ledger in several stores is one.
 pub fn missing_operators<'r>(
     ledgers: impl IntoIterator<Item = &'r LedgerReport>,
     expected: &[PublicKey],
 ) -> Vec<Finding> {
-    let found: Vec<_> = ledgers.into_iter().filter_map(|l| l.operator.as_ref()).collect();
-    let mut missing = Findings::new(None);
-    for (n, key) in expected.iter().enumerate() {
-        if !found.contains(&key) && !expected[..n].contains(key) {
-            let detail = format!("expected {}", hex::encode(key.bytes()));
-            missing.add(Code::OperatorMissing, None, &detail);
+    let mut found: BTreeMap<Hash, BTreeSet<LedgerId>> = BTreeMap::new();
+    for ledger in ledgers {
+        if let Some(operator) = &ledger.operator {
+            found.entry(operator.bytes()).or_default().insert(ledger.id);
         }
     }
-    missing.close()
+    let mut findings = Findings::new(None);
+    let expected: BTreeSet<Hash> = expected.iter().map(PublicKey::bytes).collect();
+    for key in expected.iter().filter(|key| !found.contains_key(*key)) {
+        let detail = format!("expected {}", hex::encode(key));
+        findings.add(Code::OperatorMissing, None, &detail);
+    }
+    for (key, ids) in &found {
+        let mut ids = ids.iter();
+        if let (Some(one), Some(another)) = (ids.next(), ids.next()) {
+            let key = hex::encode(key);
+            let more = match ids.len() {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            let detail = format!("key {key} is named by ledgers {one} and {another}{more}");
+            findings.add(Code::OperatorShared, None, &detail);
+        }
+    }
+    findings.close()
 }
 
 /// The worst of these findings, as a verdict.

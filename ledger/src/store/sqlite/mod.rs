@@ -5,7 +5,8 @@
 //! `synchronous=FULL`, and that a second writer is kept out by a lock file beside the
 //! database. SQL stays in this directory. Leaves out every check of what is stored: a file
 //! may be handed over by anyone, so a schema by a stranger's hand is refused for writing
-//! and reported by `integrity`, and rows are read with their types checked.
+//! and reported by `integrity`, one that computes is refused for reading too, and rows are
+//! read with their types checked.
 
 mod append;
 mod backup;
@@ -84,7 +85,9 @@ impl SqliteStore {
         open::writer(path, create)
     }
 
-    /// Opens the file for reading: no lock, no key, beside a writer or not.
+    /// Opens the file for reading: no lock, no key, beside a writer or not. Refused as
+    /// [`StoreError::Corrupt`] if anything in it is computed: a view, a virtual table, a
+    /// computed column or index.
     ///
     /// Where the directory cannot be written (SQLite then cannot keep its -shm file) the file
     /// is read as immutable, but only if no -wal file with content lies beside it. That is meant for

@@ -2,8 +2,8 @@
 //!
 //! Owns the order of the checks: the path, the file's first bytes, the lock, our mark, the
 //! version, the schema. Guarantees that the content of a file that is not ours is never changed, that
-//! the lock is taken before a byte is written, and that a reader writes nothing but SQLite's
-//! own -shm and -wal. Leaves out rows.
+//! the lock is taken before a byte is written, that a reader writes nothing but SQLite's
+//! own -shm and -wal, and that no query meets anything but plain tables. Leaves out rows.
 
 use super::{SqliteReader, SqliteStore, StoreError, classify, corrupt, schema};
 use crate::store::Result;
@@ -179,8 +179,18 @@ fn must_be_ours(conn: &Connection, path: &Path, older: Older) -> Result<()> {
     match older {
         _ if found > known => Err(StoreError::TooNew { path, found, known }),
         Older::Refused if found < known => Err(StoreError::TooOld { path, found, known }),
-        _ => Ok(()),
+        _ => must_be_plain(conn, &path),
     }
+}
+
+/// Whoever hands over a file chooses what its names stand for; a view of that name would run
+/// the stranger's program at our first query.
+fn must_be_plain(conn: &Connection, path: &Path) -> Result<()> {
+    let computed = schema::computed(conn).map_err(|e| opening(path, &e))?;
+    computed.map_or(Ok(()), |what| {
+        let detail = format!("expected tables that hold rows, found what is computed: {what}");
+        Err(corrupt(path, "the schema", detail))
+    })
 }
 
 /// The lock file stays when the lock is released: whoever deleted it could let two writers in.

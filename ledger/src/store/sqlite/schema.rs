@@ -1,10 +1,11 @@
 //! The tables, and how an older file becomes a current one.
 //!
 //! Owns the SQL of the schema, the mark that tells our files from other programs', and
-//! migrations. Guarantees that a migration is one transaction and that the expected
-//! schema is never written down twice. Leaves out opening files and reading rows.
+//! migrations. Guarantees that a migration is one transaction, that the expected schema is
+//! never written down twice, and that what a stranger's schema would compute is seen before
+//! it does. Leaves out opening files and reading rows.
 
-use rusqlite::{Connection, Result, Row, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Result, Row, TransactionBehavior};
 use std::collections::BTreeMap;
 
 /// "SUBK" in SQLite's `application_id`.
@@ -119,6 +120,42 @@ pub(super) fn objects(conn: &Connection) -> Result<BTreeMap<String, String>> {
     )?;
     let rows = query.query_map([], |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
+}
+
+/// Columns and indexes that are computed. An integrity check computes all of an index.
+const COMPUTED: &str = "
+    SELECT 'column ' || x.name || ' of table ' || l.name
+    FROM pragma_table_list l, pragma_table_xinfo(l.name) x
+    WHERE l.schema = 'main' AND x.hidden <> 0
+    UNION ALL
+    SELECT 'index ' || i.name FROM pragma_table_list l, pragma_index_list(l.name) i
+    WHERE l.schema = 'main' AND
+        (i.partial OR EXISTS (SELECT 1 FROM pragma_index_xinfo(i.name) x WHERE x.cid = -2))
+    LIMIT 1";
+
+/// The first thing in a file by which reading it is more than reading rows: a view, a virtual
+/// table, a computed column or index. None of them is ours, and a stranger's need not end.
+pub(super) fn computed(conn: &Connection) -> Result<Option<String>> {
+    let mut query = conn.prepare("SELECT type, name, sql FROM sqlite_schema")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (kind, name, sql): (String, String, Option<String>) = row.try_into()?;
+        if !is_plain(&kind, sql.as_deref()) {
+            return Ok(Some(format!("{kind} {name}")));
+        }
+    }
+    // Not before: these pragmas compile every view that there is.
+    conn.query_row(COMPUTED, [], |row| row.get(0)).optional()
+}
+
+/// Whether this holds rows, or waits for a writer. SQLite has checked that kind and text agree;
+/// a virtual table is of the kind "table" too.
+fn is_plain(kind: &str, sql: Option<&str>) -> bool {
+    match kind {
+        "table" => sql.is_some_and(|sql| sql.starts_with("CREATE TABLE ")),
+        "index" | "trigger" => true,
+        _ => false,
+    }
 }
 
 /// How a file's schema differs from ours: one sentence for each way, with all names.
