@@ -7,7 +7,7 @@ mod kit;
 use audit_support::*;
 use kit::*;
 use subak_ledger::{
-    audit::{Audit, Code, Finding, Options, Severity, Verdict, audit, missing_operators},
+    audit::{Audit, Code, Finding, Options, Severity, Verdict, audit, operators},
     log::{Basis, Draft},
     reject,
 };
@@ -280,9 +280,9 @@ fn an_operator_key_that_two_ledgers_name_is_a_fault() {
     // In two stores it is seen by whoever audits both; a copy of a ledger is no other ledger.
     let several = Options { several_stores: true, ..options() };
     let reports = audit(&both, &several).unwrap().ledgers;
-    let shared = missing_operators(&reports, std::slice::from_ref(&operator));
+    let shared = operators(&reports, std::slice::from_ref(&operator));
     assert_eq!(shared.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::OperatorShared]);
-    assert_eq!(missing_operators([&reports[0], &reports[0]], &[operator]), vec![]);
+    assert_eq!(operators([&reports[0], &reports[0]], &[operator]), vec![]);
 }
 
 /// The payer's operator shows the commons one log and everybody else another.

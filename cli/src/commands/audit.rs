@@ -60,7 +60,7 @@ impl Audit {
         }
         // An operator's ledger may be in any of the targets: only all of them can lack it.
         let ledgers = all.iter().flat_map(|(_, found): &(_, Found)| &found.ledgers);
-        let missing = audit::missing_operators(ledgers, &cx.expect);
+        let missing = audit::operators(ledgers, &cx.expect);
         if let Some((_, last)) = all.last_mut() {
             last.findings.extend(missing);
             last.verdict = audit::verdict(&last.findings);

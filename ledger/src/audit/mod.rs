@@ -85,7 +85,7 @@ pub struct Options<'a> {
     /// authenticated, and a ledger that was taken out whole is not missed.
     pub expect_operator: Vec<PublicKey>,
     /// The ledger of an expected operator may be in another store, and one that names the
-    /// same key too. For whoever audits several, and asks [`missing_operators`] of all of
+    /// same key too. For whoever audits several, and asks [`operators`] of all of
     /// them at the end.
     pub several_stores: bool,
     /// Called now and then with entries done and entries in all.
@@ -141,7 +141,7 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
     let missing = if options.several_stores {
         Vec::new()
     } else {
-        missing_operators(&reports, &options.expect_operator)
+        operators(&reports, &options.expect_operator)
     };
     let gathered = std::iter::once(whole).chain(findings).flat_map(Findings::close);
     let findings: Vec<Finding> = missing.into_iter().chain(gathered).collect();
@@ -152,7 +152,7 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
 /// ledger that somebody took out of it whole, so only who expects it can miss it. And one
 /// for each key that several ledgers name, expected or not: either could stand where the
 /// other is missing. One ledger in several stores is one.
-pub fn missing_operators<'r>(
+pub fn operators<'r>(
     ledgers: impl IntoIterator<Item = &'r LedgerReport>,
     expected: &[PublicKey],
 ) -> Vec<Finding> {
