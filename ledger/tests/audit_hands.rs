@@ -7,7 +7,7 @@ mod kit;
 use audit_support::*;
 use std::{fs, path::Path, sync::OnceLock};
 use subak_ledger::{
-    audit::{Audit, Code, Options, Severity, Verdict, audit, operators},
+    audit::{Audit, Code, Options, Severity, Verdict, audit},
     store::{Reader, SqliteReader, SqliteStore, StoreError},
 };
 
@@ -196,8 +196,8 @@ fn a_ledger_taken_out_whole_is_missed_by_whoever_expects_its_operator() {
     take_out(&path, "= 1");
     let second = audited(&path, true);
     let both = || first.ledgers.iter().chain(&second.ledgers);
-    assert_eq!(operators(both(), &operators), vec![]);
-    assert_eq!(operators(both().skip(1), &operators).len(), 1);
+    assert_eq!(subak_ledger::audit::operators(both(), &operators), vec![]);
+    assert_eq!(subak_ledger::audit::operators(both().skip(1), &operators).len(), 1);
 }
 
 #[test]
