@@ -38,6 +38,7 @@ fn says(ran: &Ran, what: &[&str]) {
 fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     let place = commons("equal");
     place.type_in("contribute 2 --reference pr:1 --as dora").done();
+    place.type_in("agent admit dora --as ana").done();
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ana").done();
     let list = place.type_in("contribution list --pending").done();
     says(&list, &["pending 1/2 as 1.5"]);
@@ -50,6 +51,11 @@ fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     let place = commons("equal");
     place.type_in("contribute 2 --reference pr:1 --as dora").done();
     place.type_in("contribute 9 --reference pr:1 --as zoe").done();
+    let strangers = place.type_in("validate --all-pending --remuneration unpaid --as ana");
+    assert_eq!(strangers.status, 1, "{}", strangers.err);
+    says(&strangers, &["(dora, zoe): 2 contributions", "`subak agent admit HANDLE`"]);
+    place.type_in("agent admit dora --as ana").done();
+    place.type_in("agent admit zoe --as ana").done();
     let contested = "pr:1 is claimed by 1.1 of dora and 2.1 of zoe";
     let both = place.type_in("validate --all-pending --remuneration unpaid --as ana");
     assert_eq!(both.status, 1, "{}", both.err);
@@ -63,7 +69,6 @@ fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     assert!(!plain.err.contains("look twice"));
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ana").done();
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ben").done();
-    place.type_in("agent admit zoe --as ana").done();
     place.type_in("role grant zoe maintainer --as ana").done();
     let third = place.type_in("validate 1.1 --remuneration unpaid --as zoe").done();
     says(&third, &["1.1, dora: 1.5 stands, claimed was 2"]);
