@@ -114,6 +114,49 @@ fn a_reversal_that_is_taken_is_said_and_signed_by_whom_one_names() {
 }
 
 #[test]
+fn a_payer_who_is_refused_does_not_keep_the_others_income_away() {
+    let place = commons("solo");
+    place.type_in("key new tess").done();
+    let most = 10_000_000_000_000_i64; // euros: 10^15 cents, as `book::types::MAX_MONEY` has it
+    let mut offered = Vec::new();
+    for phyle in ["our-phyle", "second", "third"] {
+        place
+            .type_in(&format!("phyle open {phyle} --sandbox --steward tess --commons ours"))
+            .done();
+        if phyle != "our-phyle" {
+            let add = "--kind phyle --ledger ours --as ana";
+            place.type_in(&format!("agent add {phyle} {add}")).done();
+        }
+        let offer =
+            format!("agreement offer --ledger {phyle} --commons-ledger ours --share \"100 %\"");
+        let offered_now = place.data(&format!("{offer} --currency EUR --as tess"));
+        let digest = offered_now["agreement"].as_str().unwrap().to_owned();
+        place.type_in(&format!("agreement accept {digest} --ledger ours --as ana")).done();
+        offered.push((digest, phyle));
+    }
+    let earns = |phyle: &str, euros: i64| {
+        let net = format!("--net \"{euros}.00 EUR\"");
+        place.type_in(&format!("revenue record a/1 {net} --ledger {phyle} --as tess")).done();
+    };
+    // Nearly all that a ledger can take in; so the next such payer is refused.
+    earns("our-phyle", most - 10);
+    place.type_in("income take --ledger ours --agreement our-phyle").done();
+    let mut others = offered.split_off(1);
+    others.sort(); // as they are taken: the one that is refused first
+    earns(others[0].1, most - 10);
+    let alone = place.type_in("income take --ledger ours");
+    assert_eq!(alone.status, 1, "{}", alone.err);
+    says(&alone, &[others[0].1, "limit-exceeded", &others[0].0[..8]]);
+    earns(others[1].1, 5);
+    let both = place.type_in("income take --ledger ours");
+    assert_eq!(both.status, 1, "{}{}", both.out, both.err);
+    let income = format!("income 2: 5.00 EUR from {}", others[1].1);
+    says(&both, &["1 income taken", &income, others[0].1, "limit-exceeded", "next:"]);
+    let again = place.type_in("income take --ledger ours");
+    assert_eq!(again.status, 1, "{}{}", again.out, again.err);
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn what_is_recorded_is_said_although_the_answer_could_not_be_written() {
     let place = commons("solo");
