@@ -38,6 +38,7 @@ fn says(ran: &Ran, what: &[&str]) {
 fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     let place = commons("equal");
     place.type_in("contribute 2 --reference pr:1 --as dora").done();
+    place.type_in("agent admit dora --as ana").done();
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ana").done();
     let list = place.type_in("contribution list --pending").done();
     says(&list, &["pending 1/2 as 1.5"]);
@@ -50,6 +51,11 @@ fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     let place = commons("equal");
     place.type_in("contribute 2 --reference pr:1 --as dora").done();
     place.type_in("contribute 9 --reference pr:1 --as zoe").done();
+    let strangers = place.type_in("validate --all-pending --remuneration unpaid --as ana");
+    assert_eq!(strangers.status, 1, "{}", strangers.err);
+    says(&strangers, &["(dora, zoe): 2 contributions", "`subak agent admit HANDLE`"]);
+    place.type_in("agent admit dora --as ana").done();
+    place.type_in("agent admit zoe --as ana").done();
     let contested = "pr:1 is claimed by 1.1 of dora and 2.1 of zoe";
     let both = place.type_in("validate --all-pending --remuneration unpaid --as ana");
     assert_eq!(both.status, 1, "{}", both.err);
@@ -63,7 +69,6 @@ fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     assert!(!plain.err.contains("look twice"));
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ana").done();
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ben").done();
-    place.type_in("agent admit zoe --as ana").done();
     place.type_in("role grant zoe maintainer --as ana").done();
     let third = place.type_in("validate 1.1 --remuneration unpaid --as zoe").done();
     says(&third, &["1.1, dora: 1.5 stands, claimed was 2"]);
@@ -106,6 +111,49 @@ fn a_reversal_that_is_taken_is_said_and_signed_by_whom_one_names() {
     says(&place.type_in(sent).done(), &["SettlementSent: 60.00 EUR under agreement"]);
     says(&place.type_in("log --ledger our-phyle --limit 1").done(), &["60.00 EUR"]);
     place.sound(&place.db());
+}
+
+#[test]
+fn a_payer_who_is_refused_does_not_keep_the_others_income_away() {
+    let place = commons("solo");
+    place.type_in("key new tess").done();
+    let most = 10_000_000_000_000_i64; // euros: 10^15 cents, as `book::types::MAX_MONEY` has it
+    let mut offered = Vec::new();
+    for phyle in ["our-phyle", "second", "third"] {
+        place
+            .type_in(&format!("phyle open {phyle} --sandbox --steward tess --commons ours"))
+            .done();
+        if phyle != "our-phyle" {
+            let add = "--kind phyle --ledger ours --as ana";
+            place.type_in(&format!("agent add {phyle} {add}")).done();
+        }
+        let offer =
+            format!("agreement offer --ledger {phyle} --commons-ledger ours --share \"100 %\"");
+        let offered_now = place.data(&format!("{offer} --currency EUR --as tess"));
+        let digest = offered_now["agreement"].as_str().unwrap().to_owned();
+        place.type_in(&format!("agreement accept {digest} --ledger ours --as ana")).done();
+        offered.push((digest, phyle));
+    }
+    let earns = |phyle: &str, euros: i64| {
+        let net = format!("--net \"{euros}.00 EUR\"");
+        place.type_in(&format!("revenue record a/1 {net} --ledger {phyle} --as tess")).done();
+    };
+    // Nearly all that a ledger can take in; so the next such payer is refused.
+    earns("our-phyle", most - 10);
+    place.type_in("income take --ledger ours --agreement our-phyle").done();
+    let mut others = offered.split_off(1);
+    others.sort(); // as they are taken: the one that is refused first
+    earns(others[0].1, most - 10);
+    let alone = place.type_in("income take --ledger ours");
+    assert_eq!(alone.status, 1, "{}", alone.err);
+    says(&alone, &[others[0].1, "limit-exceeded", &others[0].0[..8]]);
+    earns(others[1].1, 5);
+    let both = place.type_in("income take --ledger ours");
+    assert_eq!(both.status, 1, "{}{}", both.out, both.err);
+    let income = format!("income 2: 5.00 EUR from {}", others[1].1);
+    says(&both, &["1 income taken", &income, others[0].1, "limit-exceeded", "next:"]);
+    let again = place.type_in("income take --ledger ours");
+    assert_eq!(again.status, 1, "{}{}", again.out, again.err);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::{
     context::{Context, Open, Texts, random},
     failure::Done,
+    import::one_spelling,
     money,
 };
 use clap::Args;
@@ -107,7 +108,7 @@ impl Contribute {
             None => Vec::new(),
         };
         let reference = match &self.reference {
-            Some(reference) => reference.clone(),
+            Some(reference) => one_spelling(reference),
             None => format!("claim:{}", hex::encode(random::<16>()?)),
         };
         Ok(v1::Contribute {

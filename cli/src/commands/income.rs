@@ -118,7 +118,7 @@ async fn take(cx: &Context, wanted: Option<&str>, elsewhere: &Elsewhere) -> Done
     }
     let there = elsewhere.reader(cx, &open.connection).await?;
     let before = open.book.clone();
-    let (mut entries, mut missing) = (Vec::new(), Vec::new());
+    let mut taken = Taken::default();
     for digest in digests {
         let a = open.book.agreement(&digest)?.clone();
         if let (Some(entry), None) = (a.frozen, wanted) {
@@ -128,19 +128,47 @@ async fn take(cx: &Context, wanted: Option<&str>, elsewhere: &Elsewhere) -> Done
             ));
             continue;
         }
-        match counterpart::find(cx, &there, a.terms.payer).await? {
-            Some(payer) => entries.extend(relay(cx, &mut open, &payer, &digest).await?),
-            None => missing.push(a.terms.payer_handle.clone()),
+        // One payer whose ledger refuses must not keep the others' income away.
+        let relayed = match counterpart::find(cx, &there, a.terms.payer).await {
+            Ok(Some(payer)) => relay(cx, &mut open, &payer, &digest, &mut taken.entries).await,
+            Ok(None) => {
+                taken.missing.push(a.terms.payer_handle.clone());
+                continue;
+            }
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = relayed {
+            taken.failed.push((digest, a.terms.payer_handle.clone(), failure));
         }
     }
-    taken(cx, &open, &before, &entries, &missing)
+    if !taken.entries.is_empty() {
+        cx.refresh(&mut open).await?;
+    }
+    taken.report(cx, &open, &before)
+}
+
+/// What came of the payers.
+#[derive(Default)]
+struct Taken {
+    /// Entries that take something.
+    entries: Vec<u64>,
+    /// Payers whose ledgers are not here.
+    missing: Vec<Handle>,
+    /// Agreements under which not all could be taken: of whom, and why.
+    failed: Vec<(Hash, Handle, Failure)>,
 }
 
 /// Takes the payer's entries beyond the last number, in order.
-async fn relay(cx: &Context, open: &mut Open, payer: &Open, digest: &Hash) -> Done<Vec<u64>> {
+async fn relay(
+    cx: &Context,
+    open: &mut Open,
+    payer: &Open,
+    digest: &Hash,
+    appended: &mut Vec<u64>,
+) -> Done {
     let last = open.book.agreement(digest)?.dues.last;
     let sources = counterpart::entries_beyond(payer, digest, last).await?;
-    let (mut batch, mut bytes, mut appended) = (Vec::new(), 0, Vec::new());
+    let (mut batch, mut bytes) = (Vec::new(), 0);
     for (n, source) in sources.iter().enumerate() {
         let proof = counterpart::prove(payer, *source).await?;
         bytes += proof.encoded_len();
@@ -152,10 +180,10 @@ async fn relay(cx: &Context, open: &mut Open, payer: &Open, digest: &Hash) -> Do
             bytes = 0;
         }
     }
-    if !appended.is_empty() {
+    if !sources.is_empty() {
         cx.refresh(open).await?;
     }
-    Ok(appended)
+    Ok(())
 }
 
 /// Incomes of which more was taken back than `before`: the income, and how much more.
@@ -166,74 +194,103 @@ fn reversed<'b>(before: &State, now: &'b State) -> Vec<(&'b Row, u64)> {
         .collect()
 }
 
-fn taken(cx: &Context, open: &Open, before: &State, entries: &[u64], missing: &[Handle]) -> Done {
-    let now = cx.at()?;
-    let skipped = before.incomes.len();
-    let new: Vec<&Row> = open.book.incomes.iter().skip(skipped).map(AsRef::as_ref).collect();
-    let back = reversed(before, &open.book);
-    let mut text = match (entries, new.len()) {
-        ([], _) => "nothing new fell due".to_owned(),
-        (e, n) => {
-            let mut what = Vec::new();
-            if n > 0 || back.is_empty() {
-                what.push(format!("{} taken", describe::count(n as u64, "income")));
+impl Taken {
+    fn report(self, cx: &Context, open: &Open, before: &State) -> Done {
+        let Self { entries, missing, failed } = &self;
+        let now = cx.at()?;
+        let skipped = before.incomes.len();
+        let new: Vec<&Row> = open.book.incomes.iter().skip(skipped).map(AsRef::as_ref).collect();
+        let back = reversed(before, &open.book);
+        let mut text = match (entries.as_slice(), new.len()) {
+            ([], _) => "nothing new fell due".to_owned(),
+            (e, n) => {
+                let mut what = Vec::new();
+                if n > 0 || back.is_empty() {
+                    what.push(format!("{} taken", describe::count(n as u64, "income")));
+                }
+                if !back.is_empty() {
+                    what.push(format!(
+                        "{} taken over",
+                        describe::count(back.len() as u64, "reversal")
+                    ));
+                }
+                format!(
+                    "entr{} {}: {}",
+                    if e.len() == 1 { "y" } else { "ies" },
+                    e.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+                    what.join(", "),
+                )
             }
-            if !back.is_empty() {
-                what.push(format!("{} taken over", describe::count(back.len() as u64, "reversal")));
-            }
-            format!(
-                "entr{} {}: {}",
-                if e.len() == 1 { "y" } else { "ies" },
-                e.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-                what.join(", "),
-            )
+        };
+        for i in &new {
+            let _ = write!(
+                text,
+                "\n  income {}: {} from {}",
+                i.number,
+                money::show(i.amount.into(), i.currency),
+                open.book.agent(i.payer).handle
+            );
         }
-    };
-    for i in &new {
-        let _ = write!(
-            text,
-            "\n  income {}: {} from {}",
-            i.number,
-            money::show(i.amount.into(), i.currency),
-            open.book.agent(i.payer).handle
-        );
+        for (i, minor) in &back {
+            let _ = write!(
+                text,
+                "\n  income {}: {} {} took back, of {}",
+                i.number,
+                money::show((*minor).into(), i.currency),
+                open.book.agent(i.payer).handle,
+                money::plain(i.amount.into(), i.currency),
+            );
+        }
+        for payer in missing {
+            let _ = write!(
+                text,
+                "\n  the ledger of {payer} is not here: name it with --other-db or --other-node"
+            );
+        }
+        for line in self.failures() {
+            let _ = write!(text, "\n  {line}");
+        }
+        let data = json!({
+            "ledger": open.info.id.to_string(), "entries": entries,
+            "incomes": new.iter().map(|i| line(&open.book, i, now)).collect::<Vec<_>>(),
+            "reversals": back.iter().map(|(i, minor)| json!({
+                "income": i.number, "amount": money::json((*minor).into(), i.currency),
+                "currency": i.currency.as_str(),
+            })).collect::<Vec<_>>(),
+            "failed": failed.iter().map(|(digest, payer, f)| json!({
+                "agreement": hex::encode(digest), "payer": payer.as_str(),
+                "code": f.code, "message": f.message, "next": f.next,
+            })).collect::<Vec<_>>(),
+            "not_here": missing.iter().map(Handle::as_str).collect::<Vec<_>>(),
+        });
+        // Refused is refused, whatever else a retry may help.
+        let worst = failed.iter().map(|(.., f)| f).min_by_key(|f| f.status);
+        if let (true, Some(f)) = (entries.is_empty(), worst) {
+            let message = self.failures().join("\n");
+            return Err(Failure { message, ..f.clone() });
+        }
+        if entries.is_empty() && !missing.is_empty() {
+            return Err(Failure::refused(
+                "no-ledger",
+                format!(
+                    "not here: the ledger of {}",
+                    missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                ),
+                "say where it is with --other-db PATH or --other-node URL",
+            ));
+        }
+        cx.out.result("subak.income/1", &data, &text)?;
+        worst.map_or(Ok(()), |f| Err(Failure::told(f.status)))
     }
-    for (i, minor) in &back {
-        let _ = write!(
-            text,
-            "\n  income {}: {} {} took back, of {}",
-            i.number,
-            money::show((*minor).into(), i.currency),
-            open.book.agent(i.payer).handle,
-            money::plain(i.amount.into(), i.currency),
-        );
+
+    /// A line for each agreement under which not all could be taken.
+    fn failures(&self) -> Vec<String> {
+        let line = |(digest, payer, f): &(Hash, Handle, Failure)| {
+            let agreement = describe::short(digest);
+            format!("agreement {agreement}, {payer}: {f}; next: {}", f.next)
+        };
+        self.failed.iter().map(line).collect()
     }
-    for payer in missing {
-        let _ = write!(
-            text,
-            "\n  the ledger of {payer} is not here: name it with --other-db or --other-node"
-        );
-    }
-    let data = json!({
-        "ledger": open.info.id.to_string(), "entries": entries,
-        "incomes": new.iter().map(|i| line(&open.book, i, now)).collect::<Vec<_>>(),
-        "reversals": back.iter().map(|(i, minor)| json!({
-            "income": i.number, "amount": money::json((*minor).into(), i.currency),
-            "currency": i.currency.as_str(),
-        })).collect::<Vec<_>>(),
-        "not_here": missing.iter().map(Handle::as_str).collect::<Vec<_>>(),
-    });
-    if entries.is_empty() && !missing.is_empty() {
-        return Err(Failure::refused(
-            "no-ledger",
-            format!(
-                "not here: the ledger of {}",
-                missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-            ),
-            "say where it is with --other-db PATH or --other-node URL",
-        ));
-    }
-    cx.out.result("subak.income/1", &data, &text)
 }
 
 async fn record(

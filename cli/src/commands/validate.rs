@@ -45,7 +45,8 @@ pub struct Validate {
     /// Another quantity than claimed, for exactly one contribution
     #[arg(long = "quantity", value_name = "HANDLE=N", conflicts_with = "all_pending")]
     quantities: Vec<String>,
-    /// All that awaits your word, but for several claims to one work
+    /// All that awaits your word, but for claims of newcomers whom nobody has admitted, and
+    /// several claims to one work
     #[arg(long, conflicts_with = "places")]
     all_pending: bool,
 }
@@ -65,7 +66,7 @@ impl Validate {
         let open = cx.write().await?;
         let author = open.book.find(&cx.author()?)?;
         if self.all_pending {
-            let mut all = pending(&open.book, author);
+            let mut all = of_the_admitted(cx, &open.book, pending(&open.book, author));
             let awaited = all.len();
             all.retain(|place| !is_disputed(&open.book, *place));
             if all.len() < awaited {
@@ -318,27 +319,47 @@ fn surprise(book: &State, place: Ref, p: &WorkPart, remuneration: Remuneration) 
     (!words.is_empty()).then(|| format!("{place}, {whose}: {}", words.join("; ")))
 }
 
+/// Whether somebody claimed it whom a maintainer has let in. Anyone can claim anything with
+/// a key of their own, so that only a word for the claim itself, or for who claims, counts.
+fn is_of_the_admitted(book: &State, place: Ref) -> bool {
+    book.agent(book.contributions[&place].claimant).admitted
+}
+
+/// Without the claims of those whom nobody has admitted; says how many, and what to do.
+fn of_the_admitted(cx: &Context, book: &State, mut pending: Vec<Ref>) -> Vec<Ref> {
+    const NAMED: usize = 3;
+    let strangers = pending.iter().filter(|p| !is_of_the_admitted(book, **p));
+    let claimants: BTreeSet<AgentId> = strangers.map(|p| book.contributions[p].claimant).collect();
+    let awaited = pending.len();
+    pending.retain(|p| is_of_the_admitted(book, *p));
+    if !claimants.is_empty() {
+        let mut who: Vec<&str> =
+            claimants.iter().take(NAMED).map(|a| book.agent(*a).handle.as_str()).collect();
+        if claimants.len() > NAMED {
+            who.push("others");
+        }
+        let note = format!(
+            "left out, as nobody has admitted who claims ({}): {}; `subak agent admit HANDLE` \
+             lets them in, or validate what is right by its place",
+            who.join(", "),
+            describe::count((awaited - pending.len()) as u64, "contribution"),
+        );
+        cx.out.note(&describe::wrap(&note, 2));
+    }
+    pending
+}
+
 /// Without those that claim the same work as another: `--all-pending` would give it to
-/// whoever claimed first, and anyone can claim. A newcomer whom nobody has admitted contests
-/// nothing: beside another's claim, theirs alone is left out.
+/// whoever claimed first. A newcomer whom nobody has admitted contests nothing.
 fn uncontested(cx: &Context, book: &State, mut pending: Vec<Ref>) -> Done<Vec<Ref>> {
     let wanted: BTreeSet<&str> =
         pending.iter().map(|p| book.contributions[p].reference.as_str()).collect();
     let all = book.contributions.iter().filter(|(place, c)| is_open(book, **place, c));
-    let mut asked: Vec<Ref> = all
+    let asked: Vec<Ref> = all
         .filter(|(_, c)| wanted.contains(c.reference.as_str()))
         .map(|(place, _)| *place)
+        .filter(|place| is_of_the_admitted(book, *place))
         .collect();
-    let known = |p: &Ref| book.agent(book.contributions[p].claimant).admitted;
-    let claimed: BTreeSet<&str> = asked
-        .iter()
-        .filter(|p| known(p))
-        .map(|p| book.contributions[p].reference.as_str())
-        .collect();
-    let stranger =
-        |p: &Ref| !known(p) && claimed.contains(book.contributions[p].reference.as_str());
-    pending.retain(|p| !stranger(p));
-    asked.retain(|p| !stranger(p));
     let lines = rivals(book, &asked);
     if lines.is_empty() {
         return Ok(pending);

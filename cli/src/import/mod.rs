@@ -130,6 +130,15 @@ impl Work {
     }
 }
 
+/// A reference as the ledger spells it: hashes of git in lower case, for `git:ABC` and
+/// `git:abc` are one commit. Whether it is one at all is not looked at.
+pub fn one_spelling(reference: &str) -> String {
+    match reference.strip_prefix("git:") {
+        Some(hash) => format!("git:{}", hash.to_ascii_lowercase()),
+        None => reference.to_owned(),
+    }
+}
+
 /// A commit that does not count because of another one. An earlier import may have
 /// claimed it, before it was reverted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

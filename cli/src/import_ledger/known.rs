@@ -21,7 +21,8 @@ use subak_ledger::{
 /// How a reference stands in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Claimed once and ended as not done, not useful or a duplicate: not to come back.
+    /// Claimed by a maintainer, or validated, and ended as not done, not useful or a
+    /// duplicate: not to come back.
     Ended,
     /// Claimed by a maintainer, as an import does.
     Claimed,
@@ -89,11 +90,15 @@ impl<'b> Claims<'b> {
         self.weightiest.get(reference)
     }
 
-    /// Whether somebody claimed the reference by hand for one of these people: the rules
-    /// let an agent claim it once.
+    /// Whether one of these people claimed the reference by hand: the rules let an agent
+    /// claim it once. As the rules count: whom a stranger gave a part in their own claim has
+    /// claimed nothing, or a thousandth for the author would keep the import from the rest.
     pub fn claimed_for(&self, book: &State, reference: &str, people: &[AgentId]) -> bool {
         let one_of_them = |agent| people.iter().any(|a| book.person(*a) == book.person(agent));
-        self.by_hand(reference).any(|(_, c)| c.parts.iter().any(|p| one_of_them(p.agent)))
+        let counted = |c: &Contribution| book.references.get(&c.reference);
+        self.by_hand(reference)
+            .filter_map(|(place, c)| Some((place, counted(c)?)))
+            .any(|(place, claims)| claims.by.iter().any(|(a, at)| *at == place && one_of_them(*a)))
     }
 
     /// The claims to a reference that were made by hand, for people to look at.
@@ -112,12 +117,16 @@ impl<'b> Claims<'b> {
     }
 }
 
-/// None: withdrawn, or for the wrong person, so that it may be claimed anew; or open and
-/// made by no maintainer, which says nothing yet.
+/// None: withdrawn, or for the wrong person, so that it may be claimed anew; or made by no
+/// maintainer and never validated, which says nothing of the work: anyone can claim what
+/// will be rejected, and must not bar its author by it.
 fn standing(book: &State, place: Ref, c: &Contribution) -> Option<Standing> {
     match c.closed {
         Some(RejectReason::WrongAgent | RejectReason::Withdrawn) => None,
-        Some(_) => Some(Standing::Ended),
+        Some(_) if for_others(book, c) || by_maintainer(book, c) || was_validated(c) => {
+            Some(Standing::Ended)
+        }
+        Some(_) => None,
         None if book.taken_by(&c.reference) == Some(place) => Some(Standing::Validated),
         None if by_maintainer(book, c) => Some(Standing::Claimed),
         None => None,
@@ -126,6 +135,16 @@ fn standing(book: &State, place: Ref, c: &Contribution) -> Option<Standing> {
 
 fn by_maintainer(book: &State, c: &Contribution) -> bool {
     book.agent(c.claimant).roles.contains(&Role::Maintainer)
+}
+
+/// Without a part of the claimant's own, as only maintainers may claim: so that what one of
+/// them imported is known also when they are maintainer no more.
+fn for_others(book: &State, c: &Contribution) -> bool {
+    c.parts.iter().all(|p| book.person(p.agent) != c.claimant)
+}
+
+fn was_validated(c: &Contribution) -> bool {
+    c.parts.iter().any(|p| p.standing.is_some())
 }
 
 /// A person without a key: made by somebody else, as by an import. (With a key of

@@ -164,7 +164,10 @@ async fn a_claim_by_hand_of_the_same_person_is_not_doubled() {
     let first = commons.import(&history(&[(1, &[DORA])])).await;
     let dora = first.agents[0].clone().unwrap().to_string();
     let claim = format!("contribute 1 --kind commit --reference git:{}", hash(2));
-    commons.run(&format!("{claim} --with {dora}=1 --as zoe")).await.unwrap();
+    commons.run(&format!("{claim} --as zoe")).await.unwrap();
+    commons.run("agent admit zoe --as ana").await.unwrap();
+    commons.run(&format!("agent claim {dora} --as zoe")).await.unwrap();
+    commons.run(&format!("agent claim {dora} --attest zoe --as ana")).await.unwrap();
     let grown = history(&[(1, &[DORA]), (2, &[DORA, EVE])]);
     let second = commons.import(&grown).await;
     assert_eq!((second.known, second.claimed_by_hand, second.new_contributions), (2, 1, 0));
@@ -177,6 +180,50 @@ async fn a_claim_by_hand_of_the_same_person_is_not_doubled() {
     commons.run(&end).await.unwrap();
     let third = commons.import(&grown).await;
     assert_eq!((third.new_contributions, third.new_agents), (1, 1));
+}
+
+#[tokio::test]
+async fn a_stranger_who_names_the_author_does_not_get_their_commit() {
+    let commons = Commons::new().await;
+    let first = commons.import(&history(&[(1, &[DORA])])).await;
+    let dora = first.agents[0].clone().unwrap().to_string();
+    let theft = format!("contribute 1000 --kind commit --reference git:{}", hash(0xabc));
+    let theft = theft.replace("abc", "ABC"); // one commit, however it is typed
+    commons.run(&format!("{theft} --with {dora}=0.001 --as zoe")).await.unwrap();
+    let grown = history(&[(1, &[DORA]), (0xabc, &[DORA])]);
+    let second = commons.import(&grown).await;
+    assert_eq!((second.claimed_by_hand, second.new_contributions), (0, 1));
+    assert_eq!(second.rivals.len(), 1);
+    commons.run("validate --all-pending --remuneration unpaid --as ana").await.unwrap();
+    let book = commons.open().await.book;
+    let validated = book.contributions.values().filter(|c| c.parts[0].standing.is_some());
+    let whose: Vec<_> = validated.map(|c| book.agent(c.claimant).handle.to_string()).collect();
+    assert_eq!(whose, ["ana", "ana"], "what the import claimed, and nothing of zoe's");
+    let again = commons.import(&grown).await;
+    assert_eq!((again.known, again.new_contributions), (2, 0));
+}
+
+#[tokio::test]
+async fn what_is_rejected_of_a_stranger_does_not_bar_the_author() {
+    let commons = Commons::new().await;
+    let claim = format!("contribute 7 --kind commit --reference git:{}", hash(1));
+    let zoes = commons.run(&format!("{claim} --as zoe")).await.unwrap();
+    let place = zoes["contribution"].as_str().unwrap();
+    commons.run(&format!("contribution reject {place} --reason not-done --as ana")).await.unwrap();
+    let one = history(&[(1, &[DORA])]);
+    let outcome = commons.import(&one).await;
+    assert_eq!((outcome.ended, outcome.new_contributions), (0, 1));
+    // A claim by hand that had been validated was looked at: what ended it holds.
+    let claim = format!("contribute 1 --kind commit --reference git:{} --as zoe", hash(2));
+    let zoes = commons.run(&claim).await.unwrap();
+    let place = zoes["contribution"].as_str().unwrap();
+    commons.run(&format!("validate {place} --remuneration unpaid --as ana")).await.unwrap();
+    commons
+        .run(&format!("contribution reject {place} --reason not-useful --as ana"))
+        .await
+        .unwrap();
+    let outcome = commons.import(&history(&[(2, &[DORA])])).await;
+    assert_eq!((outcome.ended, outcome.new_contributions), (1, 0));
 }
 
 #[tokio::test]
@@ -299,6 +346,25 @@ async fn rows_are_claimed_beside_what_somebody_else_claimed_by_hand() {
     assert_eq!(first.rivals.iter().map(|r| r.claimed_by.as_str()).collect::<Vec<_>>(), ["zoe"]);
     let (again, bad) = import_csv(&commons, text).await.unwrap();
     assert_eq!((again.new_contributions, again.known, bad), (0, 2, vec![]));
+}
+
+#[tokio::test]
+async fn a_commit_in_a_row_is_one_however_its_hash_is_typed() {
+    let commons = Commons::new().await;
+    for (hash, new) in [("ABC1", 1), ("abc1", 0), ("aBc1", 0)] {
+        let text = format!("date,person,quantity,reference\n2026-03-01,zoe z,1,git:{hash}\n");
+        let (outcome, bad) = import_csv(&commons, &text).await.unwrap();
+        assert_eq!((outcome.new_contributions, outcome.known, bad), (new, 1 - new, vec![]));
+    }
+    assert!(
+        commons
+            .open()
+            .await
+            .book
+            .contributions
+            .values()
+            .all(|c| c.reference.as_str() == "git:abc1")
+    );
 }
 
 /// The promise on speed, from the repository to the disk:

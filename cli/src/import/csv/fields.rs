@@ -4,6 +4,7 @@
 //! said at once, so that a file is mended in one round. Leaves out the file.
 
 use super::{Column, Person, QUANTITY_AT_MOST, Stream, Who};
+use crate::import::one_spelling;
 use jiff::civil::{Date, date};
 use std::collections::HashMap;
 use subak_ledger::log::handle::Handle;
@@ -142,7 +143,7 @@ pub(super) fn reference(text: &str) -> Result<String, String> {
     });
     let form = "`scheme:text`, such as `ticket:4711`, with 1 to 16 of a-z, 0-9, - before the \
                 colon and 1 to 100 of A-Z, a-z, 0-9, `.`, `_`, `-` after it";
-    if fits { Ok(text.to_owned()) } else { Err(format!("{} is not {form}", shown(text))) }
+    if fits { Ok(one_spelling(text)) } else { Err(format!("{} is not {form}", shown(text))) }
 }
 
 /// Thousandths. `h:mm` is rounded half up to the thousandth of an hour, which is
