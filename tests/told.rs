@@ -331,3 +331,24 @@ fn a_trusts_principal_is_not_called_free_to_be_paid() {
     let other = place.type_in("explain our-association").done();
     says(&other, &["a payout could carry it now"]);
 }
+
+/// Whoever reads the answer may go away: what was found is in the exit status all the same.
+#[test]
+fn a_closed_pipe_changes_no_verdict() {
+    let place = commons("equal");
+    place.type_in("contribute 2 --reference pr:1 --as dora").done();
+    let status = |text: &str| {
+        let mut command = place.command();
+        command.args(text.split(' ')).stdout(std::process::Stdio::piped());
+        let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        drop(child.stdout.take());
+        child.wait().unwrap().code()
+    };
+    let db = place.db().display().to_string();
+    assert_eq!(status(&format!("audit {db}")), Some(0));
+    let conn = rusqlite::Connection::open(place.db()).unwrap();
+    conn.execute_batch("DROP TRIGGER entry_delete; DELETE FROM entry WHERE seq = 1").unwrap();
+    drop(conn);
+    assert_eq!(status(&format!("audit {db}")), Some(1), "a fault");
+    assert_eq!(status(&format!("--json audit {db}")), Some(1), "a fault");
+}

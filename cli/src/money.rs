@@ -60,6 +60,12 @@ pub fn show_fixed(v: Fixed, currency: Currency) -> String {
     if v < 0 { format!("-{text}") } else { text }
 }
 
+/// Whether [`show_fixed`] cuts nothing off.
+pub fn is_shown_whole(v: Fixed) -> bool {
+    // Four decimals more than minor units, of 64 bits behind the point.
+    ((v.unsigned_abs() % Q.unsigned_abs()) * 10_000).is_multiple_of(Q.unsigned_abs())
+}
+
 /// Reads `1200.00 EUR`, `1,200.00 EUR` or `1200 EUR`. A comma groups thousands, as
 /// [`plain`] writes it, and is refused wherever it could stand for a decimal point.
 pub fn read(text: &str) -> Done<(Minor, Currency)> {

@@ -1,6 +1,7 @@
 //! Where a command's result goes: text for people, one JSON object for programs.
 //!
-//! Guarantees that a closed pipe is no error, that colour appears only on a terminal
+//! Guarantees that a closed pipe is no error and changes no exit status (the command goes
+//! on to its end, unheard), that colour appears only on a terminal
 //! without `NO_COLOR`, and that tables fit 80 columns.
 
 use crate::failure::{Done, Failure};
@@ -57,15 +58,23 @@ impl Output {
 
     /// One line, or several; a reader who has gone away is no error.
     pub fn line(&self, text: &str) -> Done {
+        self.heard(text).map(|_| ())
+    }
+
+    /// As [`Output::line`], for what has no end: false when nobody listens any more.
+    pub fn heard(&self, text: &str) -> Done<bool> {
+        if self.captured.is_some() {
+            return Ok(true); // a program asks, and gets its one object
+        }
         let mut out = io::stdout().lock();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             Err(e) => Err(Failure::world(
                 "output",
                 format!("standard output: {e}"),
                 "check where it goes",
             )),
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
         }
     }
 

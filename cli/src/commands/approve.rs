@@ -130,7 +130,8 @@ impl Proposals {
                     .map(|e| describe::wrap(&format!("  {}", describe::event(e, Some(book))), 4)),
             );
             lines.push(standing(book, *entry, &approved));
-            lines.push(format!("  next: `subak approve {entry}`"));
+            let name = &book.root().name;
+            lines.push(format!("  next: `subak approve {entry} --ledger {name}`"));
         }
         if lines.is_empty() {
             lines.push("no open proposals".into());
@@ -258,7 +259,8 @@ fn missing(book: &State, entry: u64) -> Option<String> {
     };
     let more = (book.root().quorum as usize).saturating_sub(count);
     let who = waiting(book, entry).join(", ");
-    Some(format!("{more} more of {who}: `subak approve {entry}`"))
+    let name = &book.root().name;
+    Some(format!("{more} more of {who}: `subak approve {entry} --ledger {name}`"))
 }
 
 fn standing(book: &State, entry: u64, approved: &[String]) -> String {

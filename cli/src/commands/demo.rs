@@ -14,7 +14,7 @@ use crate::{
     output::Output,
 };
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -73,8 +73,15 @@ impl Demo {
         let global =
             Global { db: Some(db.clone()), home: Some(self.dir.clone()), ..Global::default() };
         let connection = Context::new(global)?.writer(true).await?;
-        let stage = Stage { db, home: self.dir.clone(), connection, out: Output::new(false) };
-        story::play(&stage, &history, &origin, now).await
+        let out = if cx.out.json { Output::capture() } else { Output::new(false) };
+        let stage = Stage { db, home: self.dir.clone(), connection, out };
+        story::play(&stage, &history, &origin, now).await?;
+        if !cx.out.json {
+            return Ok(());
+        }
+        // Of the audit that ends it.
+        let audit = stage.out.taken().unwrap_or(Value::Null);
+        cx.out.result("subak.demo/1", &json!({ "db": stage.db, "audit": audit }), "")
     }
 
     /// The repository's history, or a made one; and a sentence about which.

@@ -344,7 +344,10 @@ async fn write_off(cx: &Context, mut incomes: Vec<u64>) -> Done {
     let text = if done {
         format!("written off: {}", what.join(", "))
     } else {
-        format!("the write-off is proposed; more stewards: `subak approve {}`", appended.entry)
+        format!(
+            "the write-off is proposed; more stewards: `subak approve {} --ledger {}`",
+            appended.entry, open.info.name
+        )
     };
     report(cx, &appended, &json!({ "incomes": incomes, "done": done }), &text)
 }

@@ -131,12 +131,15 @@ impl Reading {
             }
             left -= rows.len() as u64;
             for row in rows {
-                if cx.out.json {
+                let heard = if cx.out.json {
                     let line =
                         json!({ "schema": "subak.log/1", "data": row.json(&self.open.book) });
-                    cx.out.line(&line.to_string())?;
+                    cx.out.heard(&line.to_string())?
                 } else {
-                    cx.out.line(&row.line(&self.open.book))?;
+                    cx.out.heard(&row.line(&self.open.book))?
+                };
+                if !heard {
+                    return Ok(());
                 }
             }
         }
@@ -366,7 +369,11 @@ impl Shown {
             })
             .collect();
         let table = cx.out.table(&["by", "account", "", ">debit", ">credit"], &rows);
-        table.lines().map(|l| format!("  {l}")).collect::<Vec<_>>().join("\n")
+        let mut lines: Vec<String> = table.lines().map(|l| format!("  {l}")).collect();
+        if self.postings.iter().any(|p| !money::is_shown_whole(p.amount)) {
+            lines.push("  (cut after these decimals; exactly, each movement sums to zero)".into());
+        }
+        lines.join("\n")
     }
 }
 

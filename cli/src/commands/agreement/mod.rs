@@ -112,7 +112,8 @@ fn with(mut more: Value, key: &str, value: impl Into<Value>) -> Value {
 fn approvals(book: &State, entry: u64) -> String {
     let have = book.proposals.get(&entry).map_or(0, |p| p.approvals.len());
     let missing = (book.root().quorum as usize).saturating_sub(have);
-    format!("{}: `subak approve {entry}`", describe::count(missing as u64, "more approval"))
+    let (more, name) = (describe::count(missing as u64, "more approval"), &book.root().name);
+    format!("{more}: `subak approve {entry} --ledger {name}`")
 }
 
 async fn state_stage(cx: &Context, open: &Open, digest: &Hash, stage: Stage) -> Done<Appended> {

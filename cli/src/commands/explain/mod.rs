@@ -9,7 +9,11 @@ mod income;
 mod lines;
 
 use crate::{
-    commands::{balance::Work, log::Show, payout},
+    commands::{
+        balance::Work,
+        log::Show,
+        payout::{self, choose::barred},
+    },
     context::Context,
     describe,
     failure::{Done, Failure},
@@ -107,7 +111,7 @@ fn total(cx: &Context, book: &State, agent: AgentId, said: Option<&str>) -> Done
         reconcile(book, face)?;
     }
     let balances: Vec<Balance> = faces.iter().map(|f| book.balance(f.agent, currency)).collect();
-    let mut text = summary(cx, book, agent, currency, &balances);
+    let mut text = summary(cx, book, agent, currency, &balances, cx.at()?);
     for face in &faces {
         text.push_str("\n\n");
         text.push_str(&face_text(book, face, agent, currency));
@@ -142,6 +146,7 @@ fn summary(
     agent: AgentId,
     currency: Currency,
     balances: &[Balance],
+    at: u64,
 ) -> String {
     let sum = |f: fn(&Balance) -> i128| -> i128 { balances.iter().map(f).sum() };
     let head = format!(
@@ -155,6 +160,12 @@ fn summary(
         ("paid", sum(|b| b.paid), "over all time, fees included"),
         ("free", sum(|b| b.available), "a payout could carry it now"),
     ];
+    // As a payout run would leave it out.
+    let waits: Vec<(i128, String)> = balances
+        .iter()
+        .filter(|b| b.available > 0 && book.agent(agent).kind != AgentKind::Trust)
+        .filter_map(|b| Some((b.available, barred(book, b.agent, at)?)))
+        .collect();
     let width = rows.iter().map(|r| money::plain(r.1, currency).len()).max().unwrap_or(0);
     let mut text = cx.out.strong(&head);
     for (name, minor, what) in rows {
@@ -163,9 +174,13 @@ fn summary(
             "free" if book.agent(agent).kind == AgentKind::Trust => {
                 "principal: it stays, no payout carries it"
             }
+            "free" if !waits.is_empty() => "of it a payout carries what does not wait:",
             _ => what,
         };
         let _ = write!(text, "\n  {name:8}  {:>width$}  {what}", money::plain(minor, currency));
+    }
+    for (minor, why) in waits {
+        let _ = write!(text, "\n            {:>width$}  {why}", money::plain(minor, currency));
     }
     text
 }

@@ -70,7 +70,7 @@ fn least(book: &State, currency: Currency) -> Minor {
 }
 
 /// Why an agent cannot be paid at all, if so.
-fn barred(book: &State, id: AgentId, at: u64) -> Option<String> {
+pub fn barred(book: &State, id: AgentId, at: u64) -> Option<String> {
     let agent = book.agent(id);
     if agent.kind == AgentKind::Trust {
         return Some("a trust's principal stays".into());

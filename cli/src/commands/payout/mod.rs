@@ -3,7 +3,7 @@
 //! Owns the words of the command, and which currency and run are meant. Leaves out the
 //! rules (`ledger::book::payout`).
 
-mod choose;
+pub(super) mod choose;
 mod decide;
 mod list;
 mod propose;
