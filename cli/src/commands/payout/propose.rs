@@ -73,8 +73,9 @@ impl Propose {
             .iter()
             .map(|(agent, minor)| vec![agent.to_string(), money::plain((*minor).into(), currency)])
             .collect();
+        let ledger = &open.info.name;
         let text = format!(
-            "payout run {run}: {}, {}, reserved until {}\n{}{}\n  next: `subak payout list {run} --csv`, pay, then\n  `subak payout paid {run} --bank TEXT`",
+            "payout run {run}: {}, {}, reserved until {}\n{}{}\n  next: `subak payout list {run} --csv --ledger {ledger}`, pay, then\n  `subak payout paid {run} --bank TEXT --ledger {ledger}`",
             describe::count(lines.len() as u64, "line"),
             money::show(sum, currency),
             money::show_date(expires_at),
