@@ -9,35 +9,10 @@ use subak_ledger::log::Draft;
 use subak_ledger::reject::Code;
 use subak_proto::v1::{self, event::Kind};
 
-fn all(validators: u32, maturity_days: u32) -> v1::Equation {
-    let everybody: (&str, u32, Option<&str>, &[u32]) = ("all", 1_000_000, None, &[1]);
-    v1::Equation { validators, maturity_days, ..equation(1, &[everybody]) }
-}
-
-fn commons(equation: v1::Equation) -> World {
-    let mut world = World::commons(equation);
-    for name in ["ana", "ben"] {
-        world.add_person(name);
-    }
-    world
-}
-
-fn requantify(place: v1::Ref, agent: &str, quantity: u64) -> Kind {
-    Kind::Validate(v1::Validate {
-        span: vec![v1::Span { first: Some(place), last: Some(place) }],
-        remuneration: v1::Remuneration::Unpaid as i32,
-        quantity: vec![v1::Part { agent: agent.into(), quantity }],
-    })
-}
-
 fn range(first: v1::Ref, last: v1::Ref) -> Kind {
     let span = vec![v1::Span { first: Some(first), last: Some(last) }];
     let remuneration = v1::Remuneration::Unpaid as i32;
     Kind::Validate(v1::Validate { span, remuneration, quantity: vec![] })
-}
-
-fn points(world: &World, agent: &str) -> u64 {
-    world.state.points(world.id(agent))
 }
 
 /// A statement that was signed at an earlier moment, with the basis of that moment.
@@ -52,7 +27,7 @@ fn signed(world: &mut World, author: &str, events: Vec<Kind>) -> Vec<u8> {
 /// his vote then keeps it standing when mia turns out to be the agent.
 #[test]
 fn a_range_never_confirms_a_standing_that_its_author_has_not_seen() {
-    let mut world = commons(all(2, 0));
+    let mut world = with_two(for_everybody(2, 0));
     world.add_unclaimed("p-1");
     world.add_person("tess");
     world.grant("tess", v1::Role::Maintainer);
@@ -87,7 +62,7 @@ fn a_range_never_confirms_a_standing_that_its_author_has_not_seen() {
 /// downwards, and a word that was given for the corrected number counts for the claimed one.
 #[test]
 fn a_word_for_a_corrected_number_never_counts_for_the_claimed_one() {
-    let mut world = commons(all(1, 0));
+    let mut world = with_two(for_everybody(1, 0));
     world.add_unclaimed("p-1");
     let place = world.contribute("p-1", "commit", 1_000_000_000);
     // mia corrects it to 1,000: that stands.
@@ -168,7 +143,7 @@ fn cash_of_a_former_treasurer_is_not_stuck() {
 /// Votes of a maintainer who lost the role.
 #[test]
 fn who_is_maintainer_no_more_makes_nothing_stand() {
-    let mut world = commons(all(2, 0));
+    let mut world = with_two(for_everybody(2, 0));
     let place = world.contribute("ana", "commit", 2_000);
     world.validate("mia", place).unwrap();
     let revoke = v1::RoleRevoke { agent: "mia".into(), role: v1::Role::Maintainer as i32 };
@@ -180,7 +155,7 @@ fn who_is_maintainer_no_more_makes_nothing_stand() {
 /// The same commit twice, by the case of its hash.
 #[test]
 fn a_commit_is_claimed_once_whatever_the_case_of_its_hash() {
-    let mut world = commons(all(1, 0));
+    let mut world = with_two(for_everybody(1, 0));
     let claim = |reference: &str| {
         Kind::Contribute(v1::Contribute {
             reference: reference.into(),
@@ -220,7 +195,7 @@ fn a_fee_on_a_payout_is_borne_by_who_is_paid() {
 /// stewards answer by revoking the role) still makes half of an alias, and with it of a payout.
 #[test]
 fn the_attestation_of_a_former_maintainer_does_not_count() {
-    let mut world = commons(all(2, 0));
+    let mut world = with_two(for_everybody(2, 0));
     world.add_unclaimed("p-1");
     world
         .say(

@@ -9,28 +9,6 @@ use kit::*;
 use subak_ledger::reject::Code;
 use subak_proto::v1::{self, event::Kind};
 
-fn all(validators: u32, maturity_days: u32) -> v1::Equation {
-    let everybody: (&str, u32, Option<&str>, &[u32]) = ("all", 1_000_000, None, &[1]);
-    v1::Equation { validators, maturity_days, ..equation(1, &[everybody]) }
-}
-
-fn commons(equation: v1::Equation) -> World {
-    let mut world = World::commons(equation);
-    for name in ["ana", "ben"] {
-        world.add_person(name);
-    }
-    world
-}
-
-/// A validation with another quantity for one part.
-fn requantify(place: v1::Ref, agent: &str, quantity: u64) -> Kind {
-    Kind::Validate(v1::Validate {
-        span: vec![v1::Span { first: Some(place), last: Some(place) }],
-        remuneration: v1::Remuneration::Unpaid as i32,
-        quantity: vec![v1::Part { agent: agent.into(), quantity }],
-    })
-}
-
 fn attest(place: v1::Ref, paid: v1::Remuneration) -> Kind {
     let span = vec![v1::Span { first: Some(place), last: Some(place) }];
     Kind::Validate(v1::Validate { span, remuneration: paid as i32, quantity: vec![] })
@@ -49,13 +27,9 @@ fn claim(reference: &str, parts: &[(&str, u64)]) -> Kind {
     })
 }
 
-fn points(world: &World, agent: &str) -> u64 {
-    world.state.points(world.id(agent))
-}
-
 #[test]
 fn a_plain_validation_never_confirms_another_maintainers_number() {
-    let mut world = commons(all(2, 0));
+    let mut world = with_two(for_everybody(2, 0));
     let place = world.contribute("ana", "commit", 2_000);
     world.say("mia", vec![requantify(place, "ana", 1_000_000_000)]).unwrap();
     world.validate("sam", place).unwrap();
@@ -72,11 +46,11 @@ fn a_plain_validation_never_confirms_another_maintainers_number() {
 
 #[test]
 fn under_an_equation_that_asks_for_fewer_a_word_given_before_can_be_given_again() {
-    let mut world = commons(all(2, 0));
+    let mut world = with_two(for_everybody(2, 0));
     let place = world.contribute("ana", "commit", 2_000);
     world.validate("sam", place).unwrap();
     world.refused("sam", vec![attest(place, v1::Remuneration::Unpaid)], Code::AlreadyValidated);
-    let equation = v1::Equation { version: 2, ..all(1, 0) };
+    let equation = v1::Equation { version: 2, ..for_everybody(1, 0) };
     let adopt = v1::EquationAdopt { equation: Some(equation) };
     world.decree(Kind::EquationAdopt(adopt)).unwrap();
     world.days(1);
@@ -87,7 +61,7 @@ fn under_an_equation_that_asks_for_fewer_a_word_given_before_can_be_given_again(
 
 #[test]
 fn naming_somebody_does_not_keep_them_from_claiming() {
-    let mut world = commons(all(1, 0));
+    let mut world = with_two(for_everybody(1, 0));
     world.say("ben", vec![claim("git:1", &[("ben", 1), ("ana", 1_000)])]).unwrap();
     let again = vec![claim("git:1", &[("ben", 1)])];
     world.refused("ben", again, Code::DuplicateClaim);
@@ -101,7 +75,7 @@ fn naming_somebody_does_not_keep_them_from_claiming() {
 
 #[test]
 fn points_that_are_rejected_make_room_for_others() {
-    let mut world = commons(all(1, 0));
+    let mut world = with_two(for_everybody(1, 0));
     let places: Vec<_> =
         (0..9).map(|_| world.contribute("ana", "hours", 1_000_000_000_000)).collect();
     for place in &places[..8] {
@@ -119,14 +93,14 @@ fn points_that_are_rejected_make_room_for_others() {
 #[test]
 fn work_attested_as_unpaid_late_waits_where_only_unpaid_work_counts() {
     let unpaid = v1::Contributors { weight: vec![1], unpaid_only: true, ..Default::default() };
-    let mut equation = all(1, 10);
+    let mut equation = for_everybody(1, 10);
     equation.bucket[0].share = 500_000;
     equation.bucket.push(v1::Bucket {
         name: "volunteers".into(),
         share: 500_000,
         to: Some(v1::bucket::To::Contributors(unpaid)),
     });
-    let mut world = commons(equation);
+    let mut world = with_two(equation);
     let (love, paid) =
         (world.contribute("ana", "commit", 1_000), world.contribute("ben", "commit", 3_000));
     world.validate("sam", love).unwrap();
@@ -150,7 +124,8 @@ fn work_attested_as_unpaid_late_waits_where_only_unpaid_work_counts() {
 
 #[test]
 fn a_steward_who_lost_the_role_approves_anew() {
-    let mut world = World::open(genesis(v1::AgentKind::Commons, "quorate", 2, Some(all(1, 0))));
+    let mut world =
+        World::open(genesis(v1::AgentKind::Commons, "quorate", 2, Some(for_everybody(1, 0))));
     let digest = |world: &World, entry: u64| -> Vec<u8> {
         let envelope = &world.entries[usize::try_from(entry).unwrap()].1;
         let body = &envelope[..envelope.len() - 96];
@@ -186,7 +161,7 @@ fn a_steward_who_lost_the_role_approves_anew() {
 
 #[test]
 fn who_is_refused_makes_room_and_may_be_admitted_after_all() {
-    let mut world = commons(all(1, 0));
+    let mut world = with_two(for_everybody(1, 0));
     let join = |name: &str| {
         let join = Kind::AgentJoin(v1::AgentJoin::default());
         vec![join, claim(&format!("git:{name}"), &[(name, 1_000)])]

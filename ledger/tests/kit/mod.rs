@@ -620,3 +620,32 @@ impl World {
         state
     }
 }
+
+/// An equation of one bucket for everybody's work.
+pub fn for_everybody(validators: u32, maturity_days: u32) -> v1::Equation {
+    let everybody: (&str, u32, Option<&str>, &[u32]) = ("all", 1_000_000, None, &[1]);
+    v1::Equation { validators, maturity_days, ..equation(1, &[everybody]) }
+}
+
+/// A commons with two contributors, ana and ben.
+pub fn with_two(equation: v1::Equation) -> World {
+    let mut world = World::commons(equation);
+    for name in ["ana", "ben"] {
+        world.add_person(name);
+    }
+    world
+}
+
+/// A validation with another quantity for one part.
+pub fn requantify(place: v1::Ref, agent: &str, quantity: u64) -> Kind {
+    Kind::Validate(v1::Validate {
+        span: vec![v1::Span { first: Some(place), last: Some(place) }],
+        remuneration: v1::Remuneration::Unpaid as i32,
+        quantity: vec![v1::Part { agent: agent.into(), quantity }],
+    })
+}
+
+/// Points that count for an agent now, thousandths.
+pub fn points(world: &World, agent: &str) -> u64 {
+    world.state.points(world.id(agent))
+}
