@@ -1,15 +1,16 @@
-//! No more connections than so many.
+//! No more connections than so many, and few writes on them.
 //!
-//! Guarantees that those over the limit wait in the system's queue, unaccepted, and that a
-//! connection's end lets the next one in. Leaves out what is said on them, and who is
-//! there: telling one peer from another is for the proxy that ends TLS.
+//! Guarantees that those over the limit wait in the system's queue, unaccepted, that a
+//! connection's end lets the next one in, and that answers which are ready together leave
+//! together. Leaves out what is said on them, and who is there: telling one peer from
+//! another is for the proxy that ends TLS.
 
 use futures::{Stream, StreamExt as _, stream};
 use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -22,6 +23,21 @@ use tonic::transport::server::Connected;
 pub(crate) struct Counted {
     socket: TcpStream,
     _permit: OwnedSemaphorePermit,
+    /// Whether a write has let the others go first.
+    yielded: bool,
+}
+
+impl Counted {
+    /// The first attempt to write lets every task go first that can: one commit answers many
+    /// calls, and each would otherwise be a packet of its own.
+    fn after_others(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.yielded = !self.yielded;
+        if self.yielded {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
 }
 
 /// The connections of `incoming`, `most` at a time.
@@ -34,7 +50,10 @@ pub(crate) fn limited(
         let permit = permits.clone().acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         let accepted = incoming.next().await?;
-        Some((accepted.map(|socket| Counted { socket, _permit: permit }), (incoming, permits)))
+        Some((
+            accepted.map(|socket| Counted { socket, _permit: permit, yielded: false }),
+            (incoming, permits),
+        ))
     })
 }
 
@@ -62,19 +81,8 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.after_others(cx));
         Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -397,7 +397,7 @@ fn rivals<'b>(book: &'b State, places: &[Ref]) -> Vec<(&'b str, String)> {
 /// Not rejected, and no other contribution has taken its reference.
 fn is_open(book: &State, place: Ref, c: &Contribution) -> bool {
     c.closed.is_none()
-        && book.taken_by(&c.reference).is_none_or(|other| other == place)
+        && book.references.taken_by(&c.reference).is_none_or(|other| other == place)
         && !book.agent(c.claimant).refused
 }
 
@@ -412,7 +412,7 @@ pub fn standing(book: &State, place: Ref, c: &Contribution) -> String {
         return format!("rejected ({reason})");
     }
     if !is_open(book, place, c) {
-        let rival = book.taken_by(&c.reference).unwrap_or(place);
+        let rival = book.references.taken_by(&c.reference).unwrap_or(place);
         return format!("rival of {rival}");
     }
     let needed = book.equation.as_ref().map_or(0, |e| e.validators as usize);

@@ -95,10 +95,10 @@ impl<'b> Claims<'b> {
     /// claimed nothing, or a thousandth for the author would keep the import from the rest.
     pub fn claimed_for(&self, book: &State, reference: &str, people: &[AgentId]) -> bool {
         let one_of_them = |agent| people.iter().any(|a| book.person(*a) == book.person(agent));
-        let counted = |c: &Contribution| book.references.get(&c.reference);
-        self.by_hand(reference)
-            .filter_map(|(place, c)| Some((place, counted(c)?)))
-            .any(|(place, claims)| claims.by.iter().any(|(a, at)| *at == place && one_of_them(*a)))
+        self.by_hand(reference).any(|(place, c)| {
+            let claims = book.references.claims(&c.reference);
+            claims.iter().any(|(agent, at)| *at == place && one_of_them(*agent))
+        })
     }
 
     /// The claims to a reference that were made by hand, for people to look at.
@@ -127,7 +127,7 @@ fn standing(book: &State, place: Ref, c: &Contribution) -> Option<Standing> {
             Some(Standing::Ended)
         }
         Some(_) => None,
-        None if book.taken_by(&c.reference) == Some(place) => Some(Standing::Validated),
+        None if book.references.taken_by(&c.reference) == Some(place) => Some(Standing::Validated),
         None if by_maintainer(book, c) => Some(Standing::Claimed),
         None => None,
     }

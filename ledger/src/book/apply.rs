@@ -352,11 +352,8 @@ impl State {
     fn advance(&mut self, step: &mut Step<'_>) {
         let now = step.at;
         self.replay.advance(now);
-        while let Some((key, task)) = self.agenda.get_min().cloned() {
-            if key.0 > now {
-                break;
-            }
-            self.agenda.remove(&key);
+        while let Some(key) = self.agenda.get_min().map(|(key, _)| *key).filter(|k| k.0 <= now) {
+            let task = self.agenda.remove(&key).expect("it is the first");
             step.at = key.0;
             match task {
                 Task::Mature { contribution, part, generation } => {

@@ -119,7 +119,7 @@ impl State {
 
     /// An agent's parts, in order.
     pub fn work(&self, agent: AgentId) -> impl Iterator<Item = Work> + '_ {
-        let first = (agent, Ref { entry: 0, event: 0 });
+        let first = (agent, Ref::FIRST);
         let last = (agent, Ref { entry: u64::MAX, event: u32::MAX });
         self.work_of.range(first..=last).flat_map(move |(_, place)| {
             let c = &self.contributions[place];

@@ -10,6 +10,7 @@ use super::{
     agreement::Agreement,
     equation::{BucketDef, BucketId, Equation},
     event::{Event, InvoiceId},
+    references::References,
     split::{Bucket, Point},
     types::*,
 };
@@ -69,7 +70,7 @@ pub struct State {
     /// Contributions by place.
     pub contributions: OrdMap<Ref, Arc<Contribution>>,
     /// What becomes of each reference that is claimed and not rejected.
-    pub references: OrdMap<Reference, Arc<Claims>>,
+    pub references: References,
     /// Contributions of each agent.
     pub work_of: OrdSet<(AgentId, Ref)>,
     /// All points that stand, matured or not.
@@ -273,16 +274,6 @@ impl Standing {
     pub fn counted_in(&self, unpaid_only: bool) -> Points {
         if unpaid_only { self.counted_unpaid } else { self.counted }
     }
-}
-
-/// Who claims a reference.
-#[derive(Debug, Clone, Default)]
-pub struct Claims {
-    /// The contribution that is validated under it.
-    pub taken: Option<Ref>,
-    /// For whom it is claimed, and where, in the order of the claims: the author's own
-    /// part, and every part where a maintainer claims.
-    pub by: Vec<(AgentId, Ref)>,
 }
 
 /// A commons' share of a revenue, or a gift.
@@ -519,11 +510,6 @@ impl State {
     /// The equation in force; a contribution ledger has one from its genesis on.
     pub fn equation(&self) -> &Arc<Equation> {
         self.equation.as_ref().expect("the genesis of a commons carries an equation")
-    }
-
-    /// The validated contribution that has taken a reference.
-    pub fn taken_by(&self, reference: &Reference) -> Option<Ref> {
-        self.references.get(reference).and_then(|claims| claims.taken)
     }
 
     /// Puts something on the agenda.

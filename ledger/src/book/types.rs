@@ -142,6 +142,11 @@ pub struct Ref {
     pub event: u32,
 }
 
+impl Ref {
+    /// Before all others.
+    pub const FIRST: Self = Self { entry: 0, event: 0 };
+}
+
 impl fmt::Display for Ref {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.entry, self.event)

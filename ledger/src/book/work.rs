@@ -12,13 +12,15 @@
 //! another maintainer's wish, and only about what its basis shows.
 
 use super::{
-    equation::To,
+    equation::{BucketId, To},
     event::Contribute,
-    split::MAX_POINTS,
-    state::{Claims, Contribution, Reading, Standing, State, Step, Task, WorkPart},
+    references::Hindrance,
+    split::{Bucket, MAX_POINTS},
+    state::{Contribution, Reading, Standing, State, Step, Task, WorkPart},
     types::*,
 };
 use crate::reject::{Code, Outcome, Reject, require};
+use imbl::OrdMap;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Thousandths that one part may have: 10^9 units.
@@ -55,20 +57,21 @@ impl State {
             format!("{} is not among its parts", author.handle)
         })?;
         let place = step.place();
-        // Naming somebody else does not keep them from claiming it themself.
-        let claimed_for: Vec<AgentId> = parts
-            .iter()
-            .map(|(id, _)| *id)
-            .filter(|id| maintainer || self.person(*id) == step.author)
-            .collect();
-        let claims = Arc::make_mut(self.references.entry(c.reference.clone()).or_default());
-        require(claims.taken.is_none(), Code::ReferenceTaken, || c.reference.to_string())?;
-        let double = claims.by.iter().map(|(by, _)| *by).find(|by| claimed_for.contains(by));
-        if let Some(double) = double {
-            let detail = format!("{} by {}", c.reference, self.agent(double).handle);
-            return Err(Reject::new(Code::DuplicateClaim, detail));
+        for &(id, _) in &parts {
+            // Naming somebody else does not keep them from claiming it themself.
+            if !maintainer && self.person(id) != step.author {
+                continue;
+            }
+            let (code, whose) = match self.references.claim(&c.reference, id, place) {
+                None => continue,
+                Some(Hindrance::Taken) => (Code::ReferenceTaken, c.reference.to_string()),
+                Some(Hindrance::Claimed) => {
+                    let by = &self.agent(id).handle;
+                    (Code::DuplicateClaim, format!("{} by {by}", c.reference))
+                }
+            };
+            return Err(Reject::new(code, whose));
         }
-        claims.by.extend(claimed_for.into_iter().map(|id| (id, place)));
         self.work_of.extend(parts.iter().map(|(id, _)| (*id, place)));
         let parts = parts.into_iter().map(|(agent, quantity)| WorkPart {
             agent,
@@ -102,20 +105,18 @@ impl State {
         if !(1..=64).contains(&parts.len()) {
             return Err(bad(format!("{} parts", parts.len())));
         }
-        let mut seen = BTreeSet::new();
-        parts
-            .iter()
-            .map(|(handle, quantity)| {
-                if !(1..=MAX_QUANTITY).contains(quantity) {
-                    return Err(bad(format!("{handle}: {quantity} thousandths")));
-                }
-                let id = self.find(handle)?;
-                if !seen.insert(id) {
-                    return Err(bad(format!("{handle} twice")));
-                }
-                Ok((id, *quantity))
-            })
-            .collect()
+        let mut found: Vec<(AgentId, u64)> = Vec::with_capacity(parts.len());
+        for (handle, quantity) in parts {
+            if !(1..=MAX_QUANTITY).contains(quantity) {
+                return Err(bad(format!("{handle}: {quantity} thousandths")));
+            }
+            let id = self.find(handle)?;
+            if found.iter().any(|(other, _)| *other == id) {
+                return Err(bad(format!("{handle} twice")));
+            }
+            found.push((id, *quantity));
+        }
+        Ok(found)
     }
 
     fn contribution(&self, place: Ref) -> Outcome<&Arc<Contribution>> {
@@ -151,14 +152,15 @@ impl State {
         }
         let mut counted = 0;
         for place in places {
-            let c = self.contributions[&place].clone();
-            let rival = self.taken_by(&c.reference).is_some_and(|other| other != place);
+            let c = &self.contributions[&place];
+            let rival = self.references.taken_by(&c.reference).is_some_and(|other| other != place);
             let unseen = c.said >= seen && c.said != step.entry;
             if c.closed.is_some() || rival || unseen || self.agent(c.claimant).refused {
                 continue; // a range takes what it can; a single name is answered precisely
             }
-            for (part, read) in c.parts.iter().enumerate() {
-                let reading = Reading { quantity: as_read(read), remuneration: Some(remuneration) };
+            for part in 0..c.parts.len() {
+                let quantity = as_read(&self.contributions[&place].parts[part]);
+                let reading = Reading { quantity, remuneration: Some(remuneration) };
                 if matches!(self.vote(step, place, part, reading)?, Vote::Counted | Vote::Stands) {
                     counted += 1;
                 }
@@ -186,7 +188,7 @@ impl State {
             let seen = step.seen.unwrap_or_default();
             format!("entry {} says what it is, the author has seen {seen} entries", c.said)
         })?;
-        let rival = self.taken_by(&c.reference).filter(|other| *other != place);
+        let rival = self.references.taken_by(&c.reference).filter(|other| *other != place);
         if let Some(rival) = rival {
             return Err(Reject::new(Code::ReferenceTaken, format!("{} by {rival}", c.reference)));
         }
@@ -238,11 +240,10 @@ impl State {
             if standing.votes.contains(&voter) {
                 return Ok(Vote::Again);
             }
-            self.change_part(place, n, |p| {
-                p.standing.as_mut().expect("looked at above").votes.push(voter);
-                p.reading = reading;
-                p.votes.clear();
-            });
+            let part = &mut self.change(place).parts[n];
+            part.standing.as_mut().expect("looked at above").votes.push(voter);
+            part.reading = reading;
+            part.votes.clear();
             return Ok(Vote::Counted);
         }
         let mut votes = if part.reading == reading { part.votes.clone() } else { Vec::new() };
@@ -257,16 +258,16 @@ impl State {
             if again {
                 return Ok(Vote::Again);
             }
-            self.change_part(place, n, |p| (p.reading, p.votes) = (reading, votes));
+            let part = &mut self.change(place).parts[n];
+            (part.reading, part.votes) = (reading, votes);
             return Ok(Vote::Counted);
         }
         self.let_stand(step, place, n, reading, votes)?;
         Ok(Vote::Stands)
     }
 
-    fn change_part(&mut self, place: Ref, n: usize, change: impl FnOnce(&mut WorkPart)) {
-        let slot = self.contributions.get_mut(&place).expect("the caller found it");
-        change(&mut Arc::make_mut(slot).parts[n]);
+    fn change(&mut self, place: Ref) -> &mut Contribution {
+        Arc::make_mut(self.contributions.get_mut(&place).expect("the caller found it"))
     }
 
     /// A reading has its votes: points change for income to come.
@@ -278,7 +279,7 @@ impl State {
         reading: Reading,
         votes: Vec<AgentId>,
     ) -> Outcome {
-        let c = self.contributions[&place].clone();
+        let c = &self.contributions[&place];
         let part = &c.parts[n];
         let remuneration = reading.remuneration.expect("votes carry a remuneration");
         let points = u128::from(reading.quantity) * u128::from(c.rate);
@@ -296,30 +297,28 @@ impl State {
             any: old.any.min(points),
             unpaid: if unpaid { old.unpaid.min(points) } else { 0 },
         };
-        self.recount(&c, part.agent, old, kept);
+        recount(&mut self.buckets, c, part.agent, old, kept);
+        self.references.take(&c.reference, place);
         let moved = as_read(part) != reading.quantity;
         let generation = part.generation + 1;
+        let standing = Standing {
+            quantity: reading.quantity,
+            remuneration,
+            votes,
+            since: step.at,
+            counted: kept.any,
+            counted_unpaid: kept.unpaid,
+            maturing: points - kept.any,
+        };
+        let c = self.change(place);
+        if moved {
+            c.said = step.entry;
+        }
+        let part = &mut c.parts[n];
+        (part.generation, part.reading, part.standing) = (generation, reading, Some(standing));
+        part.votes.clear();
         let maturity = u64::from(self.equation().maturity_days) * DAY_MS;
         let waits = kept.any < points || (unpaid && kept.unpaid < points);
-        self.change_part(place, n, |p| {
-            p.generation = generation;
-            p.reading = reading;
-            p.votes = Vec::new();
-            p.standing = Some(Standing {
-                quantity: reading.quantity,
-                remuneration,
-                votes,
-                since: step.at,
-                counted: kept.any,
-                counted_unpaid: kept.unpaid,
-                maturing: points - kept.any,
-            });
-        });
-        if moved {
-            let slot = self.contributions.get_mut(&place).expect("the caller found it");
-            Arc::make_mut(slot).said = step.entry;
-        }
-        self.change_claims(&c.reference, |claims| claims.taken = Some(place));
         if waits && maturity > 0 {
             let task = Task::Mature { contribution: place, part: n, generation };
             self.schedule(step.at + maturity, step.entry, task);
@@ -331,7 +330,7 @@ impl State {
 
     /// Points that have waited long enough begin to count.
     pub(super) fn mature(&mut self, place: Ref, n: usize, generation: u32) {
-        let c = self.contributions[&place].clone();
+        let c = &self.contributions[&place];
         let part = &c.parts[n];
         let Some(standing) = part.standing.as_ref().filter(|_| part.generation == generation)
         else {
@@ -340,42 +339,10 @@ impl State {
         let points = standing.counted + standing.maturing;
         let unpaid = standing.remuneration == Remuneration::Unpaid;
         let ripe = Counts { any: points, unpaid: if unpaid { points } else { 0 } };
-        self.recount(&c, part.agent, counts(Some(standing)), ripe);
-        self.change_part(place, n, |p| {
-            if let Some(s) = &mut p.standing {
-                (s.counted, s.counted_unpaid, s.maturing) = (ripe.any, ripe.unpaid, 0);
-            }
-        });
-    }
-
-    /// What counts of a part in each bucket that it is for goes from one number to another.
-    fn recount(&mut self, c: &Contribution, agent: AgentId, from: Counts, to: Counts) {
-        if from == to {
-            return;
+        recount(&mut self.buckets, c, part.agent, counts(Some(standing)), ripe);
+        if let Some(s) = &mut self.change(place).parts[n].standing {
+            (s.counted, s.counted_unpaid, s.maturing) = (ripe.any, ripe.unpaid, 0);
         }
-        let matching: Vec<_> = self
-            .buckets
-            .iter()
-            .filter_map(|(id, b)| match &b.def.to {
-                To::Contributors(f) if f.matches(&c.kind, c.stream) => Some((*id, f.unpaid_only)),
-                _ => None,
-            })
-            .collect();
-        for (id, unpaid_only) in matching {
-            let bucket = self.buckets.get_mut(&id).expect("just listed");
-            let of = |counts: Counts| if unpaid_only { counts.unpaid } else { counts.any };
-            let (from, to) = (of(from), of(to));
-            if to > from {
-                bucket.count(agent, c.month, to - from);
-            } else if from > to {
-                bucket.discount(agent, c.month, from - to);
-            }
-        }
-    }
-
-    fn change_claims(&mut self, reference: &Reference, change: impl FnOnce(&mut Claims)) {
-        let slot = self.references.get_mut(reference).expect("an open claim is listed");
-        change(Arc::make_mut(slot));
     }
 
     /// Revise: by the claimant, while nothing is validated.
@@ -397,14 +364,12 @@ impl State {
         for (n, part) in c.parts.iter().enumerate() {
             let quantity =
                 changed.iter().find(|(id, _)| *id == part.agent).expect("the same agents").1;
-            self.change_part(place, n, |p| {
-                p.claimed = quantity;
-                p.reading = Reading { quantity, remuneration: None };
-                p.votes.clear();
-            });
+            let part = &mut self.change(place).parts[n];
+            part.claimed = quantity;
+            part.reading = Reading { quantity, remuneration: None };
+            part.votes.clear();
         }
-        let slot = self.contributions.get_mut(&place).expect("found above");
-        Arc::make_mut(slot).said = step.entry;
+        self.change(place).said = step.entry;
         Ok(())
     }
 
@@ -451,22 +416,15 @@ impl State {
     }
 
     fn close(&mut self, place: Ref, reason: RejectReason) {
-        let slot = self.contributions.get_mut(&place).expect("the caller found it");
-        let c = Arc::make_mut(slot);
+        let c = self.change(place);
         c.closed = Some(reason);
         let reference = c.reference.clone();
-        self.change_claims(&reference, |claims| {
-            claims.by.retain(|(_, at)| *at != place);
-            claims.taken = claims.taken.filter(|at| *at != place);
-        });
-        if self.references[&reference].by.is_empty() {
-            self.references.remove(&reference);
-        }
+        self.references.free(&reference, place);
     }
 
     /// From an attested claim on, the person's own votes for those parts are void.
     pub(super) fn drop_votes(&mut self, entry: u64, agent: AgentId, person: AgentId) {
-        let first = (agent, Ref { entry: 0, event: 0 });
+        let first = (agent, Ref::FIRST);
         let last = (agent, Ref { entry: u64::MAX, event: u32::MAX });
         let places: Vec<Ref> = self.work_of.range(first..=last).map(|(_, p)| *p).collect();
         let needed = self.equation().validators as usize;
@@ -483,24 +441,22 @@ impl State {
                     .as_ref()
                     .filter(|s| s.votes.contains(&person) && s.votes.len() <= needed);
                 if let Some(s) = falls {
-                    self.recount(&c, agent, counts(Some(s)), Counts::default());
+                    recount(&mut self.buckets, &c, agent, counts(Some(s)), Counts::default());
                     self.points -= s.counted + s.maturing;
                     let reading =
                         Reading { quantity: s.quantity, remuneration: Some(s.remuneration) };
                     let votes = s.votes.clone();
-                    self.change_part(place, n, |p| {
-                        (p.standing, p.reading, p.votes) = (None, reading, votes);
-                        p.generation += 1;
-                    });
-                    let slot = self.contributions.get_mut(&place).expect("listed above");
-                    Arc::make_mut(slot).said = entry;
+                    let c = self.change(place);
+                    c.said = entry;
+                    let part = &mut c.parts[n];
+                    (part.standing, part.reading, part.votes) = (None, reading, votes);
+                    part.generation += 1;
                 }
-                self.change_part(place, n, |p| {
-                    p.votes.retain(|v| *v != person);
-                    if let Some(s) = &mut p.standing {
-                        s.votes.retain(|v| *v != person);
-                    }
-                });
+                let part = &mut self.change(place).parts[n];
+                part.votes.retain(|v| *v != person);
+                if let Some(s) = &mut part.standing {
+                    s.votes.retain(|v| *v != person);
+                }
             }
         }
     }
@@ -520,4 +476,34 @@ struct Counts {
 
 fn counts(standing: Option<&Standing>) -> Counts {
     standing.map_or_else(Counts::default, |s| Counts { any: s.counted, unpaid: s.counted_unpaid })
+}
+
+/// What counts of a part in each bucket that it is for goes from one number to another.
+fn recount(
+    buckets: &mut OrdMap<BucketId, Bucket>,
+    c: &Contribution,
+    agent: AgentId,
+    from: Counts,
+    to: Counts,
+) {
+    if from == to {
+        return;
+    }
+    let matching: Vec<_> = buckets
+        .iter()
+        .filter_map(|(id, b)| match &b.def.to {
+            To::Contributors(f) if f.matches(&c.kind, c.stream) => Some((*id, f.unpaid_only)),
+            _ => None,
+        })
+        .collect();
+    for (id, unpaid_only) in matching {
+        let bucket = buckets.get_mut(&id).expect("just listed");
+        let of = |counts: Counts| if unpaid_only { counts.unpaid } else { counts.any };
+        let (from, to) = (of(from), of(to));
+        if to > from {
+            bucket.count(agent, c.month, to - from);
+        } else if from > to {
+            bucket.discount(agent, c.month, from - to);
+        }
+    }
 }

@@ -96,11 +96,13 @@ fn connect(name: &std::ffi::OsStr, more: OpenFlags) -> rusqlite::Result<Connecti
 }
 
 /// Settings of every connection. The file may be a stranger's: its schema is not trusted
-/// with functions, damaged pages are noticed early, and erased text is overwritten.
+/// with functions, damaged pages are noticed early, and erased text is overwritten. A query
+/// is planned once: else SQLite would plan it again for each value that is bound to it.
 fn harden(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(PATIENCE)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.execute_batch(
         "PRAGMA foreign_keys=ON; PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON;",
     )

@@ -1,0 +1,105 @@
+//! Who claims which reference, and which claim has been validated.
+//!
+//! Owns the look-up by reference. Guarantees that an agent claims a reference once at most
+//! at a time, and that one contribution at most is validated under it. The usual claim, one
+//! agent's, is stored in the map itself: a claim costs one insertion.
+//! Leaves out the contributions themselves, and who may claim what (`work`).
+
+use super::types::{AgentId, Ref, Reference};
+use imbl::OrdMap;
+use std::sync::Arc;
+
+/// The open claims to references. A clone is cheap.
+#[derive(Debug, Clone, Default)]
+pub struct References(OrdMap<Reference, Claims>);
+
+/// Claims to one reference: for whom, and where. The author's own part is claimed, and
+/// every part where a maintainer claims.
+#[derive(Debug, Clone)]
+enum Claims {
+    One { by: (AgentId, Ref), taken: bool },
+    Several(Arc<Vec<(AgentId, Ref)>>, Option<Ref>),
+}
+
+impl Claims {
+    fn by(&self) -> &[(AgentId, Ref)] {
+        match self {
+            Self::One { by, .. } => std::slice::from_ref(by),
+            Self::Several(by, _) => by,
+        }
+    }
+
+    fn taken(&self) -> Option<Ref> {
+        match self {
+            Self::One { by, taken } => taken.then_some(by.1),
+            Self::Several(_, taken) => *taken,
+        }
+    }
+}
+
+impl References {
+    /// The validated contribution that has taken a reference.
+    pub fn taken_by(&self, reference: &Reference) -> Option<Ref> {
+        self.0.get(reference).and_then(Claims::taken)
+    }
+
+    /// For whom a reference is claimed, and where, in the order of the claims.
+    pub fn claims(&self, reference: &Reference) -> &[(AgentId, Ref)] {
+        self.0.get(reference).map_or(&[], Claims::by)
+    }
+
+    /// Whether both are the same without a look at them.
+    pub fn ptr_eq(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0)
+    }
+
+    /// The contribution at `place` claims a reference for `agent`; returns what stood in the
+    /// way, if anything did, and then these references are spent.
+    pub(super) fn claim(
+        &mut self,
+        reference: &Reference,
+        agent: AgentId,
+        place: Ref,
+    ) -> Option<Hindrance> {
+        let by = (agent, place);
+        let before = self.0.insert(reference.clone(), Claims::One { by, taken: false })?;
+        if before.taken().is_some() {
+            return Some(Hindrance::Taken);
+        }
+        if before.by().iter().any(|(other, _)| *other == agent) {
+            return Some(Hindrance::Claimed);
+        }
+        let all = before.by().iter().copied().chain([by]).collect();
+        self.0.insert(reference.clone(), Claims::Several(Arc::new(all), None));
+        None
+    }
+
+    /// The contribution at `place` is validated.
+    pub(super) fn take(&mut self, reference: &Reference, place: Ref) {
+        match self.0.get_mut(reference).expect("an open claim is listed") {
+            Claims::One { taken, .. } => *taken = true,
+            Claims::Several(_, taken) => *taken = Some(place),
+        }
+    }
+
+    /// The contribution at `place` has ended.
+    pub(super) fn free(&mut self, reference: &Reference, place: Ref) {
+        let claims = self.0.get(reference).expect("an open claim is listed");
+        let left: Vec<_> = claims.by().iter().copied().filter(|(_, at)| *at != place).collect();
+        let taken = claims.taken().filter(|at| *at != place);
+        if left.is_empty() {
+            self.0.remove(reference);
+        } else {
+            self.0.insert(reference.clone(), Claims::Several(Arc::new(left), taken));
+        }
+    }
+}
+
+/// Why a reference cannot be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hindrance {
+    /// A claim to it has been validated.
+    Taken,
+    /// The agent claims it already.
+    Claimed,
+}
