@@ -90,7 +90,7 @@ fn each_table_edited_by_hand_is_a_fault_at_its_entry() {
         (format!("INSERT INTO entry SELECT 2, seq, leaf, envelope, chain FROM entry WHERE ledger = 1 AND seq = {last}"), (Code::Sequence, Some(sound.ledgers[1].size))),
         // node
         ("DELETE FROM node WHERE ledger = 1 AND level = 1 AND position = 2".into(), (Code::TreeNode, Some(5))),
-        ("UPDATE node SET hash = zeroblob(32) WHERE ledger = 1 AND level = 0 AND position = 5".into(), (Code::TreeNode, Some(5))),
+        ("UPDATE node SET hash = zeroblob(32) WHERE ledger = 1 AND level = 1 AND position = 2".into(), (Code::TreeNode, Some(5))),
         (format!("INSERT INTO node VALUES (1, 0, {n}, zeroblob(32))"), (Code::TreeNode, None)),
         ("INSERT INTO node VALUES (1, 40, 0, zeroblob(32))".into(), (Code::TreeNode, None)),
         ("INSERT INTO node VALUES (1, 200, 0, zeroblob(32))".into(), (Code::Store, None)),

@@ -23,7 +23,9 @@ fn roots_and_proofs_agree_with_ct_merkle() {
     for size in 1..=LEAVES {
         let leaf = (size - 1).to_be_bytes();
         theirs.push(leaf);
-        for (level, index, hash) in frontier.push(tree::leaf_hash(&leaf)) {
+        let leaf_hash = tree::leaf_hash(&leaf);
+        nodes.insert((0, size - 1), leaf_hash);
+        for (level, index, hash) in frontier.push(leaf_hash) {
             nodes.insert((level, index), hash);
         }
         roots.push(frontier.root());

@@ -412,6 +412,11 @@ fn node(reader: &dyn Reader, ledger: LedgerId, level: u32, index: u64) -> Result
         let what = format!("ledger {ledger}: tree node {index} of level {level} is missing");
         corrupt(what, "run `subak audit` on it")
     };
+    if level == 0 {
+        // Not stored: it follows from the entry.
+        let entry = reader.entries(&ledger.0, index, 1, 0)?.pop().filter(|e| e.seq == index);
+        return Ok(tree::leaf_hash(&entry.ok_or_else(missing)?.leaf));
+    }
     let level = u8::try_from(level).map_err(|_| missing())?;
     reader.node(&ledger.0, level, index)?.ok_or_else(missing)
 }

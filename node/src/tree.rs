@@ -21,7 +21,9 @@ pub struct Tree {
 impl Tree {
     /// Appends a leaf's bytes; returns the nodes that this completes, for a store.
     pub fn push(&mut self, leaf: &[u8]) -> Vec<store::Node> {
-        let completed = self.frontier.push(tree::leaf_hash(leaf));
+        let hash = tree::leaf_hash(leaf);
+        self.nodes.insert((0, self.frontier.size()), hash);
+        let completed = self.frontier.push(hash);
         self.nodes.extend(completed.iter().map(|&(level, index, hash)| ((level, index), hash)));
         let level = |level: u32| u8::try_from(level).expect("a tree has 64 levels at most");
         completed.into_iter().map(|(l, index, hash)| (level(l), index, hash)).collect()

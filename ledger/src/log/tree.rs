@@ -150,11 +150,12 @@ impl Frontier {
         Ok(Self { size, subtrees })
     }
 
-    /// Appends a leaf by its hash. Returns the nodes that this completes as `(level,
-    /// index, hash)`, the leaf's own at level 0 first: what a store keeps.
+    /// Appends a leaf by its hash. Returns the nodes above it that this completes, as
+    /// `(level, index, hash)`, lowest first: what a store keeps. A leaf's own hash, at level
+    /// 0, follows from the entry.
     pub fn push(&mut self, leaf_hash: Hash) -> Vec<(u32, u64, Hash)> {
         let mut node = (0, self.size, leaf_hash);
-        let mut completed = vec![node];
+        let mut completed = Vec::new();
         // An odd index is a right child, and its left sibling is the last subtree kept.
         while node.1 & 1 == 1 {
             let left = self.subtrees.pop().expect("one subtree for each bit of the size");

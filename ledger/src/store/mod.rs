@@ -27,7 +27,8 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 /// [`Reader::integrity`], not run yet.
 pub type Inspection = Box<dyn FnOnce() -> Result<Vec<String>> + Send>;
 
-/// One node of the Merkle tree: level (0 = leaf hashes), index within its level, hash.
+/// One node of the Merkle tree: level, index within its level, hash. A node keeps those from
+/// level 1 on ([`crate::log::Frontier::push`]); level 0 are the leaf hashes.
 pub type Node = (u8, u64, Hash);
 
 /// An entry as it is stored: nothing here has been checked.

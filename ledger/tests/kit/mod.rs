@@ -213,7 +213,9 @@ impl World {
         self.postings = delta.postings;
         self.state.seal(leaf.chain_hash());
         let bytes = leaf.to_bytes().to_vec();
-        for (level, index, hash) in self.frontier.push(tree::leaf_hash(&bytes)) {
+        let leaf = tree::leaf_hash(&bytes);
+        self.nodes.insert((0, self.frontier.size()), leaf);
+        for (level, index, hash) in self.frontier.push(leaf) {
             self.nodes.insert((level, index), hash);
         }
         self.entries.push((bytes, envelope));
@@ -447,7 +449,9 @@ impl World {
         };
         self.state.seal(leaf.chain_hash());
         let bytes = leaf.to_bytes().to_vec();
-        for (level, index, hash) in self.frontier.push(tree::leaf_hash(&bytes)) {
+        let leaf = tree::leaf_hash(&bytes);
+        self.nodes.insert((0, self.frontier.size()), leaf);
+        for (level, index, hash) in self.frontier.push(leaf) {
             self.nodes.insert((level, index), hash);
         }
         self.entries.push((bytes, envelope));

@@ -14,7 +14,8 @@ impl Grown {
         let mut frontier = Frontier::default();
         let (mut levels, mut roots) = (Vec::<Vec<Hash>>::new(), vec![frontier.root()]);
         for leaf in leaves(size) {
-            for (level, index, hash) in frontier.push(leaf) {
+            let place = (0, frontier.size(), leaf);
+            for (level, index, hash) in [place].into_iter().chain(frontier.push(leaf)) {
                 let level = usize::try_from(level).expect("small");
                 levels.resize(levels.len().max(level + 1), Vec::new());
                 assert_eq!(u64::try_from(levels[level].len()), Ok(index), "nodes come in order");
