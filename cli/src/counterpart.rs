@@ -159,8 +159,8 @@ pub async fn scan<T>(
 }
 
 /// Decodes events; what this program does not know is left out.
-pub fn kinds(events: &[Vec<u8>]) -> Vec<Kind> {
-    events.iter().filter_map(|b| v1::Event::decode(b.as_slice()).ok()?.kind).collect()
+pub fn kinds(events: &[impl AsRef<[u8]>]) -> Vec<Kind> {
+    events.iter().filter_map(|b| v1::Event::decode(b.as_ref()).ok()?.kind).collect()
 }
 
 /// The entry that states that an agreement has reached a stage.

@@ -220,7 +220,10 @@ fn statements_are_signed_and_hashed_alike() {
 
         // The other way round: what Rust writes of the same facts are the same bytes.
         let header = statement.header().clone();
-        let draft = Draft { header, events: statement.events().to_vec() };
+        let draft = Draft {
+            header,
+            events: statement.events().iter().map(|event| event.to_vec()).collect(),
+        };
         assert_eq!(draft.sign(&SecretKey::from_seed(&hash(&case.seed))), envelope, "{name}");
     }
 }

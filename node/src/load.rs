@@ -116,7 +116,7 @@ pub(crate) fn operator(reader: &dyn Reader, ledger: LedgerId) -> Result<Hash, No
     let first = first.filter(|entry| entry.seq == 0);
     let key = first.and_then(|entry| {
         let statement = statement(&entry.envelope).ok()?;
-        let event = v1::Event::decode(statement.events().first()?.as_slice()).ok()?;
+        let event = v1::Event::decode(&statement.events().first()?[..]).ok()?;
         let Some(v1::event::Kind::Genesis(genesis)) = event.kind else { return None };
         genesis.operator_key.try_into().ok()
     });

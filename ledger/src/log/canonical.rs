@@ -7,15 +7,38 @@
 
 use super::{Hash, fixed};
 use crate::reject::{Code, Outcome, Reject, require};
-use prost::Message;
+use prost::{Message, bytes::Bytes};
+use std::cell::RefCell;
 
 /// Decodes `bytes`, encodes the result and compares; `what` names the message in a
 /// refusal (`malformed`).
 pub fn decode<M: Message + Default>(bytes: &[u8], what: &str) -> Outcome<M> {
-    let message = M::decode(bytes)
+    hold(M::decode(bytes), bytes, what)
+}
+
+/// As [`decode`]; fields that are `Bytes` are parts of `bytes` and no copies.
+pub fn decode_shared<M: Message + Default>(bytes: &Bytes, what: &str) -> Outcome<M> {
+    hold(M::decode(bytes.clone()), bytes, what)
+}
+
+thread_local! {
+    /// Where messages are encoded for the comparison: no allocation for each.
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Holds what was decoded to its bytes.
+fn hold<M: Message>(
+    decoded: Result<M, prost::DecodeError>,
+    bytes: &[u8],
+    what: &str,
+) -> Outcome<M> {
+    let message = decoded
         .map_err(|e| Reject::new(Code::Malformed, format!("{what}: does not decode: {e}")))?;
-    let canonical = message.encode_to_vec();
-    require(canonical == bytes, Code::Malformed, || difference(what, &canonical, bytes))?;
+    ENCODED.with_borrow_mut(|canonical| {
+        canonical.clear();
+        message.encode(canonical).expect("a Vec grows as it must");
+        require(canonical == bytes, Code::Malformed, || difference(what, canonical, bytes))
+    })?;
     Ok(message)
 }
 

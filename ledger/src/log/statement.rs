@@ -8,11 +8,11 @@
 //! The form is documented in `statement.proto`: `body || key (32) || signature (64)`,
 //! Ed25519 over the DSSE pre-authentication encoding of the body's bytes as sent.
 
-use super::canonical::{decode, hash32};
+use super::canonical::{decode_shared, hash32};
 use super::key::{KeyCache, SecretKey};
 use super::{Handle, Hash, LedgerId, fixed};
 use crate::reject::{Code, Outcome, require};
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 use subak_proto::v1;
 
 /// The DSSE payload type: keeps a statement's signature from being any other's.
@@ -96,7 +96,7 @@ impl Draft {
             created_at: *created_at,
             expires_at: *expires_at,
             basis,
-            event: self.events.clone(),
+            event: self.events.iter().cloned().map(Bytes::from).collect(),
         }
         .encode_to_vec()
     }
@@ -172,16 +172,18 @@ fn split(envelope: &[u8]) -> (&[u8], &[u8; KEY_LEN], &[u8; SIGNATURE_LEN]) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     header: Header,
-    events: Vec<Vec<u8>>,
+    /// Parts of the envelope.
+    events: Vec<Bytes>,
     body_digest: Hash,
-    envelope: Vec<u8>,
+    envelope: Bytes,
 }
 
 impl Statement {
     /// Form first, limits after: a body that is not canonical has no fields to speak of.
     fn read(envelope: Vec<u8>) -> Outcome<Self> {
+        let envelope = Bytes::from(envelope);
         let (body, _, _) = split(&envelope);
-        let decoded: v1::StatementBody = decode(body, "statement")?;
+        let decoded: v1::StatementBody = decode_shared(&envelope.slice_ref(body), "statement")?;
         let body_digest = body_digest(body);
         let count = decoded.event.len();
         require((1..=MAX_EVENTS).contains(&count), Code::TooManyEvents, || {
@@ -205,7 +207,7 @@ impl Statement {
 
     /// The encodings of its events, 1 to [`MAX_EVENTS`], in order. They are not decoded
     /// here, and so not known to be canonical.
-    pub fn events(&self) -> &[Vec<u8>] {
+    pub fn events(&self) -> &[Bytes] {
         &self.events
     }
 
