@@ -2,7 +2,8 @@
 //!
 //! Owns the comparison, level by level, in the order in which nodes complete.
 //! Guarantees that every stored node is compared with a recomputed one, none is missing
-//! and none is in excess, in memory that does not grow with the log. Leaves out the
+//! and none is in excess, in memory that does not grow with the log. At level 0 each is in
+//! excess: a leaf's hash follows from its entry and is not stored. Leaves out the
 //! recomputing ([`crate::log::tree`]).
 
 use crate::{
