@@ -352,3 +352,31 @@ fn a_closed_pipe_changes_no_verdict() {
     assert_eq!(status(&format!("audit {db}")), Some(1), "a fault");
     assert_eq!(status(&format!("--json audit {db}")), Some(1), "a fault");
 }
+
+/// Both shares would fall due, and a stage that has passed is not stated again.
+#[test]
+fn an_agreement_beside_another_is_said_and_an_active_one_is_left_alone() {
+    let place = commons("solo");
+    let digest = agreed(&place);
+    let offer = "agreement offer --ledger our-phyle --commons-ledger ours --share \"5 %\"";
+    let more = place.type_in(&format!("{offer} --currency EUR --as tess")).done();
+    says(&more, &["offered to ours", &digest[..16], "is active already", "both shares fall due"]);
+    for command in ["state", "activate"] {
+        let again = place.type_in(&format!("agreement {command} {digest} --ledger our-phyle"));
+        assert_eq!(again.status, 1, "{}", again.err);
+        says(&again, &["is active already", "nothing to do"]);
+    }
+}
+
+/// Taking a text away breaks nothing; who audits learns that it is not there.
+#[test]
+fn an_audit_counts_the_texts_that_are_gone() {
+    let place = commons("equal");
+    place.type_in("contribute 2 --as dora --note tea").done();
+    let whole = place.type_in("audit").done();
+    assert!(!whole.out.contains("not disclosed"), "{}", whole.out);
+    let file = rusqlite::Connection::open(place.db()).unwrap();
+    assert!(file.execute("DELETE FROM disclosure", []).unwrap() > 0);
+    drop(file);
+    says(&place.type_in("audit").done(), &["sound ours", "1 of 1 committed text not disclosed"]);
+}

@@ -222,12 +222,14 @@ pub(crate) fn error(status: &Status, node: &str) -> NodeError {
 
 /// Nobody answers there, or the connection broke.
 pub(crate) fn away(node: &str, why: &str) -> NodeError {
-    world(
-        "node-away",
-        format!("the node {node} is away: {why}"),
-        "check the address and that the node runs; a statement that was on its way may be \
-         recorded, and sending the same bytes again is safe",
-    )
+    // The one case in which it is certain; the transport has no code for it.
+    let next = if why.contains("tcp connect error") {
+        "check the address and that the node runs; nothing was sent"
+    } else {
+        "check that the node runs; a statement that was on its way may be recorded: look with \
+         `subak log` before you repeat it (the same bytes are recorded once at most)"
+    };
+    world("node-away", format!("the node {node} is away: {why}"), next)
 }
 
 /// What a node sent that it should not have: kept apart from failures of the network.

@@ -270,10 +270,21 @@ fn ledger_text(cx: &Context, audit: &Found, l: &LedgerReport) -> String {
         .stopped_book_at
         .map_or_else(String::new, |n| format!("\n       the book is not judged from entry {n} on"));
     // Who signs an unsound log does not matter.
-    let trust =
-        if verdict == Verdict::Fault { String::new() } else { format!("\n       {operator}") };
+    let key = l.operator.as_ref().map(|key| hex::encode(key.bytes())).unwrap_or_default();
+    let trust = if verdict == Verdict::Fault {
+        String::new()
+    } else {
+        format!("\n       operator {key}\n       {operator}")
+    };
+    let hidden = match l.disclosures.undisclosed {
+        0 => String::new(),
+        n => {
+            let all = n + l.disclosures.disclosed;
+            format!("\n       {n} of {} not disclosed", describe::count(all, "committed text"))
+        }
+    };
     format!(
-        "{}{:gap$}{}: {}{}{}\n       root {}{trust}{book}",
+        "{}{:gap$}{}: {}{}{}\n       root {}{trust}{hidden}{book}",
         painted(cx, verdict),
         "",
         cx.out.strong(&l.name),

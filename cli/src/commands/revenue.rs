@@ -8,6 +8,7 @@ use crate::{
     commands::{agreement::figures, contribute::report},
     context::{Context, Open, Texts},
     counterpart::partner,
+    describe,
     failure::{Done, Failure},
     money,
 };
@@ -263,12 +264,13 @@ async fn answer(
         let c = a.terms.currency;
         let _ = write!(
             text,
-            "\n  {} {verb} {}: {} of {}, number {}\n    open: {} before, {} now",
+            "\n  {} {verb} {}: {} of {}, number {}\n    agreement {}, open: {} before, {} now",
             money::show(d.amount.into(), c),
             partner(a),
             money::show_share(a.terms.share),
             a.terms.base,
             d.number,
+            describe::short(&digest),
             money::plain(old.open, c),
             money::show(new.open, c)
         );

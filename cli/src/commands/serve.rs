@@ -9,7 +9,11 @@ use crate::{
 };
 use clap::Args;
 use serde_json::json;
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+    sync::Arc,
+};
 use subak_node::{
     LedgerInfo, Ledgers as _,
     ring::{Ring, Use},
@@ -97,7 +101,9 @@ fn taken(address: SocketAddr, error: &io::Error) -> Failure {
 /// A second call (a command run within another) keeps the first subscriber.
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    let coloured = io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured);
+    let _ = subscriber.with_writer(io::stderr).try_init();
 }
 
 /// Ends when the process is asked to: SIGINT, and SIGTERM where there is one.

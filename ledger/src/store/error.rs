@@ -201,7 +201,7 @@ impl StoreError {
             ),
             Corrupt { .. } => (
                 "corrupt",
-                "run `subak audit` on the file, and restore a backup or fetch the log from a mirror",
+                "keep the file as it is, and go on from a backup; `subak audit` names what can be named",
             ),
         }
     }

@@ -1,7 +1,7 @@
 //! `subak agreement accept` and `activate`: each side proves to its ledger what the other's
 //! says.
 
-use super::{approvals, state_stage, with};
+use super::{active_already, approvals, state_stage, with};
 use crate::{
     commands::contribute::report,
     context::{Connection, Context, Open},
@@ -14,7 +14,7 @@ use serde_json::json;
 use std::sync::Arc;
 use subak_ledger::{
     book::{
-        agreement::Agreement,
+        agreement::{Agreement, Progress},
         event::Terms,
         types::{Base, Stage},
     },
@@ -190,11 +190,15 @@ async fn activate_there(
 pub(super) async fn activate(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
     let open = cx.write().await?;
     let digest = counterpart::resolve(&open.book, wanted)?;
-    let terms = open.book.agreement(&digest)?.terms.clone();
+    let agreement = open.book.agreement(&digest)?;
+    let short = describe::short(&digest);
+    if agreement.progress == Progress::Active {
+        return Err(active_already(&short));
+    }
+    let terms = agreement.terms.clone();
     let there = elsewhere.reader(cx, &open.connection).await?;
     let commons = counterpart::require(cx, &there, terms.commons, &terms.commons_handle).await?;
     let stated = counterpart::stage_entry(&commons, &digest, v1::Stage::Accepted).await?;
-    let short = describe::short(&digest);
     let stated = stated.ok_or_else(|| {
         let accepted = commons.book.agreements.contains_key(&digest);
         let verb = if accepted { "state" } else { "accept" };

@@ -13,7 +13,7 @@ use crate::{
     context::{Context, Open},
     counterpart::{self, Elsewhere},
     describe,
-    failure::Done,
+    failure::{Done, Failure},
     money,
 };
 use clap::Subcommand;
@@ -121,16 +121,25 @@ async fn state_stage(cx: &Context, open: &Open, digest: &Hash, stage: Stage) -> 
     counterpart::say_as_anyone(cx, open, vec![Kind::AgreementStage(event)]).await
 }
 
+fn active_already(short: &str) -> Failure {
+    Failure::refused(
+        "agreement-stage-wrong",
+        format!("agreement {short} is active already"),
+        "there is nothing to do: what it covers falls due with `subak revenue record`",
+    )
+}
+
 async fn state(cx: &Context, wanted: &str) -> Done {
     let open = cx.write().await?;
     let digest = counterpart::resolve(&open.book, wanted)?;
     let agreement = open.book.agreement(&digest)?;
+    let short = describe::short(&digest);
     let stage = match agreement.progress {
         Progress::Accepted => Stage::Accepted,
-        Progress::Offered | Progress::Active => Stage::Offered,
+        Progress::Offered => Stage::Offered,
+        Progress::Active => return Err(active_already(&short)),
     };
     let appended = state_stage(cx, &open, &digest, stage).await?;
-    let short = describe::short(&digest);
     let next = match stage {
         Stage::Offered => {
             format!(

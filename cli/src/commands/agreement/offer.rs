@@ -10,7 +10,9 @@ use crate::{
 };
 use clap::Args;
 use serde_json::json;
+use std::sync::Arc;
 use subak_ledger::book::{
+    agreement::{Agreement, Progress},
     decimal,
     event::terms_digest,
     types::{AgentKind, Base, Handle, Stage},
@@ -59,6 +61,7 @@ impl Offer {
         let other = cx.open_ledger(there, info).await?;
         let terms = self.terms(&open, &other)?;
         let digest = terms_digest(&terms)?;
+        let beside = beside(&open, &terms);
         let offer = Kind::AgreementOffer(v1::AgreementOffer { terms: Some(terms) });
         let appended = cx.propose(&open, offer).await?;
         cx.refresh(&mut open).await?;
@@ -70,7 +73,7 @@ impl Offer {
                 approvals(&open.book, appended.entry),
                 open.info.name
             );
-            return report(cx, &appended, &more, &text);
+            return report(cx, &appended, &more, &(text + &beside));
         }
         let stated = state_stage(cx, &open, &digest, Stage::Offered).await?;
         let short = describe::short(&digest);
@@ -79,7 +82,7 @@ impl Offer {
             "agreement {short} is offered to {name} (stated in entry {})\n  next, the commons: `subak agreement accept {short} --ledger {name}{hint}`",
             stated.entry
         );
-        report(cx, &appended, &with(more, "stated", stated.entry), &text)
+        report(cx, &appended, &with(more, "stated", stated.entry), &(text + &beside))
     }
 
     fn terms(&self, open: &Open, other: &Open) -> Done<v1::Terms> {
@@ -121,6 +124,28 @@ impl Offer {
             random: random::<16>()?.to_vec(),
         })
     }
+}
+
+/// What the new terms would stand beside: it may be meant, and costs twice if it is not.
+fn beside(open: &Open, terms: &v1::Terms) -> String {
+    let covers = |a: &&Arc<Agreement>| {
+        let (old, product) = (&a.terms, a.terms.product.as_ref());
+        old.commons[..] == terms.commons[..]
+            && old.currency.as_str() == terms.currency
+            && old.base.to_wire() == terms.base
+            && (terms.product.is_empty() || product.is_none_or(|p| p.as_str() == terms.product))
+            && a.progress == Progress::Active
+            && a.ends_at.is_none()
+    };
+    let line = |a: &Arc<Agreement>| {
+        let short = describe::short(&a.terms.digest);
+        format!(
+            "\n  note: agreement {short} with {} in {} is active already; under both,\n    \
+             both shares fall due. `subak agreement end {short}` ends it",
+            terms.commons_handle, terms.currency
+        )
+    };
+    open.book.agreements.values().filter(covers).map(line).collect()
 }
 
 /// Both ledgers must know each other's keeper as an agent: said now, with the command,
