@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench                          all of them, some minutes
 //! cargo bench -- --quick               smaller logs, one round: seconds instead
-//! cargo bench -- append                those whose group or name has "append" in it
+//! cargo bench -- append                those whose name has "append" in it
 //! ```
 //!
 //! Owns the order of the groups and the words around the table. Guarantees that every
@@ -11,7 +11,7 @@
 //! things too, figures move and ratios hold better. Leaves out judging: a figure below
 //! its target says so, but nothing fails.
 //!
-//! What is not the node's cost is not timed: statements are signed before. Client and
+//! What is not the node's cost is not timed: statements are signed before, by one author. Client and
 //! server share this process and its cores. The client is the raw gRPC one
 //! (`LogClient`), since `Remote` verifies every answer, which is the asker's cost.
 #![allow(clippy::unwrap_used, clippy::float_arithmetic, clippy::cast_precision_loss)]

@@ -182,3 +182,17 @@ fn who_is_refused_makes_room_and_may_be_admitted_after_all() {
     world.say("new", vec![claim("git:more", &[("new", 1)])]).unwrap();
     assert_eq!((world.state.waiting, points(&world, "new")), ((0, 0), 1_000));
 }
+
+/// Else a rival's withdrawal would let the same commit be claimed, and paid, again.
+#[test]
+fn a_rival_who_withdraws_does_not_free_what_is_validated() {
+    let mut world = with_two(for_everybody(1, 0));
+    let first = |entry| v1::Ref { entry, event: 0 };
+    let ana = first(world.say("ana", vec![claim("git:1", &[("ana", 1_000)])]).unwrap());
+    let ben = first(world.say("ben", vec![claim("git:1", &[("ben", 1_000)])]).unwrap());
+    world.say("sam", vec![attest(ana, v1::Remuneration::Unpaid)]).unwrap();
+    let reason = v1::RejectReason::Withdrawn as i32;
+    let withdraw = v1::RejectContribution { contribution: Some(ben), reason };
+    world.say("ben", vec![Kind::RejectContribution(withdraw)]).unwrap();
+    world.refused("ben", vec![claim("git:1", &[("ben", 1_000)])], Code::ReferenceTaken);
+}

@@ -220,9 +220,9 @@ fn rows_a_second_in_batches_of_a_thousand() {
     let mut head = Head::EMPTY;
     let start = Instant::now();
     for group in &groups {
-        // About as many nodes as entries are completed by them; here on level 0 only.
+        // About as many nodes as entries are completed by them; here on level 1 only.
         let nodes: Vec<_> =
-            (head.size..).zip(group).map(|(n, entry)| (0, n, entry.chain)).collect();
+            (head.size..).zip(group).map(|(n, entry)| (1, n, entry.chain)).collect();
         store.append(&[Batch { nodes: &nodes, ..batch(head, group) }]).expect("append");
         head = Head { size: head.size + 1000, chain: group[999].chain };
     }

@@ -9,7 +9,7 @@
 use crate::{
     Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry,
     clock::Reading,
-    fold::Folded,
+    fold::{Folded, damaged},
     load::{self, unknown},
     page,
     readers::{Readers, lock, off_executor},
@@ -413,9 +413,10 @@ fn node(reader: &dyn Reader, ledger: LedgerId, level: u32, index: u64) -> Result
         corrupt(what, "run `subak audit` on it")
     };
     if level == 0 {
-        // Not stored: it follows from the entry.
+        // Not stored: it follows from the entry, of which a proof needs two at most.
         let entry = reader.entries(&ledger.0, index, 1, 0)?.pop().filter(|e| e.seq == index);
-        return Ok(tree::leaf_hash(&entry.ok_or_else(missing)?.leaf));
+        let entry = entry.ok_or_else(|| damaged(&ledger, index, "it is missing"))?;
+        return Ok(tree::leaf_hash(&entry.leaf));
     }
     let level = u8::try_from(level).map_err(|_| missing())?;
     reader.node(&ledger.0, level, index)?.ok_or_else(missing)

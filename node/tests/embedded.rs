@@ -47,6 +47,9 @@ async fn what_is_appended_is_proven_and_read_again() {
         frontier.push(hash);
         let path = node.inclusion(ledger, entry.seq, head.size).await.unwrap();
         tree::verify_inclusion(entry.seq, head.size, &head.root, &hash, &path).unwrap();
+        // Under its own head: there the entry is on the edge, at an odd size alone.
+        let path = node.inclusion(ledger, entry.seq, entry.seq + 1).await.unwrap();
+        tree::verify_inclusion(entry.seq, entry.seq + 1, &frontier.root(), &hash, &path).unwrap();
         let (old, root) = (entry.seq + 1, frontier.root());
         let path = node.consistency(ledger, old, head.size).await.unwrap();
         tree::verify_consistency(old, head.size, &root, &head.root, &path).unwrap();

@@ -45,7 +45,7 @@ pub fn figures(report: &mut Report) {
         let row = Row {
             name: name("income", case.contributors),
             unit: Unit::Nanoseconds,
-            limit: "one addition for each contributor".into(),
+            limit: "a product and a sum for each contributor".into(),
             target: None,
         };
         report.add(&row, rounds.clone());

@@ -1,4 +1,5 @@
-//! What the figures are held against: the same machine doing the least of the work.
+//! What the figures are held against: the same machine doing the least of the work, or a
+//! peer of it.
 
 use crate::report::{cores, rate};
 use rusqlite::{Connection, params};

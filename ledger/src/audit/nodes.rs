@@ -70,7 +70,9 @@ impl<'r> StoredNodes<'r> {
         for (number, level) in (0..LEVELS).zip(&self.levels) {
             let beyond = self.reader.nodes(&self.ledger, number, level.next, 1)?;
             all.extend(beyond.first().map(|(index, _)| {
-                format!("node {index} of level {number}: the leaves give none there")
+                let why =
+                    if number == 0 { "level 0 is not stored" } else { "the leaves give none" };
+                format!("node {index} of level {number}: {why} there")
             }));
         }
         Ok(all)

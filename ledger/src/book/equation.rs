@@ -2,8 +2,8 @@
 //!
 //! Owns the typed form, its limits, the identity of a bucket, and the proof that an
 //! equation reproduces its own worked examples with the very code that splits real
-//! income. Leaves out the TOML that people write (`toml`) and adoption (`quorum`,
-//! `state`).
+//! income. Leaves out the TOML that people write (`equation_toml`) and adoption
+//! (`lots`).
 
 use super::{
     split::{self, Bucket},

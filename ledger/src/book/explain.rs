@@ -119,12 +119,10 @@ impl State {
 
     /// An agent's parts, in order.
     pub fn work(&self, agent: AgentId) -> impl Iterator<Item = Work> + '_ {
-        let first = (agent, Ref::FIRST);
-        let last = (agent, Ref { entry: u64::MAX, event: u32::MAX });
-        self.work_of.range(first..=last).flat_map(move |(_, place)| {
-            let c = &self.contributions[place];
+        self.places_of(agent).flat_map(move |place| {
+            let c = &self.contributions[&place];
             c.parts.iter().filter(move |p| p.agent == agent).map(move |p| Work {
-                place: *place,
+                place,
                 contribution: c.clone(),
                 part: p.clone(),
             })

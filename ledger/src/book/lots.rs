@@ -1,4 +1,9 @@
 //! Value equations coming into force, and what is held because nobody had points.
+//!
+//! Owns adoption with its notice, and the lots of income that met no points: their release
+//! and their fallback. Guarantees that an equation changes the split of no income before it,
+//! and that a held lot is spread once. Leaves out the form of an equation (`equation`) and
+//! the spreading itself (`split`).
 
 use super::{
     accounts::Account,

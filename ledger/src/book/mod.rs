@@ -3,7 +3,7 @@
 //! In reading order: `types` (money, kinds, roles), `event` (bytes to facts),
 //! `equation` (the rules a commons gives itself), `split` (an income over points,
 //! exactly), `accounts` (balanced postings), `state` (everything that is folded
-//! from the log; `references` of it), then one file of guards and effects for each group of events:
+//! from the log), `references` (who claims what), then one file of guards and effects for each group of events:
 //! `agents`, `work`, `lots`, `agreement`, `income`, `payout`, `revenue`;
 //! `apply` runs them, `foresee` says what a statement must state, `explain` reads the
 //! result, `check` works it out a second time for the audit.

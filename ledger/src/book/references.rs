@@ -53,30 +53,38 @@ impl References {
         self.0.ptr_eq(&other.0)
     }
 
-    /// The contribution at `place` claims a reference for `agent`; returns what stood in the
-    /// way, if anything did, and then these references are spent.
+    /// The contribution at `place` claims a reference for these agents. After an error these
+    /// references are spent.
     pub(super) fn claim(
         &mut self,
         reference: &Reference,
-        agent: AgentId,
+        agents: &[AgentId],
         place: Ref,
-    ) -> Option<Hindrance> {
-        let by = (agent, place);
-        let before = self.0.insert(reference.clone(), Claims::One { by, taken: false })?;
+    ) -> Result<(), Hindrance> {
+        let rows = agents.iter().map(|agent| (*agent, place));
+        let claims = match agents {
+            [agent] => Claims::One { by: (*agent, place), taken: false },
+            _ => Claims::Several(Arc::new(rows.clone().collect()), None),
+        };
+        let Some(before) = self.0.insert(reference.clone(), claims) else { return Ok(()) };
         if before.taken().is_some() {
-            return Some(Hindrance::Taken);
+            return Err(Hindrance::Taken);
         }
-        if before.by().iter().any(|(other, _)| *other == agent) {
-            return Some(Hindrance::Claimed);
+        if let Some((agent, _)) = before.by().iter().find(|(agent, _)| agents.contains(agent)) {
+            return Err(Hindrance::Claimed(*agent));
         }
-        let all = before.by().iter().copied().chain([by]).collect();
+        let all = before.by().iter().copied().chain(rows).collect();
         self.0.insert(reference.clone(), Claims::Several(Arc::new(all), None));
-        None
+        Ok(())
     }
 
     /// The contribution at `place` is validated.
     pub(super) fn take(&mut self, reference: &Reference, place: Ref) {
-        match self.0.get_mut(reference).expect("an open claim is listed") {
+        let claims = self.0.get_mut(reference).expect("an open claim is listed");
+        let listed = claims.by().iter().any(|(_, at)| *at == place);
+        assert!(listed, "an open claim is listed by its place");
+        assert!(claims.taken().is_none_or(|at| at == place), "a rival is refused before");
+        match claims {
             Claims::One { taken, .. } => *taken = true,
             Claims::Several(_, taken) => *taken = Some(place),
         }
@@ -100,6 +108,6 @@ impl References {
 pub(super) enum Hindrance {
     /// A claim to it has been validated.
     Taken,
-    /// The agent claims it already.
-    Claimed,
+    /// This agent claims it already.
+    Claimed(AgentId),
 }

@@ -512,6 +512,12 @@ impl State {
         self.equation.as_ref().expect("the genesis of a commons carries an equation")
     }
 
+    /// Where contributions are in which an agent has a part, in order.
+    pub fn places_of(&self, agent: AgentId) -> impl Iterator<Item = Ref> {
+        let all = (agent, Ref::FIRST)..=(agent, Ref::LAST);
+        self.work_of.range(all).map(|(_, place)| *place)
+    }
+
     /// Puts something on the agenda.
     pub fn schedule(&mut self, due: u64, entry: u64, task: Task) {
         self.agenda.insert((due, entry, self.tasks), task);

@@ -145,6 +145,8 @@ pub struct Ref {
 impl Ref {
     /// Before all others.
     pub const FIRST: Self = Self { entry: 0, event: 0 };
+    /// After all others.
+    pub const LAST: Self = Self { entry: u64::MAX, event: u32::MAX };
 }
 
 impl fmt::Display for Ref {

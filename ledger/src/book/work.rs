@@ -57,21 +57,22 @@ impl State {
             format!("{} is not among its parts", author.handle)
         })?;
         let place = step.place();
-        for &(id, _) in &parts {
-            // Naming somebody else does not keep them from claiming it themself.
-            if !maintainer && self.person(id) != step.author {
-                continue;
-            }
-            let (code, whose) = match self.references.claim(&c.reference, id, place) {
-                None => continue,
-                Some(Hindrance::Taken) => (Code::ReferenceTaken, c.reference.to_string()),
-                Some(Hindrance::Claimed) => {
+        // Naming somebody else does not keep them from claiming it themself.
+        let claimed_for: Vec<AgentId> = parts
+            .iter()
+            .map(|(id, _)| *id)
+            .filter(|id| maintainer || self.person(*id) == step.author)
+            .collect();
+        self.references.claim(&c.reference, &claimed_for, place).map_err(|hindrance| {
+            let reference = &c.reference;
+            match hindrance {
+                Hindrance::Taken => Reject::new(Code::ReferenceTaken, reference.to_string()),
+                Hindrance::Claimed(id) => {
                     let by = &self.agent(id).handle;
-                    (Code::DuplicateClaim, format!("{} by {by}", c.reference))
+                    Reject::new(Code::DuplicateClaim, format!("{reference} by {by}"))
                 }
-            };
-            return Err(Reject::new(code, whose));
-        }
+            }
+        })?;
         self.work_of.extend(parts.iter().map(|(id, _)| (*id, place)));
         let parts = parts.into_iter().map(|(agent, quantity)| WorkPart {
             agent,
@@ -424,9 +425,7 @@ impl State {
 
     /// From an attested claim on, the person's own votes for those parts are void.
     pub(super) fn drop_votes(&mut self, entry: u64, agent: AgentId, person: AgentId) {
-        let first = (agent, Ref::FIRST);
-        let last = (agent, Ref { entry: u64::MAX, event: u32::MAX });
-        let places: Vec<Ref> = self.work_of.range(first..=last).map(|(_, p)| *p).collect();
+        let places: Vec<Ref> = self.places_of(agent).collect();
         let needed = self.equation().validators as usize;
         for place in places {
             let c = self.contributions[&place].clone();

@@ -17,16 +17,15 @@ pub struct ReplayWindow {
     now: u64,
     /// By expiry, soonest first. `expires_at` is part of the body, so it belongs to the
     /// digest and one ordered set serves both questions.
-    taken: OrdSet<(u64, Short)>,
+    taken: OrdSet<(u64, Words)>,
 }
 
-/// The first half of a digest, as numbers: small rows that compare fast. Two bodies that share
-/// it would take 2^64 attempts to find, and then only refuse each other.
-type Short = (u64, u64);
+/// A digest as numbers, which compare faster than bytes.
+type Words = [u64; 4];
 
-fn short(digest: &Hash) -> Short {
-    let (halves, _) = digest.as_chunks::<8>();
-    (u64::from_be_bytes(halves[0]), u64::from_be_bytes(halves[1]))
+fn words(digest: &Hash) -> Words {
+    let (words, _) = digest.as_chunks::<8>();
+    [0, 1, 2, 3].map(|n| u64::from_be_bytes(words[n]))
 }
 
 impl ReplayWindow {
@@ -42,7 +41,7 @@ impl ReplayWindow {
         require(expires_at <= latest, Code::ExpiresTooLate, || {
             format!("expires_at {expires_at}: expected at most {latest}")
         })?;
-        require(self.taken.insert((expires_at, short(&digest))).is_none(), Code::Replayed, || {
+        require(self.taken.insert((expires_at, words(&digest))).is_none(), Code::Replayed, || {
             format!("body {}", hex::encode(digest))
         })
     }

@@ -97,7 +97,7 @@ fn connect(name: &std::ffi::OsStr, more: OpenFlags) -> rusqlite::Result<Connecti
 
 /// Settings of every connection. The file may be a stranger's: its schema is not trusted
 /// with functions, damaged pages are noticed early, and erased text is overwritten. A query
-/// is planned once: else SQLite would plan it again for each value that is bound to it.
+/// is planned once: else SQLite would plan it again for each LIMIT that is bound to it.
 fn harden(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(PATIENCE)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;

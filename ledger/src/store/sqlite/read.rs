@@ -7,7 +7,10 @@
 use super::{SqliteReader, StoreError, classify, corrupt, integrity, open};
 use crate::store::{Disclosure, Hash, Head, Inspection, LedgerRow, Reader, Result, StoredEntry};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, types::ValueRef};
-use std::path::Path;
+use std::{
+    fmt::{self, Display},
+    path::Path,
+};
 
 /// A ledger's number in this file, if it is known.
 pub(super) fn number(conn: &Connection, path: &Path, ledger: &Hash) -> Result<Option<i64>> {
@@ -22,7 +25,7 @@ pub(super) fn head(conn: &Connection, path: &Path, number: i64) -> Result<Head> 
     let sql = "SELECT seq, chain FROM entry WHERE ledger = ?1 ORDER BY seq DESC LIMIT 1";
     let found = each(conn, path, "table entry", sql, [number], |row| {
         let (seq, at) = position(path, number, row)?;
-        Ok(Head { size: seq + 1, chain: hash(path, &at, row, 1)? })
+        Ok(Head { size: seq + 1, chain: hash(path, at, row, 1)? })
     })?;
     Ok(found.first().copied().unwrap_or(Head::EMPTY))
 }
@@ -92,12 +95,12 @@ impl Reader for SqliteReader {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.next().map_err(failed)? {
             let (seq, at) = position(&self.path, number, row)?;
-            let (leaf, envelope) = (blob(&self.path, &at, row, 1)?, blob(&self.path, &at, row, 2)?);
+            let (leaf, envelope) = (blob(&self.path, at, row, 1)?, blob(&self.path, at, row, 2)?);
             bytes += leaf.len() + envelope.len();
             if !entries.is_empty() && bytes > max_bytes {
                 break;
             }
-            let chain = hash(&self.path, &at, row, 3)?;
+            let chain = hash(&self.path, at, row, 3)?;
             entries.push(StoredEntry {
                 seq,
                 leaf: leaf.to_vec(),
@@ -114,8 +117,7 @@ impl Reader for SqliteReader {
         let params = |number| (number, level, bound(from), bound(limit as u64));
         self.rows(ledger, "table node", sql, params, |row, number| {
             let index = natural(&self.path, "table node", row, 0)?;
-            let at = format!("ledger number {number}, node {index} of level {level}");
-            Ok((index, hash(&self.path, &at, row, 1)?))
+            Ok((index, hash(&self.path, At::Node(number, level, index), row, 1)?))
         })
     }
 
@@ -176,43 +178,74 @@ fn bound(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// The seq in column 0, and how to speak of that place.
-fn position(path: &Path, number: i64, row: &Row<'_>) -> Result<(u64, String)> {
-    let seq = natural(path, &format!("ledger number {number}, table entry"), row, 0)?;
-    Ok((seq, format!("ledger number {number}, entry {seq}")))
+/// A row by its ledger's number, for whoever is told that it is damaged. Its text is made
+/// only then: most rows are not.
+#[derive(Clone, Copy)]
+enum At {
+    Entries(i64),
+    Entry(i64, u64),
+    Node(i64, u8, u64),
 }
 
-fn natural(path: &Path, place: &str, row: &Row<'_>, column: usize) -> Result<u64> {
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entries(ledger) => write!(f, "ledger number {ledger}, table entry"),
+            Self::Entry(ledger, seq) => write!(f, "ledger number {ledger}, entry {seq}"),
+            Self::Node(ledger, level, index) => {
+                write!(f, "ledger number {ledger}, node {index} of level {level}")
+            }
+        }
+    }
+}
+
+/// The seq in column 0, and how to speak of that place.
+fn position(path: &Path, number: i64, row: &Row<'_>) -> Result<(u64, At)> {
+    let seq = natural(path, At::Entries(number), row, 0)?;
+    Ok((seq, At::Entry(number, seq)))
+}
+
+fn natural(path: &Path, place: impl Display + Copy, row: &Row<'_>, column: usize) -> Result<u64> {
     let found = value(path, place, row, column)?;
     let whole = if let ValueRef::Integer(found) = found { u64::try_from(found).ok() } else { None };
     whole.ok_or_else(|| wrong(path, place, row, column, "a whole number from 0", found))
 }
 
-fn blob<'r>(path: &Path, place: &str, row: &'r Row<'_>, column: usize) -> Result<&'r [u8]> {
+fn blob<'r>(
+    path: &Path,
+    place: impl Display + Copy,
+    row: &'r Row<'_>,
+    column: usize,
+) -> Result<&'r [u8]> {
     match value(path, place, row, column)? {
         ValueRef::Blob(bytes) => Ok(bytes),
         found => Err(wrong(path, place, row, column, "bytes", found)),
     }
 }
 
-fn hash(path: &Path, place: &str, row: &Row<'_>, column: usize) -> Result<Hash> {
+fn hash(path: &Path, place: impl Display + Copy, row: &Row<'_>, column: usize) -> Result<Hash> {
     let bytes = blob(path, place, row, column)?;
     bytes.try_into().map_err(|_| wrong(path, place, row, column, "32 bytes", ValueRef::Blob(bytes)))
 }
 
-fn text(path: &Path, place: &str, row: &Row<'_>, column: usize) -> Result<String> {
+fn text(path: &Path, place: impl Display + Copy, row: &Row<'_>, column: usize) -> Result<String> {
     let found = value(path, place, row, column)?;
     let text = found.as_str().map_err(|_| wrong(path, place, row, column, "UTF-8 text", found))?;
     Ok(text.to_owned())
 }
 
-fn value<'r>(path: &Path, place: &str, row: &'r Row<'_>, column: usize) -> Result<ValueRef<'r>> {
-    row.get_ref(column).map_err(|e| classify(path, place, &e))
+fn value<'r>(
+    path: &Path,
+    place: impl Display + Copy,
+    row: &'r Row<'_>,
+    column: usize,
+) -> Result<ValueRef<'r>> {
+    row.get_ref(column).map_err(|e| classify(path, &place.to_string(), &e))
 }
 
 fn wrong(
     path: &Path,
-    place: &str,
+    place: impl Display,
     row: &Row<'_>,
     column: usize,
     expected: &str,
@@ -226,5 +259,5 @@ fn wrong(
         ValueRef::Text(text) => format!("text of {} bytes", text.len()),
         ValueRef::Blob(bytes) => format!("{} bytes", bytes.len()),
     };
-    corrupt(path, place, format!("{name} should be {expected}, found {found}"))
+    corrupt(path, &place.to_string(), format!("{name} should be {expected}, found {found}"))
 }
