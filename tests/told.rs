@@ -280,6 +280,22 @@ fn a_server_without_a_ledgers_key_says_so() {
 }
 
 #[test]
+fn an_old_copy_is_read_and_neither_served_nor_appended_to() {
+    let place = commons("solo");
+    place.type_in("contribute 1 --as ana").done();
+    let old = place.path().join("old.db");
+    place.type_in(&format!("backup {}", old.display())).done();
+    place.type_in("contribute 2 --as ana").done();
+    fs::copy(&old, place.db()).unwrap();
+    for line in ["contribute 3 --as ana", "serve --listen 127.0.0.1:0"] {
+        let refused = place.type_in(line);
+        assert_eq!(refused.status, 4, "{}", refused.err);
+        says(&refused, &["it ends after 2 entries, its operator has signed 3", "newest copy"]);
+    }
+    says(&place.type_in("audit").done(), &["sound ours: 2 entries"]);
+}
+
+#[test]
 fn commands_at_the_same_time_take_turns() {
     let place = commons("solo");
     let run = |n: u32| {

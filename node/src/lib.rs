@@ -36,6 +36,7 @@ pub mod clock;
 mod connections;
 mod disclose;
 pub mod fold;
+mod headfile;
 pub mod keyfile;
 mod load;
 mod page;

@@ -74,7 +74,8 @@ impl Ring {
         }
     }
 
-    fn path(&self, public: &Hash, purpose: Use) -> PathBuf {
+    /// Where the key with this public half lies, if it does.
+    pub(crate) fn path(&self, public: &Hash, purpose: Use) -> PathBuf {
         self.dir.join(format!("{}.{}", hex::encode(public), purpose.extension()))
     }
 }

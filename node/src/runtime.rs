@@ -158,6 +158,17 @@ impl Node {
         }
     }
 
+    /// Recomputes a ledger from its first entry and looks whether it can be appended to: its
+    /// operator's key is here, and its stored log goes on from what that key signed last.
+    pub async fn ready(&self, ledger: LedgerId) -> Result<(), NodeError> {
+        self.load(ledger).await?;
+        let writer = self.writer()?;
+        let (answer, answered) = oneshot::channel();
+        writer.send(Job::Ready(ledger, answer)).await.map_err(|_| self.gone())?;
+        drop(writer);
+        answered.await.map_err(|_| self.gone())?
+    }
+
     /// The clerk's key of a ledger, if the ring has it.
     pub async fn clerk(&self, ledger: LedgerId) -> Result<Option<SecretKey>, NodeError> {
         let state = self.book(ledger).await?;
@@ -342,6 +353,9 @@ impl Ledgers for Node {
     }
 
     async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError> {
+        if let Some(kept) = self.shared.kept(ledger) {
+            return Ok(kept);
+        }
         let found = self.read(move |reader| Ok(reader.checkpoint(&ledger.0)?)).await?;
         found.ok_or_else(|| unknown(&ledger))
     }
@@ -407,7 +421,13 @@ fn within(
     ))
 }
 
-fn node(reader: &dyn Reader, ledger: LedgerId, level: u32, index: u64) -> Result<Hash, NodeError> {
+/// A node of the stored tree.
+pub(crate) fn node(
+    reader: &dyn Reader,
+    ledger: LedgerId,
+    level: u32,
+    index: u64,
+) -> Result<Hash, NodeError> {
     let missing = || {
         let what = format!("ledger {ledger}: tree node {index} of level {level} is missing");
         corrupt(what, "run `subak audit` on it")

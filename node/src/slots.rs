@@ -60,14 +60,25 @@ pub(crate) struct Shared {
     pub(crate) prepared: Prepared,
     pub(crate) allow_new_ledgers: bool,
     pub(crate) slots: Slots,
+    /// Signed heads that may leave: they are in their operators' head files.
+    kept: Mutex<HashMap<LedgerId, String>>,
     pub(crate) closing: watch::Sender<bool>,
 }
 
 impl Shared {
     pub(crate) fn new(ring: Ring, allow_new_ledgers: bool) -> Arc<Self> {
         let (slots, closing) = (Slots::default(), watch::Sender::new(false));
-        let prepared = Prepared::default();
-        Arc::new(Self { ring, prepared, allow_new_ledgers, slots, closing })
+        let (prepared, kept) = (Prepared::default(), Mutex::default());
+        Arc::new(Self { ring, prepared, allow_new_ledgers, slots, kept, closing })
+    }
+
+    /// The newest signed head that may leave, of a ledger that is written here.
+    pub(crate) fn kept(&self, ledger: LedgerId) -> Option<String> {
+        lock(&self.kept).get(&ledger).cloned()
+    }
+
+    pub(crate) fn set_kept(&self, ledger: LedgerId, note: &str) {
+        lock(&self.kept).insert(ledger, note.to_owned());
     }
 
     pub(crate) fn is_closing(&self) -> bool {

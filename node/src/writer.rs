@@ -7,7 +7,7 @@
 //! - no answer rests on anything that is not durable: neither an acknowledgement nor a
 //!   refusal that a pending statement may have caused;
 //! - a checkpoint is signed before its transaction, because it is stored in it, but leaves
-//!   this thread only after;
+//!   this thread only after, and when it is in the operator's head file (`headfile`);
 //! - after a failed transaction everything that was pending is gone, and the next group
 //!   starts from what the store says.
 //!
@@ -18,6 +18,7 @@ use crate::{
     Appended, NodeError,
     clock::Watch,
     fold::damaged,
+    headfile::HeadFile,
     load,
     refusal::{OF_OTHERS, Refusal, stopping, world},
     ring::Use,
@@ -32,7 +33,7 @@ use std::{
 };
 use subak_ledger::{
     book::event::Genesis,
-    log::{Handle, Hash, LedgerId, SecretKey},
+    log::{Checkpoint, Handle, Hash, LedgerId, SecretKey},
     store::{Batch, Disclosure, Reader, Store},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -51,7 +52,12 @@ pub(crate) enum Job {
     Append(Box<Order>),
     /// A look at the store, between two commits.
     Read(Look),
+    /// Whether a stored ledger can be appended to.
+    Ready(LedgerId, oneshot::Sender<Result<(), NodeError>>),
 }
+
+/// Heads that were stored, each with its signed note.
+type Signed = BTreeMap<LedgerId, (Checkpoint, String)>;
 
 /// A verified statement, and who waits for it.
 pub(crate) struct Order {
@@ -77,6 +83,7 @@ fn answer_all(group: Vec<Order>, error: &NodeError) {
 struct Open {
     sequencer: Sequencer,
     operator: SecretKey,
+    head: HeadFile,
     /// Of what is pending.
     disclosures: Vec<Disclosure>,
 }
@@ -125,6 +132,8 @@ impl Writer {
         while let Some(job) = next {
             match job {
                 Job::Read(read) => read(&*self.store),
+                // Whoever gave up waiting needs no answer.
+                Job::Ready(ledger, answer) => drop(answer.send(self.ready(ledger))),
                 Job::Append(order) => {
                     bytes += order.verified.statement.envelope().len();
                     group.push(*order);
@@ -154,7 +163,7 @@ impl Writer {
         let admitted = judged.iter().filter(|(_, verdict)| verdict.is_ok());
         let touched: BTreeSet<LedgerId> = admitted.map(|(order, _)| order.ledger).collect();
         match self.store(&touched) {
-            Ok(notes) => self.acknowledge(judged, &notes),
+            Ok(signed) => self.acknowledge(judged, &signed),
             Err(error) => self.take_back(judged, &touched, &error),
         }
         // A ledger whose genesis was refused, or not stored, is not there.
@@ -197,7 +206,8 @@ impl Writer {
             return Err(Refusal::OperatorTaken(hex::encode(genesis.operator)).into());
         }
         let operator = self.keep_keys(genesis)?;
-        Ok(Open { sequencer: Sequencer::default(), operator, disclosures: Vec::new() })
+        let head = HeadFile::open(&self.shared.ring, order.ledger, &operator.public())?;
+        Ok(Open { sequencer: Sequencer::default(), operator, head, disclosures: Vec::new() })
     }
 
     /// Whether a ledger of this name is stored or pending here.
@@ -229,6 +239,14 @@ impl Writer {
         Ok(operator)
     }
 
+    fn ready(&mut self, ledger: LedgerId) -> Result<(), NodeError> {
+        if !self.open.contains_key(&ledger) {
+            let open = self.open_stored(ledger)?;
+            self.open.insert(ledger, open);
+        }
+        Ok(())
+    }
+
     /// Goes on from what readers have folded, after a look whether the store agrees.
     fn open_stored(&self, ledger: LedgerId) -> Result<Open, NodeError> {
         let slot = self.shared.slots.make(ledger);
@@ -254,14 +272,19 @@ impl Writer {
                 "put the key file back, or append through the node that has it (--node)",
             ));
         };
-        Ok(Open { sequencer: Sequencer::new(folded), operator, disclosures: Vec::new() })
+        let mut head = HeadFile::open(&self.shared.ring, ledger, &operator.public())?;
+        head.require(&*self.store, &folded)?;
+        // What was committed just before a crash is signed, and not kept yet.
+        if let Some(note) = self.store.checkpoint(&ledger.0)? {
+            let signed = folded.open(&note).map_err(|what| damaged(&ledger, 0, &what))?;
+            head.keep(signed, &note)?;
+            self.shared.set_kept(ledger, &note);
+        }
+        Ok(Open { sequencer: Sequencer::new(folded), operator, head, disclosures: Vec::new() })
     }
 
-    /// Stores all that is pending in one transaction. Returns the signed heads.
-    fn store(
-        &mut self,
-        touched: &BTreeSet<LedgerId>,
-    ) -> Result<BTreeMap<LedgerId, String>, NodeError> {
+    /// Stores all that is pending in one transaction. Returns the heads, and them signed.
+    fn store(&mut self, touched: &BTreeSet<LedgerId>) -> Result<Signed, NodeError> {
         let pending = "a ledger is touched by an entry that is pending";
         let effects: Vec<_> = touched
             .iter()
@@ -273,7 +296,7 @@ impl Writer {
             })
             .collect();
         if effects.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(Signed::new());
         }
         let batches: Vec<_> = effects
             .iter()
@@ -289,23 +312,24 @@ impl Writer {
             })
             .collect();
         self.store.append(&batches)?;
-        Ok(effects.into_iter().map(|(ledger, _, _, note)| (ledger, note)).collect())
+        let signed = effects.into_iter();
+        Ok(signed.map(|(ledger, _, effects, note)| (ledger, (effects.head, note))).collect())
     }
 
-    fn acknowledge(
-        &mut self,
-        judged: Vec<(Order, Result<u64, NodeError>)>,
-        notes: &BTreeMap<LedgerId, String>,
-    ) {
+    fn acknowledge(&mut self, judged: Vec<(Order, Result<u64, NodeError>)>, signed: &Signed) {
+        let kept = self.keep_heads(signed);
         let answers: Vec<_> = judged
             .into_iter()
             .map(|(order, verdict)| {
-                let answer = verdict.map(|entry| self.appended(order.ledger, entry, notes));
+                let answer = verdict.and_then(|entry| {
+                    kept.get(&order.ledger).map_or(Ok(()), |error| Err(error.clone()))?;
+                    Ok(self.appended(order.ledger, entry, signed))
+                });
                 (order, answer)
             })
             .collect();
         // Readers first, so that who has an answer finds the entry.
-        for ledger in notes.keys() {
+        for ledger in signed.keys() {
             let open = self.open.get_mut(ledger).expect("it was stored from here");
             open.disclosures.clear();
             self.shared.slots.make(*ledger).publish(open.sequencer.committed());
@@ -315,15 +339,27 @@ impl Writer {
         }
     }
 
-    fn appended(
-        &self,
-        ledger: LedgerId,
-        entry: u64,
-        notes: &BTreeMap<LedgerId, String>,
-    ) -> Appended {
+    /// Keeps the signed heads beside their keys; returns those ledgers where that failed. What
+    /// is stored there stays, but no proof of it leaves.
+    fn keep_heads(&mut self, signed: &Signed) -> BTreeMap<LedgerId, NodeError> {
+        let mut failed = BTreeMap::new();
+        for (ledger, (head, note)) in signed {
+            let open = self.open.get_mut(ledger).expect("it was stored from here");
+            match open.head.keep(*head, note) {
+                Ok(()) => self.shared.set_kept(*ledger, note),
+                Err(error) => {
+                    tracing::error!(%error, "a signed head was not kept");
+                    failed.insert(*ledger, error);
+                }
+            }
+        }
+        failed
+    }
+
+    fn appended(&self, ledger: LedgerId, entry: u64, signed: &Signed) -> Appended {
         let proof = self.open[&ledger].sequencer.prove(entry);
         let (leaf, path) = proof.expect("what was just stored is still pending here");
-        Appended { ledger, entry, leaf, path, checkpoint: notes[&ledger].clone() }
+        Appended { ledger, entry, leaf, path, checkpoint: signed[&ledger].1.clone() }
     }
 
     /// The transaction failed: nothing of it is acknowledged, and no refusal stands that it

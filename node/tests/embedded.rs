@@ -536,8 +536,12 @@ async fn keys_are_kept_when_a_ledger_names_them() {
         .map(|file| file.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
-    let mut named =
-        [format!("{}.operator", hex::encode(operator)), format!("{}.clerk", hex::encode(clerk))];
+    let [by_operator, by_clerk] = [operator, clerk].map(hex::encode);
+    let mut named = [
+        format!("{by_operator}.operator"),
+        format!("{by_operator}.head"),
+        format!("{by_clerk}.clerk"),
+    ];
     named.sort();
     assert_eq!(files, named);
     assert!(node.clerk(sent.ledger).await.unwrap().is_some());

@@ -68,6 +68,14 @@ impl Serve {
                  appended; put it back from where it is kept"
             );
         }
+        // Whoever is served is not told later that the file is damaged, or an old copy.
+        for ledger in &ledgers {
+            if mute.contains(&ledger.name) {
+                node.book(ledger.id).await?;
+            } else {
+                node.ready(ledger.id).await?;
+            }
+        }
         let names: Vec<String> = ledgers.into_iter().map(|l| l.name).collect();
         let shutdown = signals()?;
         cx.out.result(

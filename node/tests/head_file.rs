@@ -1,0 +1,179 @@
+//! What an operator's key has signed last, and a database that was put back.
+
+#![allow(clippy::unwrap_used)]
+
+mod kit;
+
+use kit::*;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use subak_ledger::log::LedgerId;
+use subak_node::{
+    Ledgers as _, NodeError,
+    runtime::{Node, Options, key_ring_of},
+};
+use tempfile::TempDir;
+
+/// A ledger whose database and head file are copied at every size.
+struct Scene {
+    dir: TempDir,
+    ledger: LedgerId,
+    head: PathBuf,
+}
+
+impl Scene {
+    /// Copies of it with 1 to `sizes` entries.
+    async fn new(sizes: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let db = dir.path().join("rice.db");
+        let node = open(&db).await;
+        let ledger = open_commons(&node, "rice", false).await;
+        let operator = operator(&node, ledger).await;
+        drop(node);
+        let name = format!("{}.head", hex::encode(operator.bytes()));
+        let scene = Self { head: key_ring_of(&db).join(name), dir, ledger };
+        for size in 1..=sizes {
+            if size > 1 {
+                scene.append(&size.to_string()).await.unwrap();
+            }
+            fs::copy(scene.db(), scene.copy("db", size)).unwrap();
+            fs::copy(&scene.head, scene.copy("head", size)).unwrap();
+        }
+        scene
+    }
+
+    fn db(&self) -> PathBuf {
+        self.dir.path().join("rice.db")
+    }
+
+    fn copy(&self, what: &str, size: u64) -> PathBuf {
+        self.dir.path().join(format!("{size}.{what}"))
+    }
+
+    /// The database as it was, with its writer gone.
+    fn put_back(&self, size: u64) {
+        fs::copy(self.copy("db", size), self.db()).unwrap();
+    }
+
+    /// One entry more, by a node of its own: closed again when this returns.
+    async fn append(&self, what: &str) -> Result<u64, NodeError> {
+        let node = open(&self.db()).await;
+        let appended = node.append(hour(self.ledger, what)).await.map(|done| done.entry);
+        node.close().await;
+        appended
+    }
+
+    async fn size(&self) -> u64 {
+        let node = open(&self.db()).await;
+        node.book(self.ledger).await.unwrap().size
+    }
+}
+
+async fn open(db: &Path) -> Node {
+    Node::open(db, Options::default()).await.unwrap()
+}
+
+#[track_caller]
+fn require_older(refused: &Result<u64, NodeError>, why: &str) {
+    let Err(NodeError::World { code, message, next }) = refused else { panic!("{refused:?}") };
+    assert_eq!(code, "older-database");
+    assert!(message.contains(why) && message.contains(".head"), "{message}");
+    assert!(next.contains("newest copy"), "{next}");
+}
+
+#[tokio::test]
+async fn a_database_that_was_put_back_is_read_and_not_appended_to() {
+    let scene = Scene::new(4).await;
+    for size in 1..4 {
+        scene.put_back(size);
+        let why = format!("it ends after {size} entries, its operator has signed 4");
+        require_older(&scene.append("again").await, &why);
+        assert_eq!(scene.size().await, size, "nothing was changed, and reading goes on");
+    }
+    scene.put_back(4);
+    assert_eq!(scene.append("5").await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn another_history_of_the_same_length_is_noticed() {
+    let scene = Scene::new(3).await;
+    scene.put_back(2);
+    let signed = scene.copy("head", 3);
+    // Without the file, nobody here can know.
+    fs::remove_file(&scene.head).unwrap();
+    for n in ["other", "more"] {
+        scene.append(n).await.unwrap();
+    }
+    fs::copy(&signed, &scene.head).unwrap();
+    require_older(
+        &scene.append("again").await,
+        "its first 3 entries are not those that its operator has signed",
+    );
+    scene.put_back(3);
+    assert_eq!(scene.append("4").await.unwrap(), 3);
+}
+
+/// A crash between the commit and the file: the log is ahead, as it should be then.
+#[tokio::test]
+async fn a_head_that_was_not_kept_in_time_is_made_up_for() {
+    let scene = Scene::new(4).await;
+    for older in 1..4 {
+        fs::copy(scene.copy("head", older), &scene.head).unwrap();
+        // Whatever comes first, also what is refused: the writer opens the ledger.
+        let refused = scene.append("2").await.unwrap_err();
+        assert_eq!(refused.code(), "duplicate-claim");
+        scene.put_back(3);
+        let why = "it ends after 3 entries, its operator has signed 4";
+        require_older(&scene.append("again").await, why);
+        scene.put_back(4);
+    }
+    assert_eq!(scene.append("5").await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_write_that_was_cut_short_leaves_the_one_before() {
+    let scene = Scene::new(4).await;
+    let whole = fs::read(&scene.head).unwrap();
+    let torn = |slots: &[usize]| {
+        let mut bytes = whole.clone();
+        for slot in slots {
+            bytes[slot * 1_024 + 100] ^= 1;
+        }
+        fs::write(&scene.head, &bytes).unwrap();
+        bytes
+    };
+    // Heads were kept in turn: the fourth is in the second slot.
+    torn(&[1]);
+    scene.put_back(2);
+    let why = "it ends after 2 entries, its operator has signed 3";
+    require_older(&scene.append("again").await, why);
+    torn(&[0]);
+    scene.put_back(3);
+    let why = "it ends after 3 entries, its operator has signed 4";
+    require_older(&scene.append("again").await, why);
+    let bytes = torn(&[0, 1]);
+    scene.put_back(4);
+    let Err(NodeError::Corrupt { message, next, .. }) = scene.append("again").await else {
+        panic!("neither slot holds")
+    };
+    assert!(message.contains("holds no checkpoint") && next.contains("put back"), "{message}");
+    assert_eq!(fs::read(&scene.head).unwrap(), bytes, "it is left as it was found");
+    fs::write(&scene.head, &whole[..200]).unwrap();
+    assert!(scene.append("again").await.is_err(), "half a file");
+    fs::write(&scene.head, &whole).unwrap();
+    assert_eq!(scene.append("5").await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_not_acknowledged() {
+    let scene = Scene::new(2).await;
+    fs::remove_file(&scene.head).unwrap();
+    fs::create_dir(&scene.head).unwrap();
+    let refused = scene.append("3").await.unwrap_err();
+    assert_eq!(refused.code(), "head-file");
+    assert_eq!(scene.size().await, 2, "nothing is stored where it is known before");
+    fs::remove_dir(&scene.head).unwrap();
+    assert_eq!(scene.append("3").await.unwrap(), 2);
+}
