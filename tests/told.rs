@@ -396,3 +396,43 @@ fn an_audit_counts_the_texts_that_are_gone() {
     drop(file);
     says(&place.type_in("audit").done(), &["sound ours", "1 of 1 committed text not disclosed"]);
 }
+
+/// To a friend, a court, a newspaper: without this program's server, or any.
+#[test]
+fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {
+    let place = commons("solo");
+    place.type_in("contribute 2 --as dora").done();
+    let told = place.type_in("receipt get 1.1 --out claim.tlog-proof").done();
+    says(&told, &["the receipt of entry 1 of ours", "receipt verify claim.tlog-proof --expect"]);
+    says(&place.type_in("receipt get 1 --out claim.tlog-proof"), &["is not overwritten"]);
+    let printed = place.type_in("receipt get 1").done();
+    let kept = fs::read_to_string(place.path().join("claim.tlog-proof")).unwrap();
+    assert_eq!(printed.out.trim_end(), kept.trim_end());
+    let line = place.type_in("commons show --vkey").done().out;
+    let operator = place.data("commons show")["operator_key"].as_str().unwrap().to_owned();
+    fs::write(place.path().join("trust.txt"), format!("{line}quorum none\n")).unwrap();
+    fs::write(place.path().join("nobody.txt"), "quorum none\n").unwrap();
+    fs::remove_file(place.db()).unwrap();
+    fs::remove_dir_all(place.path().join("subak.db.keys")).unwrap();
+    let verify = "receipt verify claim.tlog-proof";
+    for trust in [format!("--expect {operator}"), "--trust trust.txt".into()] {
+        let holds = place.type_in(&format!("{verify} {trust}")).done();
+        says(&holds, &["holds: entry 1", &operator, "signed as dora"]);
+    }
+    let stranger = "ab".repeat(31);
+    for (trust, status, what) in [
+        (String::new(), 2, "whose signature is believed?"),
+        ("--trust nobody.txt".into(), 1, "which the trust file does not name"),
+        ("--trust absent.txt".into(), 1, "absent.txt"),
+        (format!("--trust claim.tlog-proof --expect {operator}"), 1, "line 1: expected log"),
+        (format!("--expect {stranger}"), 2, "key"),
+    ] {
+        let refused = place.type_in(&format!("{verify} {trust}"));
+        assert_eq!(refused.status, status, "{trust}: {}", refused.err);
+        says(&refused, &[what]);
+    }
+    fs::write(place.path().join("claim.tlog-proof"), kept.replace("index 1", "index 0")).unwrap();
+    let changed = place.type_in(&format!("{verify} --trust trust.txt"));
+    assert_eq!(changed.status, 1);
+    says(&changed, &["the proof does not hold", "[proof-invalid]"]);
+}

@@ -78,6 +78,8 @@ codes! {
     BadProof "bad-proof" "the proof does not connect these hashes" "fetch the proof again; if it fails again, keep it with both checkpoints as evidence"
     BadNote "bad-note" "the signed note or verifier key is not in the published form" "fetch it again from its source and change nothing in it"
     BadCheckpoint "bad-checkpoint" "this is not a head of this ledger signed by this operator" "check the ledger id and the operator's key, then fetch the checkpoint again"
+    BadReceipt "bad-receipt" "the receipt is not in the published form" "get it again with `subak receipt get` and change nothing in it"
+    BadPolicy "bad-policy" "the trust file cannot be obeyed" "mend the line: `log <verifier key> [url]` for each ledger, and one `quorum none`"
     // Who may say it.
     UnknownAuthor "unknown-author" "the author is not an agent of this ledger" "introduce yourself first (`subak contribute` does), or check --as and --ledger"
     KeyNotOfAuthor "key-not-of-author" "the key does not belong to the author" "sign with a key of that agent: `subak agent list` shows who has which"

@@ -20,6 +20,7 @@ mod log;
 mod open;
 mod payout;
 mod places;
+mod receipt;
 mod revenue;
 mod role;
 mod serve;
@@ -103,6 +104,11 @@ pub enum Command {
     Payout(payout::Payout),
     Explain(explain::Explain),
     Audit(audit::Audit),
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak receipt get 12 --out claim.tlog-proof\n  subak receipt verify claim.tlog-proof --expect <operator's public key>"
+    )]
+    Receipt(receipt::ReceiptCommand),
     Serve(serve::Serve),
     Backup(backup::Backup),
     Log(log::Log),
@@ -139,6 +145,7 @@ impl Command {
             Self::Audit(_) => "subak.audit/1",
             Self::Serve(_) => "subak.serve/1",
             Self::Backup(_) => "subak.backup/1",
+            Self::Receipt(_) => "subak.receipt/1",
         }
     }
 
@@ -173,6 +180,7 @@ impl Command {
             Self::Audit(c) => c.run(context).await,
             Self::Serve(c) => c.run(context).await,
             Self::Backup(c) => c.run(context).await,
+            Self::Receipt(c) => c.run(context).await,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `subak commons` and `subak phyle`: open a ledger, show it.
 
 use crate::{
-    context::{Connection, Context, Texts, random},
+    context::{Connection, Context, Open, Texts, random},
     describe,
     failure::{Done, Failure},
     keys, money,
@@ -15,7 +15,7 @@ use subak_ledger::{
         templates::{Institutions, template},
         types::{AgentKind, DAY_MS, Role},
     },
-    log::{Draft, Handle, Header, LedgerId},
+    log::{Draft, Handle, Header, LedgerId, PublicKey, checkpoint::verifier_key},
 };
 use subak_node::Appended;
 use subak_proto::v1::{self, event::Kind};
@@ -30,7 +30,7 @@ pub enum Commons {
     Open(OpenCommons),
     /// Show the ledger: id, keys, stewards, equation, size
     #[command(after_help = "Example:\n  subak commons show --ledger our-commons")]
-    Show,
+    Show(Show),
 }
 
 /// The ledger of a phyle, an association, a trust or an authority.
@@ -43,7 +43,7 @@ pub enum Phyle {
     Open(OpenPhyle),
     /// Show the ledger: id, keys, stewards, size
     #[command(after_help = "Example:\n  subak phyle show --ledger our-phyle")]
-    Show,
+    Show(Show),
 }
 
 #[derive(Debug, Args)]
@@ -104,7 +104,7 @@ impl Commons {
     pub async fn run(self, cx: &Context) -> Done {
         match self {
             Self::Open(o) => o.run(cx).await,
-            Self::Show => show(cx).await,
+            Self::Show(show) => show.run(cx).await,
         }
     }
 }
@@ -114,7 +114,7 @@ impl Phyle {
     pub async fn run(self, cx: &Context) -> Done {
         match self {
             Self::Open(o) => o.run(cx).await,
-            Self::Show => show(cx).await,
+            Self::Show(show) => show.run(cx).await,
         }
     }
 }
@@ -281,10 +281,29 @@ async fn report_opened(cx: &Context, connection: &Connection, appended: &Appende
     )
 }
 
-async fn show(cx: &Context) -> Done {
-    let open = cx.read().await?;
+/// Arguments of `commons show` and `phyle show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Only its line of a trust file: `log subak/<id>+<key id>+<operator's key>`
+    #[arg(long)]
+    vkey: bool,
+}
+
+impl Show {
+    async fn run(self, cx: &Context) -> Done {
+        let open = cx.read().await?;
+        if self.vkey && !cx.out.json {
+            let key = PublicKey::admit(&open.book.root().operator)?;
+            return cx.out.line(&format!("log {}", verifier_key(&open.info.id, &key)));
+        }
+        show(cx, &open)
+    }
+}
+
+fn show(cx: &Context, open: &Open) -> Done {
     let book = &open.book;
     let root = book.root();
+    let operator = PublicKey::admit(&root.operator)?;
     let stewards: Vec<String> =
         book.with_role(Role::Steward).map(|a| a.handle.to_string()).collect();
     let equation = book.equation.as_ref().map(|e| format!("{} version {}", e.name, e.version));
@@ -298,6 +317,7 @@ async fn show(cx: &Context) -> Done {
         "head": hex::encode(open.info.chain),
         "recorded_at": money::show_time(book.time),
         "operator_key": hex::encode(root.operator),
+        "verifier_key": verifier_key(&open.info.id, &operator),
         "quorum": root.quorum,
         "stewards": stewards,
         "equation": equation,

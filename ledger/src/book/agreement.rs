@@ -13,11 +13,9 @@ use super::{
 use crate::{
     log::{
         Hash, LedgerId,
-        checkpoint::Checkpoint,
-        entry::Leaf,
         key::PublicKey,
-        statement::{MAX_EFFECT_ENVELOPE, Statement, Unverified},
-        tree,
+        receipt::prove,
+        statement::{MAX_EFFECT_ENVELOPE, Statement},
     },
     reject::{Code, Outcome, Reject, require},
 };
@@ -181,32 +179,14 @@ pub(super) struct Proven {
 
 /// Checks that `proof` shows an entry of `ledger` under its operator's checkpoint.
 pub(super) fn check_proof(proof: &Proof, ledger: Hash, operator: Hash) -> Outcome<Proven> {
-    let bad = |what: &str| Reject::new(Code::ProofInvalid, what.to_owned());
-    if proof.envelope.len() > MAX_EFFECT_ENVELOPE {
-        return Err(bad("the envelope is over 64 KiB"));
-    }
-    let id = LedgerId(ledger);
-    let leaf = Leaf::from_bytes(&proof.leaf).map_err(|r| bad(&format!("leaf: {}", r.detail)))?;
-    if leaf.ledger != id {
-        return Err(bad("the leaf belongs to another ledger"));
-    }
-    let digest: Hash = *blake3::hash(&proof.envelope).as_bytes();
-    if leaf.envelope != digest {
-        return Err(bad("the leaf is of another envelope"));
-    }
-    let key = PublicKey::admit(&operator)?;
-    let checkpoint = Checkpoint::open(&proof.checkpoint, id, &key)
-        .map_err(|r| bad(&format!("checkpoint: {}", r.detail)))?;
-    let leaf_hash = tree::leaf_hash(&proof.leaf);
-    tree::verify_inclusion(leaf.seq, checkpoint.size, &checkpoint.root, &leaf_hash, &proof.path)
-        .map_err(|_| bad("the entry is not in the checkpoint's tree"))?;
-    let statement = Unverified::parse(&proof.envelope)
-        .and_then(|u| u.verify(&mut crate::log::key::KeyCache::default()))
-        .map_err(|r| bad(&format!("statement: {}", r.detail)))?;
-    if statement.header().ledger != id {
-        return Err(bad("the statement was signed for another ledger"));
-    }
-    Ok(Proven { statement, digest })
+    require(proof.envelope.len() <= MAX_EFFECT_ENVELOPE, Code::ProofInvalid, || {
+        "the envelope is over 64 KiB".into()
+    })?;
+    let (key, entry) = (PublicKey::admit(&operator)?, (&proof.leaf[..], &proof.envelope[..]));
+    let proven = prove(LedgerId(ledger), &key, entry, &proof.path, &proof.checkpoint)?;
+    // A genesis names no ledger, and says nothing that another ledger could take.
+    require(proven.leaf.seq > 0, Code::ProofInvalid, || "it is a genesis".into())?;
+    Ok(Proven { digest: proven.statement.envelope_digest(), statement: proven.statement })
 }
 
 impl State {

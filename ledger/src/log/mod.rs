@@ -32,6 +32,8 @@ pub mod entry;
 pub mod handle;
 pub mod key;
 pub mod note;
+pub mod policy;
+pub mod receipt;
 pub mod replay;
 pub mod statement;
 pub mod tree;

@@ -4,8 +4,8 @@ use super::{Row, row};
 use crate::kit::*;
 use subak_ledger::{
     log::{
-        Basis, Checkpoint, Draft, Leaf, LedgerId, note::Note, statement::MAX_ENVELOPE,
-        statement::MAX_LIFETIME_MS, tree,
+        Basis, Checkpoint, Draft, Leaf, LedgerId, note::Note, policy::Policy, receipt::Receipt,
+        statement::MAX_ENVELOPE, statement::MAX_LIFETIME_MS, tree,
     },
     reject::{Code, Reject},
 };
@@ -120,6 +120,13 @@ pub const ROWS: &[Row] = &[
         let world = two_contributors();
         let other = key("operator of nobody").public();
         Checkpoint::open(&world.checkpoint(), world.state.ledger, &other).unwrap_err()
+    }),
+    row(Code::BadReceipt, "a checkpoint for a receipt", "first line", || {
+        let text = format!("\n\n{}", two_contributors().checkpoint());
+        Receipt::parse(&text).unwrap_err()
+    }),
+    row(Code::BadPolicy, "a trust file without a quorum", "found 0", || {
+        Policy::parse("# nobody\n").unwrap_err()
     }),
     row(Code::UnknownAuthor, "a stranger", "nobody", || {
         two_contributors().refusal("nobody", vec![withdraw(7)])

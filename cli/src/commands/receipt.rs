@@ -1,0 +1,205 @@
+//! `subak receipt`: a proof of one entry to keep, and its verification without a server.
+//!
+//! Owns what is read from a ledger for it, the trust that is given on the command line, and
+//! the words for what was proven. Leaves out the format and the judgement (`log::receipt`)
+//! and trust files (`log::policy`).
+
+use super::places;
+use crate::{
+    context::Context,
+    describe,
+    failure::{Done, Failure},
+    money,
+};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+use subak_ledger::log::{
+    Checkpoint, Leaf, PublicKey,
+    policy::Policy,
+    receipt::{MOST_BYTES, Proven, Receipt},
+};
+
+/// Receipts of entries.
+#[derive(Debug, Subcommand)]
+pub enum ReceiptCommand {
+    /// Get the receipt of an entry: of a claim, a validation, an income, a payout
+    ///
+    /// It proves, without a server and for as long as the operator's key is known, that the
+    /// entry was published in this ledger at this place. What it means takes the log.
+    #[command(
+        after_help = "Examples:\n  subak receipt get 12 --out claim.tlog-proof\n  subak receipt get 12.3        # the entry of a contribution\n  subak receipt get 40 > run.tlog-proof"
+    )]
+    Get(Get),
+    /// Verify a receipt without a server
+    #[command(
+        after_help = "Examples:\n  subak receipt verify claim.tlog-proof --expect <operator's public key>\n  subak receipt verify claim.tlog-proof --trust trust.txt\n\nA trust file (C2SP tlog-policy) has a line for each ledger, as `subak commons show --vkey`\nprints it, and a line `quorum none`.\n\nExit status: 0 it holds, 1 it does not."
+    )]
+    Verify(Verify),
+}
+
+/// Arguments of `receipt get`.
+#[derive(Debug, Args)]
+pub struct Get {
+    /// The entry, or the place of a contribution or payout in it
+    #[arg(value_name = "ENTRY")]
+    place: String,
+    /// Write it to a new file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Arguments of `receipt verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The receipt
+    file: PathBuf,
+    /// A file that names ledgers and their operators
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+}
+
+impl ReceiptCommand {
+    /// Runs it.
+    pub async fn run(self, cx: &Context) -> Done {
+        match self {
+            Self::Get(get) => get.run(cx).await,
+            Self::Verify(verify) => verify.run(cx),
+        }
+    }
+}
+
+impl Get {
+    async fn run(self, cx: &Context) -> Done {
+        let range = places::range(&self.place)?;
+        let seq = range.start().entry;
+        if range.end().entry != seq {
+            return Err(Failure::usage(
+                format!("place {:?}: a receipt is of one entry", self.place),
+                "get one for each",
+            ));
+        }
+        let open = cx.read().await?;
+        let (ledgers, id, name) = (&open.connection.ledgers, open.info.id, &open.info.name);
+        let found = ledgers.entries(id, seq, 1).await?.into_iter().find(|raw| raw.seq == seq);
+        let raw = found.ok_or_else(|| {
+            let has = describe::entries(open.book.size);
+            let what = format!("there is no entry {seq}: ledger {name} has {has}");
+            Failure::refused("not-found", what, "`subak log` lists them; --ledger names another")
+        })?;
+        let operator = PublicKey::admit(&open.info.operator)?;
+        let checkpoint = ledgers.checkpoint(id).await?;
+        let head = Checkpoint::open(&checkpoint, id, &operator)?;
+        let path = ledgers.inclusion(id, seq, head.size).await?;
+        let (leaf, envelope) = (raw.leaf, raw.envelope);
+        let receipt = Receipt { index: seq, leaf, envelope, path, checkpoint };
+        // What does not hold is not handed out.
+        let proven = receipt.verify(id, &operator)?;
+        let text = receipt.to_text();
+        let Some(file) = self.out else {
+            return if cx.out.json {
+                cx.out.result("subak.receipt/1", &data(&proven, &operator, Some(&text)), "")
+            } else {
+                cx.out.line(text.trim_end())
+            };
+        };
+        write_new(&file, &text).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Failure::refused(
+                "exists",
+                format!("{}: it exists and is not overwritten", file.display()),
+                "name another file",
+            ),
+            _ => Failure::file(&file, &error),
+        })?;
+        let mut said = data(&proven, &operator, None);
+        said["file"] = json!(file);
+        let text = format!(
+            "the receipt of entry {seq} of {name} is in {}\n  check it without a server: `subak receipt verify {0} --expect {}`",
+            file.display(),
+            hex::encode(operator.bytes())
+        );
+        cx.out.result("subak.receipt/1", &said, &text)
+    }
+}
+
+impl Verify {
+    fn run(self, cx: &Context) -> Done {
+        let receipt = Receipt::parse(&read(&self.file)?)?;
+        let ledger = Leaf::from_bytes(&receipt.leaf)?.ledger;
+        let mut trusted: Vec<PublicKey> = cx.expect.clone();
+        if let Some(file) = &self.trust {
+            let policy = Policy::parse(&read(file)?)?;
+            trusted.extend(policy.operator(ledger).cloned());
+        } else if trusted.is_empty() {
+            return Err(Failure::usage(
+                "whose signature is believed?",
+                "name the operator's key with --expect (`subak commons show` prints it; get it from \
+                 somebody you trust), or a trust file with --trust",
+            ));
+        }
+        let proven = trusted
+            .iter()
+            .map(|operator| Ok((receipt.verify(ledger, operator)?, operator)))
+            .reduce(|found: Done<_>, next| found.or(next))
+            .unwrap_or_else(|| {
+                Err(Failure::refused(
+                    "operator-unexpected",
+                    format!(
+                        "the receipt is of ledger {ledger}, which the trust file does not name"
+                    ),
+                    "trust it on purpose, with a log line of its operator, or not at all",
+                ))
+            });
+        let (proven, operator) = proven?;
+        let Proven { statement, leaf, head } = &proven;
+        let text = format!(
+            "{}: entry {} of\n  ledger   {ledger}\n  operator {}\n  recorded {}, under a head of {}\n  {}\n{}",
+            cx.out.good("holds"),
+            leaf.seq,
+            hex::encode(operator.bytes()),
+            money::show_time(leaf.recorded_at),
+            describe::entries(head.size),
+            "It proves that this was published there. Whether the key was the author's then,\n  \
+             and what became of it, is in the log: `subak audit`, `subak show`.",
+            describe::statement(statement, None)
+        );
+        cx.out.result("subak.receipt/1", &data(&proven, operator, None), &text)
+    }
+}
+
+fn data(proven: &Proven, operator: &PublicKey, text: Option<&str>) -> serde_json::Value {
+    let Proven { statement, leaf, head } = proven;
+    json!({
+        "ledger": leaf.ledger.to_string(), "entry": leaf.seq,
+        "recorded_at": money::show_time(leaf.recorded_at),
+        "author": statement.header().author.as_str(), "key": hex::encode(statement.key()),
+        "digest": hex::encode(statement.body_digest()),
+        "size": head.size, "root": hex::encode(head.root),
+        "operator_key": hex::encode(operator.bytes()), "receipt": text,
+    })
+}
+
+/// A file that a stranger may have made: no more of it is read than a receipt can have.
+fn read(path: &Path) -> Done<String> {
+    let failed = |error: io::Error| Failure::file(path, &error);
+    let mut bytes = Vec::new();
+    let most = MOST_BYTES as u64 + 1;
+    File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)).map_err(failed)?;
+    String::from_utf8(bytes).map_err(|_| {
+        Failure::refused(
+            "bad-receipt",
+            format!("{}: it is no text", path.display()),
+            "name a file that `subak receipt get` wrote, or a trust file",
+        )
+    })
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
