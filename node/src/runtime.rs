@@ -354,7 +354,11 @@ impl Ledgers for Node {
 
     async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError> {
         if let Some(kept) = self.shared.kept(ledger) {
-            return Ok(kept);
+            return kept.ok_or_else(|| {
+                let what =
+                    format!("the head of ledger {ledger} is not in its operator's head file");
+                world("head-file", what, "see that the node's key ring can be written")
+            });
         }
         let found = self.read(move |reader| Ok(reader.checkpoint(&ledger.0)?)).await?;
         found.ok_or_else(|| unknown(&ledger))

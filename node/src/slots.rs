@@ -60,8 +60,9 @@ pub(crate) struct Shared {
     pub(crate) prepared: Prepared,
     pub(crate) allow_new_ledgers: bool,
     pub(crate) slots: Slots,
-    /// Signed heads that may leave: they are in their operators' head files.
-    kept: Mutex<HashMap<LedgerId, String>>,
+    /// Signed heads that may leave, as they are in their operators' head files; none where the
+    /// first could not be kept yet.
+    kept: Mutex<HashMap<LedgerId, Option<String>>>,
     pub(crate) closing: watch::Sender<bool>,
 }
 
@@ -72,13 +73,19 @@ impl Shared {
         Arc::new(Self { ring, prepared, allow_new_ledgers, slots, kept, closing })
     }
 
-    /// The newest signed head that may leave, of a ledger that is written here.
-    pub(crate) fn kept(&self, ledger: LedgerId) -> Option<String> {
+    /// The newest signed head that may leave, of a ledger that is written here; of another one,
+    /// nothing.
+    pub(crate) fn kept(&self, ledger: LedgerId) -> Option<Option<String>> {
         lock(&self.kept).get(&ledger).cloned()
     }
 
     pub(crate) fn set_kept(&self, ledger: LedgerId, note: &str) {
-        lock(&self.kept).insert(ledger, note.to_owned());
+        lock(&self.kept).insert(ledger, Some(note.to_owned()));
+    }
+
+    /// A head was signed and not kept: what was kept before is still the newest.
+    pub(crate) fn set_unkept(&self, ledger: LedgerId) {
+        lock(&self.kept).entry(ledger).or_insert(None);
     }
 
     pub(crate) fn is_closing(&self) -> bool {

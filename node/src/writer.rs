@@ -84,8 +84,16 @@ struct Open {
     sequencer: Sequencer,
     operator: SecretKey,
     head: HeadFile,
+    /// What is stored and could not be kept in the head file: it comes before anything else.
+    unkept: Option<(Checkpoint, String)>,
     /// Of what is pending.
     disclosures: Vec<Disclosure>,
+}
+
+impl Open {
+    fn new(sequencer: Sequencer, operator: SecretKey, head: HeadFile) -> Self {
+        Self { sequencer, operator, head, unkept: None, disclosures: Vec::new() }
+    }
 }
 
 pub(crate) struct Writer {
@@ -177,6 +185,11 @@ impl Writer {
             self.open.insert(order.ledger, open);
         }
         let open = self.open.get_mut(&order.ledger).expect("it was opened above");
+        if let Some((head, note)) = &open.unkept {
+            open.head.keep(*head, note)?;
+            self.shared.set_kept(order.ledger, note);
+            open.unkept = None;
+        }
         let Verified { statement, events, disclosures, at } = &mut order.verified;
         let entry = open.sequencer.admit(statement, events, *at, now)?;
         open.disclosures.append(disclosures);
@@ -207,7 +220,7 @@ impl Writer {
         }
         let operator = self.keep_keys(genesis)?;
         let head = HeadFile::open(&self.shared.ring, order.ledger, &operator.public())?;
-        Ok(Open { sequencer: Sequencer::default(), operator, head, disclosures: Vec::new() })
+        Ok(Open::new(Sequencer::default(), operator, head))
     }
 
     /// Whether a ledger of this name is stored or pending here.
@@ -280,7 +293,7 @@ impl Writer {
             head.keep(signed, &note)?;
             self.shared.set_kept(ledger, &note);
         }
-        Ok(Open { sequencer: Sequencer::new(folded), operator, head, disclosures: Vec::new() })
+        Ok(Open::new(Sequencer::new(folded), operator, head))
     }
 
     /// Stores all that is pending in one transaction. Returns the heads, and them signed.
@@ -349,6 +362,8 @@ impl Writer {
                 Ok(()) => self.shared.set_kept(*ledger, note),
                 Err(error) => {
                     tracing::error!(%error, "a signed head was not kept");
+                    open.unkept = Some((*head, note.clone()));
+                    self.shared.set_unkept(*ledger);
                     failed.insert(*ledger, error);
                 }
             }

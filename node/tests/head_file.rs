@@ -14,6 +14,7 @@ use subak_node::{
     Ledgers as _, NodeError,
     runtime::{Node, Options, key_ring_of},
 };
+use subak_proto::v1::event::Kind;
 use tempfile::TempDir;
 
 /// A ledger whose database and head file are copied at every size.
@@ -176,4 +177,35 @@ async fn what_cannot_be_kept_is_not_acknowledged() {
     assert_eq!(scene.size().await, 2, "nothing is stored where it is known before");
     fs::remove_dir(&scene.head).unwrap();
     assert_eq!(scene.append("3").await.unwrap(), 2);
+}
+
+/// What could not be kept is stored, and not proven to anybody; nothing comes after it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_could_not_be_kept_holds_up_what_comes_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("rice.db");
+    let node = open(&db).await;
+    let (operator, clerk) = node.prepare().await.unwrap();
+    // A file that takes nothing, where the head file is to be.
+    let head = key_ring_of(&db).join(format!("{}.head", hex::encode(operator)));
+    fs::create_dir(key_ring_of(&db)).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &head).unwrap();
+    let genesis = Kind::Genesis(genesis("rice", operator, clerk, false));
+    let genesis = append(say(LedgerId::ZERO, "sam", vec![genesis]));
+    for _ in 0..2 {
+        let refused = node.append(genesis.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), "head-file", "{refused:?}");
+    }
+    let ledger = node.ledgers().await.unwrap()[0].id;
+    let refused = node.append(hour(ledger, "a")).await.unwrap_err();
+    assert_eq!(refused.code(), "head-file");
+    assert_eq!(node.checkpoint(ledger).await.unwrap_err().code(), "head-file");
+    assert_eq!(node.book(ledger).await.unwrap().size, 1, "stored, and nothing after it");
+    node.close().await;
+    drop(node);
+    fs::remove_file(&head).unwrap();
+    let node = open(&db).await;
+    assert_eq!(node.append(hour(ledger, "a")).await.unwrap().entry, 1);
+    assert!(node.checkpoint(ledger).await.unwrap().contains("\n2\n"));
 }
