@@ -16,7 +16,7 @@ use crate::{
     refusal::{Refusal, broken, corrupt, not_found, stopping, world},
     ring::{Ring, Use},
     sequencer::ledger_of,
-    slots::{Shared, Slot},
+    slots::{Kept, Shared, Slot},
     verify::Verifiers,
     writer::{Job, Order, Writer},
 };
@@ -353,12 +353,13 @@ impl Ledgers for Node {
     }
 
     async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError> {
-        if let Some(kept) = self.shared.kept(ledger) {
-            return kept.ok_or_else(|| {
-                let what =
-                    format!("the head of ledger {ledger} is not in its operator's head file");
-                world("head-file", what, "see that the node's key ring can be written")
-            });
+        match self.shared.kept(ledger) {
+            Some(Kept::Head(note)) => return Ok(note),
+            Some(Kept::Nothing) => {
+                let what = format!("the head of ledger {ledger} is not in its head file yet");
+                return Err(world("head-file", what, "see that the key ring can be written"));
+            }
+            None => {}
         }
         let found = self.read(move |reader| Ok(reader.checkpoint(&ledger.0)?)).await?;
         found.ok_or_else(|| unknown(&ledger))

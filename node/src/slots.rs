@@ -54,15 +54,22 @@ impl Slots {
     }
 }
 
+/// The newest signed head that is in its operator's head file, and so may leave.
+#[derive(Clone)]
+pub(crate) enum Kept {
+    Head(String),
+    /// The first could not be kept yet.
+    Nothing,
+}
+
 /// What the writer and its node share.
 pub(crate) struct Shared {
     pub(crate) ring: Ring,
     pub(crate) prepared: Prepared,
     pub(crate) allow_new_ledgers: bool,
     pub(crate) slots: Slots,
-    /// Signed heads that may leave, as they are in their operators' head files; none where the
-    /// first could not be kept yet.
-    kept: Mutex<HashMap<LedgerId, Option<String>>>,
+    /// Of ledgers that are written here.
+    kept: Mutex<HashMap<LedgerId, Kept>>,
     pub(crate) closing: watch::Sender<bool>,
 }
 
@@ -73,19 +80,18 @@ impl Shared {
         Arc::new(Self { ring, prepared, allow_new_ledgers, slots, kept, closing })
     }
 
-    /// The newest signed head that may leave, of a ledger that is written here; of another one,
-    /// nothing.
-    pub(crate) fn kept(&self, ledger: LedgerId) -> Option<Option<String>> {
+    /// What of a ledger that is written here may leave; nothing is said of others.
+    pub(crate) fn kept(&self, ledger: LedgerId) -> Option<Kept> {
         lock(&self.kept).get(&ledger).cloned()
     }
 
     pub(crate) fn set_kept(&self, ledger: LedgerId, note: &str) {
-        lock(&self.kept).insert(ledger, Some(note.to_owned()));
+        lock(&self.kept).insert(ledger, Kept::Head(note.to_owned()));
     }
 
     /// A head was signed and not kept: what was kept before is still the newest.
     pub(crate) fn set_unkept(&self, ledger: LedgerId) {
-        lock(&self.kept).entry(ledger).or_insert(None);
+        lock(&self.kept).entry(ledger).or_insert(Kept::Nothing);
     }
 
     pub(crate) fn is_closing(&self) -> bool {
