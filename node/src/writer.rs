@@ -290,7 +290,8 @@ impl Writer {
         // What was committed just before a crash is signed, and not kept yet.
         if let Some(note) = self.store.checkpoint(&ledger.0)? {
             let signed = folded.open(&note).map_err(|what| damaged(&ledger, 0, &what))?;
-            head.keep(signed, &note)?;
+            // Signed anew, to the same bytes: a stored note may bear others' lines as well.
+            head.keep(signed, &signed.sign(&operator))?;
             self.shared.set_kept(ledger, &note);
         }
         Ok(Open::new(Sequencer::new(folded), operator, head))

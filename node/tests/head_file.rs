@@ -9,7 +9,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use subak_ledger::log::LedgerId;
+use subak_ledger::{
+    log::LedgerId,
+    store::{Batch, Reader as _, SqliteStore, Store as _},
+};
 use subak_node::{
     Ledgers as _, NodeError,
     runtime::{Node, Options, key_ring_of},
@@ -208,4 +211,31 @@ async fn what_could_not_be_kept_holds_up_what_comes_after_it() {
     let node = open(&db).await;
     assert_eq!(node.append(hour(ledger, "a")).await.unwrap().entry, 1);
     assert!(node.checkpoint(ledger).await.unwrap().contains("\n2\n"));
+}
+
+/// Witnesses' lines, or a stranger's: they are no part of what the operator has signed.
+#[tokio::test]
+async fn a_stored_head_may_bear_many_signatures() {
+    let scene = Scene::new(2).await;
+    let mut store = SqliteStore::open_writer(&scene.db(), false).unwrap();
+    let id = scene.ledger.0;
+    let mut note = store.checkpoint(&id).unwrap().unwrap();
+    for n in 0..40 {
+        note.push_str(&format!("— witness-{n} {}\n", "A".repeat(96)));
+    }
+    let expected = store.head(&id).unwrap();
+    let batch = Batch {
+        ledger: id,
+        name: "rice",
+        expected,
+        entries: &[],
+        nodes: &[],
+        checkpoint: Some(&note),
+        disclosures: &[],
+        erasures: &[],
+    };
+    store.append(&[batch]).unwrap();
+    drop(store);
+    fs::copy(scene.copy("head", 1), &scene.head).unwrap();
+    assert_eq!(scene.append("3").await.unwrap(), 2);
 }

@@ -126,26 +126,11 @@ pub fn prove(
     path: &[Hash],
     checkpoint: &str,
 ) -> Outcome<Proven> {
-    let invalid = |what: String| Reject::new(Code::ProofInvalid, what);
-    let part = |name: &str| {
-        let name = name.to_owned();
-        move |r: Reject| invalid(format!("{name}: {}", r.detail))
-    };
-    let hash = tree::leaf_hash(leaf);
-    let leaf = Leaf::from_bytes(leaf).map_err(part("leaf"))?;
-    require(leaf.ledger == ledger, Code::ProofInvalid, || {
-        "the leaf belongs to another ledger".into()
-    })?;
     let digest: Hash = blake3::hash(envelope).into();
-    require(leaf.envelope == digest, Code::ProofInvalid, || {
-        "the leaf is of another envelope".into()
-    })?;
-    let head = Checkpoint::open(checkpoint, ledger, operator).map_err(part("checkpoint"))?;
-    tree::verify_inclusion(leaf.seq, head.size, &head.root, &hash, path)
-        .map_err(|_| invalid("the entry is not in the checkpoint's tree".into()))?;
+    let (leaf, head) = place(ledger, operator, (leaf, &digest), path, checkpoint)?;
     let statement = Unverified::parse(envelope)
         .and_then(|it| it.verify(&mut KeyCache::default()))
-        .map_err(part("statement"))?;
+        .map_err(|r| invalid(format!("statement: {}", r.detail)))?;
     let said_for = match statement.header().ledger {
         LedgerId::ZERO => ledger_id_of_genesis(statement.body()),
         named => named,
@@ -154,6 +139,34 @@ pub fn prove(
         "the statement was signed for another ledger".into()
     })?;
     Ok(Proven { statement, leaf, head })
+}
+
+/// As [`prove`], of the leaf alone and the digest of its envelope: for whoever has verified the
+/// statement.
+pub fn place(
+    ledger: LedgerId,
+    operator: &PublicKey,
+    (leaf, envelope): (&[u8], &Hash),
+    path: &[Hash],
+    checkpoint: &str,
+) -> Outcome<(Leaf, Checkpoint)> {
+    let hash = tree::leaf_hash(leaf);
+    let leaf = Leaf::from_bytes(leaf).map_err(|r| invalid(format!("leaf: {}", r.detail)))?;
+    require(leaf.ledger == ledger, Code::ProofInvalid, || {
+        "the leaf belongs to another ledger".into()
+    })?;
+    require(leaf.envelope == *envelope, Code::ProofInvalid, || {
+        "the leaf is of another envelope".into()
+    })?;
+    let head = Checkpoint::open(checkpoint, ledger, operator)
+        .map_err(|r| invalid(format!("checkpoint: {}", r.detail)))?;
+    tree::verify_inclusion(leaf.seq, head.size, &head.root, &hash, path)
+        .map_err(|_| invalid("the entry is not in the checkpoint's tree".into()))?;
+    Ok((leaf, head))
+}
+
+fn invalid(what: String) -> Reject {
+    Reject::new(Code::ProofInvalid, what)
 }
 
 fn decode(text: &str) -> Outcome<Vec<u8>> {
