@@ -1,13 +1,17 @@
 //! The replay window: a body is taken once, and only while it is valid.
 //!
 //! Owns the rules on `expires_at` and on repeated bodies. Guarantees that memory is
-//! bounded by what was admitted in the last 30 days: a digest is forgotten only when
+//! bounded by what was admitted in the last 31 days: a digest is forgotten only when
 //! its statement could no longer be admitted anyway. Leaves out the clock and the order
 //! of `recorded_at`: both come with the entry.
 
 use super::{Hash, statement::MAX_LIFETIME_MS};
 use crate::reject::{Code, Outcome, require};
-use imbl::OrdSet;
+use imbl::{OrdMap, hashset::GenericHashSet, shared_ptr::DefaultSharedPtr};
+use std::hash::{BuildHasherDefault, Hash as Hashed, Hasher};
+
+/// Digests are forgotten by the day.
+const DAY_MS: u64 = 86_400_000;
 
 /// The digests of admitted bodies that have not expired. Times are milliseconds since
 /// 1970-01-01T00:00:00Z. A clone costs nothing and shares what it can.
@@ -15,17 +19,38 @@ use imbl::OrdSet;
 pub struct ReplayWindow {
     /// The latest time seen.
     now: u64,
-    /// By expiry, soonest first. `expires_at` is part of the body, so it belongs to the
-    /// digest and one ordered set serves both questions.
-    taken: OrdSet<(u64, Words)>,
+    /// By the day on which they expire. `expires_at` is part of the body, so it belongs to
+    /// the digest.
+    taken: OrdMap<u64, Digests>,
 }
 
-/// A digest as numbers, which compare faster than bytes.
-type Words = [u64; 4];
+/// Nothing goes through it in order: what a state is never depends on how it is laid out.
+type Digests = GenericHashSet<Digest, BuildHasherDefault<AsItIs>, DefaultSharedPtr>;
 
-fn words(digest: &Hash) -> Words {
-    let (words, _) = digest.as_chunks::<8>();
-    [0, 1, 2, 3].map(|n| u64::from_be_bytes(words[n]))
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Digest(Hash);
+
+impl Hashed for Digest {
+    /// A part of a hash is one.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (first, _) = self.0.split_first_chunk().expect("32 bytes are more than 8");
+        state.write_u64(u64::from_be_bytes(*first));
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a digest hashes itself to one number")
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl ReplayWindow {
@@ -41,23 +66,24 @@ impl ReplayWindow {
         require(expires_at <= latest, Code::ExpiresTooLate, || {
             format!("expires_at {expires_at}: expected at most {latest}")
         })?;
-        require(self.taken.insert((expires_at, words(&digest))).is_none(), Code::Replayed, || {
+        let that_day = self.taken.entry(expires_at / DAY_MS).or_default();
+        require(that_day.insert(Digest(digest)).is_none(), Code::Replayed, || {
             format!("body {}", hex::encode(digest))
         })
     }
 
-    /// Forgets what has expired before `now`. Time that goes back changes nothing.
+    /// Forgets what has expired before the day of `now`. Time that goes back changes nothing.
     pub fn advance(&mut self, now: u64) {
         self.now = now.max(self.now);
-        // A body is still valid in the millisecond in which it expires.
-        while self.taken.get_min().is_some_and(|(expires_at, _)| *expires_at < self.now) {
-            self.taken.remove_min();
+        let today = self.now / DAY_MS;
+        while let Some(day) = self.taken.get_min().map(|(day, _)| *day).filter(|day| *day < today) {
+            self.taken.remove(&day);
         }
     }
 
     /// How many digests are remembered.
     pub fn len(&self) -> usize {
-        self.taken.len()
+        self.taken.values().map(Digests::len).sum()
     }
 
     /// Whether none is.
@@ -97,8 +123,12 @@ mod tests {
         window.advance(NOW + 10);
         assert_eq!(verdict(&window, NOW + 10, NOW + 10), Err(Code::Replayed));
         window.advance(NOW + 11);
-        assert!(window.is_empty());
         assert_eq!(verdict(&window, NOW + 10, NOW + 11), Err(Code::Expired));
+        let next_day = (NOW / DAY_MS + 1) * DAY_MS;
+        window.advance(next_day - 1);
+        assert_eq!(window.len(), 1);
+        window.advance(next_day);
+        assert!(window.is_empty());
         // Even for a caller whose time goes back.
         assert_eq!(verdict(&window, NOW + 10, NOW), Err(Code::Expired));
     }
@@ -107,14 +137,14 @@ mod tests {
         /// Against a model that never forgets: on no history does forgetting show.
         #[test]
         fn forgetting_never_shows(
-            steps in prop::collection::vec((0u64..40, 0u8..12), 1..200)
+            steps in prop::collection::vec((0u64..DAY_MS / 4, 0u8..12), 1..200)
         ) {
             let (mut window, mut all, mut now) = (ReplayWindow::default(), Vec::new(), NOW);
             for (wait, body) in steps {
                 now += wait;
                 window.advance(now);
                 // The expiry belongs to the body: a few of them, spread over the run.
-                let expires_at = NOW + u64::from(body) * 150;
+                let expires_at = NOW + u64::from(body) * DAY_MS;
                 let expected = now <= expires_at && !all.contains(&body);
                 prop_assert_eq!(window.admit([body; 32], expires_at, now).is_ok(), expected);
                 if expected {
