@@ -12,6 +12,7 @@ use crate::{
     log::{Hash, canonical},
     reject::{Code, Outcome, Reject, require},
 };
+use smallvec::SmallVec;
 use std::sync::Arc;
 use subak_proto::v1;
 
@@ -64,11 +65,11 @@ pub enum Event {
     Validate {
         spans: Vec<(Ref, Ref)>,
         remuneration: Remuneration,
-        quantities: Vec<(Handle, u64)>,
+        quantities: Quantities,
     },
     Revise {
         contribution: Ref,
-        parts: Vec<(Handle, u64)>,
+        parts: Quantities,
     },
     RejectContribution {
         contribution: Ref,
@@ -174,6 +175,9 @@ pub struct AgentAdd {
     pub email: Option<Hash>,
 }
 
+/// Agents and how much of each, in thousandths: one, mostly.
+pub type Quantities = SmallVec<[(Handle, u64); 1]>;
+
 /// See `Contribute` in event.proto.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
@@ -182,7 +186,7 @@ pub struct Contribute {
     pub kind: Handle,
     pub stream: Stream,
     pub worked_on: u32,
-    pub parts: Vec<(Handle, u64)>,
+    pub parts: Quantities,
     pub evidence: Option<Hash>,
 }
 
@@ -632,7 +636,7 @@ fn contribute(c: &v1::Contribute) -> Outcome<Contribute> {
     })
 }
 
-fn quantities(parts: &[v1::Part]) -> Outcome<Vec<(Handle, u64)>> {
+fn quantities(parts: &[v1::Part]) -> Outcome<Quantities> {
     parts.iter().map(|p| Ok((Handle::new(&p.agent)?, p.quantity))).collect()
 }
 

@@ -19,6 +19,7 @@ use crate::{
     reject::{Code, Outcome, Reject, require},
 };
 use imbl::{OrdMap, OrdSet, Vector};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The handle of the clerk's agent.
@@ -220,7 +221,7 @@ pub struct Contribution {
     /// Why it ended, if it did.
     pub closed: Option<RejectReason>,
     /// Whose work, in the order of the claim.
-    pub parts: Vec<WorkPart>,
+    pub parts: SmallVec<[WorkPart; 1]>,
 }
 
 /// One agent's part.
@@ -233,12 +234,15 @@ pub struct WorkPart {
     /// What is before the maintainers.
     pub reading: Reading,
     /// Who agrees with the reading.
-    pub votes: Vec<AgentId>,
+    pub votes: Votes,
     /// What holds.
     pub standing: Option<Standing>,
     /// Counts changes of the standing.
     pub generation: u32,
 }
+
+/// Who agrees, in the order in which they did: few.
+pub type Votes = SmallVec<[AgentId; 4]>;
 
 /// What somebody says a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,7 +261,7 @@ pub struct Standing {
     /// Paid or not.
     pub remuneration: Remuneration,
     /// Who validated.
-    pub votes: Vec<AgentId>,
+    pub votes: Votes,
     /// When it was validated.
     pub since: u64,
     /// Points that count.

@@ -16,17 +16,21 @@ use super::{
     event::Contribute,
     references::Hindrance,
     split::{Bucket, MAX_POINTS},
-    state::{Contribution, Reading, Standing, State, Step, Task, WorkPart},
+    state::{Contribution, Reading, Standing, State, Step, Task, Votes, WorkPart},
     types::*,
 };
 use crate::reject::{Code, Outcome, Reject, require};
 use imbl::OrdMap;
+use smallvec::SmallVec;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Thousandths that one part may have: 10^9 units.
 const MAX_QUANTITY: u64 = 1_000_000_000_000;
 /// Contributions that one Validate may cover.
 const MAX_SPAN: usize = 100_000;
+
+/// Agents and what is said of each, thousandths.
+type Parts = SmallVec<[(AgentId, u64); 2]>;
 
 /// What a vote did.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,7 +62,7 @@ impl State {
         })?;
         let place = step.place();
         // Naming somebody else does not keep them from claiming it themself.
-        let claimed_for: Vec<AgentId> = parts
+        let claimed_for: SmallVec<[AgentId; 4]> = parts
             .iter()
             .map(|(id, _)| *id)
             .filter(|id| maintainer || self.person(*id) == step.author)
@@ -78,7 +82,7 @@ impl State {
             agent,
             claimed: quantity,
             reading: Reading { quantity, remuneration: None },
-            votes: Vec::new(),
+            votes: Votes::new(),
             standing: None,
             generation: 0,
         });
@@ -101,12 +105,12 @@ impl State {
         Ok(())
     }
 
-    fn find_parts(&self, parts: &[(Handle, u64)]) -> Outcome<Vec<(AgentId, u64)>> {
+    fn find_parts(&self, parts: &[(Handle, u64)]) -> Outcome<Parts> {
         let bad = |what: String| Reject::new(Code::PartsInvalid, what);
         if !(1..=64).contains(&parts.len()) {
             return Err(bad(format!("{} parts", parts.len())));
         }
-        let mut found: Vec<(AgentId, u64)> = Vec::with_capacity(parts.len());
+        let mut found = Parts::with_capacity(parts.len());
         for (handle, quantity) in parts {
             if !(1..=MAX_QUANTITY).contains(quantity) {
                 return Err(bad(format!("{handle}: {quantity} thousandths")));
@@ -193,7 +197,8 @@ impl State {
         if let Some(rival) = rival {
             return Err(Reject::new(Code::ReferenceTaken, format!("{} by {rival}", c.reference)));
         }
-        let changed = if quantities.is_empty() { Vec::new() } else { self.find_parts(quantities)? };
+        let changed =
+            if quantities.is_empty() { Parts::new() } else { self.find_parts(quantities)? };
         for (id, _) in &changed {
             require(c.parts.iter().any(|p| p.agent == *id), Code::PartsInvalid, || {
                 format!("{} has no part in {place}", self.agent(*id).handle)
@@ -247,7 +252,7 @@ impl State {
             part.votes.clear();
             return Ok(Vote::Counted);
         }
-        let mut votes = if part.reading == reading { part.votes.clone() } else { Vec::new() };
+        let mut votes = if part.reading == reading { part.votes.clone() } else { Votes::new() };
         // A word counts as long as its author may give it: a thief's ends with the role.
         votes.retain(|v| self.agent(*v).roles.contains(&Role::Maintainer));
         let again = votes.contains(&voter);
@@ -278,7 +283,7 @@ impl State {
         place: Ref,
         n: usize,
         reading: Reading,
-        votes: Vec<AgentId>,
+        votes: Votes,
     ) -> Outcome {
         let c = &self.contributions[&place];
         let part = &c.parts[n];
@@ -292,13 +297,13 @@ impl State {
             format!("points that stand: at most {MAX_POINTS} thousandths, would be {all}")
         })?;
         self.points = all;
-        let unpaid = remuneration == Remuneration::Unpaid;
         let old = counts(before);
-        let kept = Counts {
-            any: old.any.min(points),
-            unpaid: if unpaid { old.unpaid.min(points) } else { 0 },
-        };
-        recount(&mut self.buckets, c, part.agent, old, kept);
+        let ripe = Counts::ripe(points, remuneration);
+        let kept = Counts { any: old.any.min(ripe.any), unpaid: old.unpaid.min(ripe.unpaid) };
+        let maturity = u64::from(self.equation().maturity_days) * DAY_MS;
+        let waits = kept != ripe && maturity > 0;
+        let now = if waits { kept } else { ripe };
+        recount(&mut self.buckets, c, part.agent, old, now);
         self.references.take(&c.reference, place);
         let moved = as_read(part) != reading.quantity;
         let generation = part.generation + 1;
@@ -307,9 +312,9 @@ impl State {
             remuneration,
             votes,
             since: step.at,
-            counted: kept.any,
-            counted_unpaid: kept.unpaid,
-            maturing: points - kept.any,
+            counted: now.any,
+            counted_unpaid: now.unpaid,
+            maturing: points - now.any,
         };
         let c = self.change(place);
         if moved {
@@ -318,13 +323,9 @@ impl State {
         let part = &mut c.parts[n];
         (part.generation, part.reading, part.standing) = (generation, reading, Some(standing));
         part.votes.clear();
-        let maturity = u64::from(self.equation().maturity_days) * DAY_MS;
-        let waits = kept.any < points || (unpaid && kept.unpaid < points);
-        if waits && maturity > 0 {
+        if waits {
             let task = Task::Mature { contribution: place, part: n, generation };
             self.schedule(step.at + maturity, step.entry, task);
-        } else {
-            self.mature(place, n, generation);
         }
         Ok(())
     }
@@ -337,9 +338,7 @@ impl State {
         else {
             return; // another reading stands since: it has its own date
         };
-        let points = standing.counted + standing.maturing;
-        let unpaid = standing.remuneration == Remuneration::Unpaid;
-        let ripe = Counts { any: points, unpaid: if unpaid { points } else { 0 } };
+        let ripe = Counts::ripe(standing.counted + standing.maturing, standing.remuneration);
         recount(&mut self.buckets, c, part.agent, counts(Some(standing)), ripe);
         if let Some(s) = &mut self.change(place).parts[n].standing {
             (s.counted, s.counted_unpaid, s.maturing) = (ripe.any, ripe.unpaid, 0);
@@ -473,6 +472,14 @@ struct Counts {
     unpaid: Points,
 }
 
+impl Counts {
+    /// All that a part has, once it has waited.
+    fn ripe(points: Points, remuneration: Remuneration) -> Self {
+        let unpaid = remuneration == Remuneration::Unpaid;
+        Self { any: points, unpaid: if unpaid { points } else { 0 } }
+    }
+}
+
 fn counts(standing: Option<&Standing>) -> Counts {
     standing.map_or_else(Counts::default, |s| Counts { any: s.counted, unpaid: s.counted_unpaid })
 }
@@ -488,7 +495,7 @@ fn recount(
     if from == to {
         return;
     }
-    let matching: Vec<_> = buckets
+    let matching: SmallVec<[_; 4]> = buckets
         .iter()
         .filter_map(|(id, b)| match &b.def.to {
             To::Contributors(f) if f.matches(&c.kind, c.stream) => Some((*id, f.unpaid_only)),
