@@ -15,8 +15,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_client(grpc)
         .build_server(grpc)
-        // A statement's events are read as parts of its bytes: no copy for each.
-        .bytes(".subak.v1.StatementBody.event")
+        // Parts of the message that they came in, and no copies.
+        .bytes(".subak.v1.StatementBody")
+        .bytes(".subak.v1.Basis")
+        .bytes(".subak.v1.AppendRequest.envelope")
+        .bytes(".subak.v1.Appended.leaf")
+        .bytes(".subak.v1.Entry")
         .compile_fds(set)?;
     Ok(())
 }

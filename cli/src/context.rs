@@ -323,7 +323,8 @@ impl Context {
     ) -> Done<Appended> {
         let at = if self.global.at.is_some() { Some(self.at()?) } else { None };
         let disclosures = texts.disclosures(&header.ledger, &header.author);
-        match connection.ledgers.append(Append { envelope, disclosures, at }).await {
+        match connection.ledgers.append(Append { envelope: envelope.into(), disclosures, at }).await
+        {
             Ok(appended) => {
                 if let Ok(mut recorded) = self.recorded.lock() {
                     recorded.push((appended.ledger, appended.entry));

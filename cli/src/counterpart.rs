@@ -130,8 +130,8 @@ pub async fn prove(there: &Open, entry: u64) -> Done<v1::Proof> {
         )
     })?;
     Ok(v1::Proof {
-        envelope: raw.envelope,
-        leaf: raw.leaf,
+        envelope: raw.envelope.into(),
+        leaf: raw.leaf.into(),
         path: path.iter().map(|h| h.to_vec()).collect(),
         checkpoint,
     })

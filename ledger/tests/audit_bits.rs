@@ -43,10 +43,18 @@ fn flip(bytes: &mut [u8], bit: usize) {
     bytes[bit / 8] ^= 1 << (bit % 8);
 }
 
+fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    flip(&mut bytes, bit);
+    bytes
+}
+
 fn alter(entry: &mut StoredEntry, bit: Bit) {
     match bit {
-        Bit::Leaf(seq, bit) if seq == entry.seq => flip(&mut entry.leaf, bit),
-        Bit::Envelope(seq, bit) if seq == entry.seq => flip(&mut entry.envelope, bit),
+        Bit::Leaf(seq, bit) if seq == entry.seq => entry.leaf = flipped(&entry.leaf, bit).into(),
+        Bit::Envelope(seq, bit) if seq == entry.seq => {
+            entry.envelope = flipped(&entry.envelope, bit).into();
+        }
         Bit::Chain(seq, bit) if seq == entry.seq => flip(&mut entry.chain, bit),
         _ => {}
     }

@@ -164,7 +164,7 @@ fn a_leaf_of_any_length_is_read_as_it_stands() {
     let (_dir, path) = small();
     forge(&path, "UPDATE entry SET leaf = x'0102' WHERE seq = 1");
     let found = reader(&path).entries(&TEA, 1, 1, 9999).expect("entries");
-    assert_eq!(found[0].leaf, [1, 2]);
+    assert_eq!(found[0].leaf[..], [1, 2]);
 }
 
 #[test]

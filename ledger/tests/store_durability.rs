@@ -238,7 +238,7 @@ fn rows_a_second_in_batches_of_a_thousand() {
         let tx = plain.transaction().expect("begin");
         for (n, e) in (first..).zip(group) {
             tx.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4)")
-                .and_then(|mut insert| insert.execute((n, &e.leaf, &e.envelope, e.chain)))
+                .and_then(|mut insert| insert.execute((n, &e.leaf[..], &e.envelope[..], e.chain)))
                 .expect("insert");
             tx.prepare_cached("INSERT INTO node VALUES (?1, ?2)")
                 .and_then(|mut insert| insert.execute((n, e.chain)))

@@ -66,7 +66,11 @@ mod tests {
         let entries_to_full = |bytes: usize| {
             let mut batch = Batch::default();
             while !batch.is_full() {
-                batch.push(RawEntry { seq: 0, leaf: Vec::new(), envelope: vec![0; bytes] });
+                batch.push(RawEntry {
+                    seq: 0,
+                    leaf: vec![].into(),
+                    envelope: vec![0; bytes].into(),
+                });
             }
             batch.entries.len()
         };

@@ -55,6 +55,7 @@ mod wire;
 mod writer;
 
 use async_trait::async_trait;
+use prost::bytes::Bytes;
 use std::sync::Arc;
 use subak_ledger::{
     book::{state::State, types::AgentKind},
@@ -87,7 +88,7 @@ pub struct LedgerInfo {
 #[derive(Debug, Clone, Default)]
 pub struct Append {
     /// Body, key, signature.
-    pub envelope: Vec<u8>,
+    pub envelope: Bytes,
     /// Texts behind its commitments; the node checks that they fit.
     pub disclosures: Vec<Disclosure>,
     /// Sandbox ledgers: `recorded_at`, not before the last entry's, not after now.
@@ -102,7 +103,7 @@ pub struct Appended {
     /// The entry's number, from 0.
     pub entry: u64,
     /// The leaf's bytes.
-    pub leaf: Vec<u8>,
+    pub leaf: Bytes,
     /// RFC 6962 inclusion proof.
     pub path: Vec<Hash>,
     /// Signed note.
@@ -115,9 +116,9 @@ pub struct RawEntry {
     /// Number, from 0.
     pub seq: u64,
     /// Leaf bytes.
-    pub leaf: Vec<u8>,
+    pub leaf: Bytes,
     /// Envelope bytes.
-    pub envelope: Vec<u8>,
+    pub envelope: Bytes,
 }
 
 /// A part of a list.

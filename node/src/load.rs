@@ -11,7 +11,7 @@ use crate::{
     fold::{Folded, damaged},
     refusal::not_found,
 };
-use prost::Message as _;
+use prost::{Message as _, bytes::Bytes};
 use subak_ledger::{
     book::event::Event,
     log::{Hash, Leaf, LedgerId, Statement, Unverified},
@@ -69,7 +69,7 @@ fn push(base: &mut Folded, ledger: LedgerId, stored: &StoredEntry) -> Result<(),
     if stored.seq != base.state.size {
         return Err(format!("expected entry {} here", base.state.size));
     }
-    let statement = statement(&stored.envelope)?;
+    let statement = statement(stored.envelope.clone())?;
     base.push(ledger, &stored.leaf, &statement)?;
     if stored.chain == base.chain() {
         return Ok(());
@@ -78,8 +78,8 @@ fn push(base: &mut Folded, ledger: LedgerId, stored: &StoredEntry) -> Result<(),
     Err(format!("stored chain hash: expected {expected}, found {found}"))
 }
 
-fn statement(envelope: &[u8]) -> Result<Statement, String> {
-    Unverified::parse(envelope).and_then(Unverified::trust_stored).map_err(|r| r.to_string())
+fn statement(envelope: Bytes) -> Result<Statement, String> {
+    Unverified::take(envelope).and_then(Unverified::trust_stored).map_err(|r| r.to_string())
 }
 
 /// What the ends of a stored ledger say, without folding it.
@@ -90,7 +90,7 @@ pub(crate) fn info(reader: &dyn Reader, ledger: LedgerId) -> Result<LedgerInfo, 
         let found = reader.entries(&ledger.0, seq, 1, PAGE.1)?.into_iter().next();
         found.ok_or_else(|| damaged(&ledger, seq, "it is missing"))
     };
-    let first = statement(&one(0)?.envelope).map_err(|what| damaged(&ledger, 0, &what))?;
+    let first = statement(one(0)?.envelope).map_err(|what| damaged(&ledger, 0, &what))?;
     let event = first.events().first().map(|bytes| Event::decode(bytes));
     let Some(Ok(Event::Genesis(genesis))) = event else {
         return Err(damaged(&ledger, 0, "it is no genesis"));
@@ -115,7 +115,7 @@ pub(crate) fn operator(reader: &dyn Reader, ledger: LedgerId) -> Result<Hash, No
     let first = reader.entries(&ledger.0, 0, 1, PAGE.1)?.into_iter().next();
     let first = first.filter(|entry| entry.seq == 0);
     let key = first.and_then(|entry| {
-        let statement = statement(&entry.envelope).ok()?;
+        let statement = statement(entry.envelope.clone()).ok()?;
         let event = v1::Event::decode(&statement.events().first()?[..]).ok()?;
         let Some(v1::event::Kind::Genesis(genesis)) = event.kind else { return None };
         genesis.operator_key.try_into().ok()

@@ -8,6 +8,7 @@
 //! before) and everything that writes.
 
 use crate::{clock::TOLERANCE_MS, fold::Folded, refusal::Refusal};
+use prost::bytes::Bytes;
 use std::sync::Arc;
 use subak_ledger::{
     book::{
@@ -75,12 +76,12 @@ impl Sequencer {
             envelope: statement.envelope_digest(),
         };
         let chain = leaf.chain_hash();
-        let bytes = leaf.to_bytes().to_vec();
+        let bytes = leaf.to_bytes();
         next.seal(chain);
         self.pending.state = Arc::new(next);
         self.nodes.extend(self.pending.tree.push(&bytes));
-        let envelope = statement.envelope().to_vec();
-        self.entries.push(NewEntry { leaf: bytes, envelope, chain });
+        let (leaf_bytes, envelope) = (Bytes::copy_from_slice(&bytes), statement.shared());
+        self.entries.push(NewEntry { leaf: leaf_bytes, envelope, chain });
         Ok(leaf.seq)
     }
 
@@ -99,7 +100,7 @@ impl Sequencer {
     }
 
     /// Leaf and inclusion proof, under the pending head, of a pending entry.
-    pub fn prove(&self, entry: u64) -> Option<(Vec<u8>, Vec<Hash>)> {
+    pub fn prove(&self, entry: u64) -> Option<(Bytes, Vec<Hash>)> {
         let place = usize::try_from(entry.checked_sub(self.durable.state.size)?).ok()?;
         Some((self.entries.get(place)?.leaf.clone(), self.pending.tree.prove(entry)?))
     }

@@ -72,7 +72,7 @@ impl Verifiers {
         bounded(&self.permits, work).await
     }
 
-    fn signed(&self, envelope: Vec<u8>) -> Outcome<Statement> {
+    fn signed(&self, envelope: Bytes) -> Outcome<Statement> {
         let mut keys = lock(&self.caches).pop().unwrap_or_default();
         let verified = Unverified::take(envelope).and_then(|it| it.verify(&mut keys));
         lock(&self.caches).push(keys);
@@ -114,7 +114,7 @@ mod tests {
         let (created_at, expires_at) = (1, 2);
         let header = Header { ledger, author, nonce: [0; 16], created_at, expires_at, basis: None };
         let draft = Draft { header, events: vec![vec![0xff]] };
-        Append { envelope: draft.sign(&SecretKey::from_seed(&[7; 32])), ..Append::default() }
+        Append { envelope: draft.sign(&SecretKey::from_seed(&[7; 32])).into(), ..Append::default() }
     }
 
     #[tokio::test]
@@ -157,7 +157,8 @@ mod tests {
                 let mut forged = envelope.clone();
                 *forged.last_mut().unwrap() ^= 1;
                 let [sound, forged] = [envelope, forged].map(|envelope| {
-                    verifiers.verify(Append { envelope, ..Append::default() }, true)
+                    verifiers
+                        .verify(Append { envelope: envelope.into(), ..Append::default() }, true)
                 });
                 let (sound, forged) = (sound.await.unwrap(), forged.await.map(|_| ()).unwrap_err());
                 assert_eq!(plays_examples(&sound.statement), with.is_some());

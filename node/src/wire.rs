@@ -262,8 +262,11 @@ mod tests {
 
     #[test]
     fn an_entry_of_impossible_size_is_not_taken() {
-        let entry =
-            |leaf, envelope| v1::Entry { seq: 7, leaf: vec![0; leaf], envelope: vec![0; envelope] };
+        let entry = |leaf, envelope| v1::Entry {
+            seq: 7,
+            leaf: vec![0; leaf].into(),
+            envelope: vec![0; envelope].into(),
+        };
         assert_eq!(entry_in(entry(LEAF_LEN, MAX_ENVELOPE)).map(|raw| raw.seq), Ok(7));
         for (leaf, envelope) in [(LEAF_LEN, MAX_ENVELOPE + 1), (LEAF_LEN + 1, 100), (0, 100)] {
             let found = entry_in(entry(leaf, envelope)).expect_err("it is no entry");

@@ -579,7 +579,7 @@ async fn disclosures_are_kept_only_if_they_open_a_commitment() {
     let ledger = open_commons(&*node, "rice", false).await;
     let (kind, sound) = person(ledger, "wayan", "Wayan of Jatiluwih");
     let order = |disclosure| Append {
-        envelope: say(ledger, "sam", vec![kind.clone()]),
+        envelope: say(ledger, "sam", vec![kind.clone()]).into(),
         disclosures: vec![disclosure],
         at: None,
     };
@@ -605,7 +605,7 @@ async fn a_sandbox_chooses_its_time_but_never_backwards_nor_ahead() {
     let start = now() - 100 * DAY_MS;
     let genesis = Kind::Genesis(genesis("rice", operator, clerk, true));
     let first = Append {
-        envelope: say_at(LedgerId::ZERO, "sam", vec![genesis], start),
+        envelope: say_at(LedgerId::ZERO, "sam", vec![genesis], start).into(),
         at: Some(start),
         ..Append::default()
     };
@@ -615,7 +615,7 @@ async fn a_sandbox_chooses_its_time_but_never_backwards_nor_ahead() {
         let Kind::Contribute(work) = &mut kind else { unreachable!() };
         work.worked_on = u32::try_from(start / DAY_MS).unwrap() - 1;
         let envelope = say_at(ledger, "sam", vec![kind], at);
-        Append { envelope, at: Some(at), ..Append::default() }
+        Append { envelope: envelope.into(), at: Some(at), ..Append::default() }
     };
     assert_eq!(node.book(ledger).await.unwrap().time, start);
     assert_eq!(code(node.append(at("a", start - 1)).await), "at-out-of-range");

@@ -54,7 +54,7 @@ async fn from_afar_it_is_the_same() {
     let ledger = open_commons(&far, "rice", false).await;
     let (kind, disclosure) = person(ledger, "wayan", "Wayan of Jatiluwih");
     let add = Append {
-        envelope: say(ledger, "sam", vec![kind]),
+        envelope: say(ledger, "sam", vec![kind]).into(),
         disclosures: vec![disclosure],
         at: None,
     };
@@ -83,7 +83,9 @@ async fn from_afar_it_is_the_same() {
     let Err(NodeError::Refused { code: c, message, next }) = refused else { panic!("{refused:?}") };
     assert!(c == "duplicate-claim" && !message.is_empty() && !next.is_empty());
     let mut altered = hour(ledger, "altered");
-    *altered.envelope.last_mut().unwrap() ^= 1;
+    let mut envelope = altered.envelope.to_vec();
+    *envelope.last_mut().unwrap() ^= 1;
+    altered.envelope = envelope.into();
     assert_eq!(code(far.append(altered).await), "bad-signature");
     assert_eq!(
         code(far.append(append(say(ledger, "mia", vec![work("z")]))).await),
@@ -220,12 +222,12 @@ async fn what_is_too_large_is_refused_before_it_is_read() {
     let ledger = open_commons(&far, "rice", false).await;
     assert_eq!(code(far.append(append(vec![1; 300_000])).await), "too-large");
     let mut log = LogClient::connect(server.url.clone()).await.unwrap();
-    let request = v1::AppendRequest { envelope: vec![1; 300_000], ..Default::default() };
+    let request = v1::AppendRequest { envelope: vec![1; 300_000].into(), ..Default::default() };
     let reply = log.append(request).await.unwrap().into_inner().result;
     let Some(v1::append_reply::Result::Refused(refused)) = reply else { panic!("{reply:?}") };
     assert_eq!(refused.code, "too-large");
     // Over the size of any message: the transport says so.
-    let request = v1::AppendRequest { envelope: vec![1; 5_000_000], ..Default::default() };
+    let request = v1::AppendRequest { envelope: vec![1; 5_000_000].into(), ..Default::default() };
     assert_eq!(log.append(request).await.unwrap_err().code(), tonic::Code::OutOfRange);
     let (_, disclosure) = person(ledger, "wayan", "Wayan");
     let large = subak_ledger::store::Disclosure { bytes: vec![0; 5_000_000], ..disclosure };
@@ -373,7 +375,9 @@ async fn long_lists_come_in_pages() {
         let (kind, disclosure) = person(ids[0], &format!("p-{n}"), &text);
         let envelope = say(ids[0], "sam", vec![kind]);
         texts.push(disclosure.clone());
-        near.append(Append { envelope, disclosures: vec![disclosure], at: None }).await.unwrap();
+        near.append(Append { envelope: envelope.into(), disclosures: vec![disclosure], at: None })
+            .await
+            .unwrap();
     }
     texts.sort_by_key(|d| d.commitment);
     for node in [near as &dyn Ledgers, &far] {
@@ -548,9 +552,9 @@ impl Ledgers for Liar {
                 page[2].envelope = page[3].envelope.split_off(0);
             }
             Lie::LeafOfAnother if page.len() > 3 => page[2].leaf = page[3].leaf.split_off(0),
-            Lie::LongLeaf => page[0].leaf.push(0),
-            Lie::LongEnvelope => page[0].envelope.resize(300_000, 0),
-            Lie::FalseGenesis if from == 0 => page[0].envelope = false_genesis(),
+            Lie::LongLeaf => page[0].leaf = [&page[0].leaf[..], &[0]].concat().into(),
+            Lie::LongEnvelope => page[0].envelope = vec![0; 300_000].into(),
+            Lie::FalseGenesis if from == 0 => page[0].envelope = false_genesis().into(),
             _ => {}
         }
         Ok(page)
@@ -663,7 +667,7 @@ async fn a_node_that_lies_is_caught() {
     }
     let (kind, disclosure) = person(ledger, "wayan", "Wayan");
     let envelope = say(ledger, "sam", vec![kind]);
-    let order = Append { envelope, disclosures: vec![disclosure], at: None };
+    let order = Append { envelope: envelope.into(), disclosures: vec![disclosure], at: None };
     fresh.node.append(order).await.unwrap();
     let endless = lying(fresh.node.clone(), Lie::EndlessDisclosures).await;
     let found = endless.disclosures(ledger).await;

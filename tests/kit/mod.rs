@@ -229,7 +229,7 @@ impl Author {
 }
 
 pub fn append(envelope: &[u8]) -> Append {
-    Append { envelope: envelope.to_vec(), ..Append::default() }
+    Append { envelope: envelope.to_vec().into(), ..Append::default() }
 }
 
 /// Numbers that are the same in every run with the same seed (splitmix64, Steele, Lea and

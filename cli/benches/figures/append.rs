@@ -137,7 +137,11 @@ impl Server {
         let (operator, clerk) = node.prepare().await.unwrap();
         let open = encode(Kind::Genesis(genesis(operator, clerk)));
         let envelope = Author::sam(LedgerId::ZERO).say(vec![open]);
-        let ledger = node.append(Append { envelope, ..Append::default() }).await.unwrap().ledger;
+        let ledger = node
+            .append(Append { envelope: envelope.into(), ..Append::default() })
+            .await
+            .unwrap()
+            .ledger;
         Self::of(node, ledger).await
     }
 
@@ -165,8 +169,10 @@ impl Server {
             let mut client = LogClient::new(self.channels[n % self.channels.len()].clone());
             tokio::spawn(async move {
                 while let Some(envelope) = envelopes.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let request =
-                        v1::AppendRequest { envelope: envelope.clone(), ..Default::default() };
+                    let request = v1::AppendRequest {
+                        envelope: envelope.clone().into(),
+                        ..Default::default()
+                    };
                     let reply = client.append(request).await.unwrap().into_inner();
                     let done = matches!(reply.result, Some(append_reply::Result::Appended(_)));
                     assert!(done, "{reply:?}");

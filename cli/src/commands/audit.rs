@@ -157,8 +157,7 @@ async fn copy_ledger(
         let mut entries = Vec::new();
         let mut nodes: Vec<Node> = Vec::new();
         for raw in page {
-            let chain =
-                raw.leaf.as_slice().try_into().map_or([0; 32], |l: &[u8; LEAF_LEN]| chain_hash(l));
+            let chain = raw.leaf[..].try_into().map_or([0; 32], |l: &[u8; LEAF_LEN]| chain_hash(l));
             let completed = tree.push(leaf_hash(&raw.leaf)).into_iter();
             nodes.extend(completed.filter_map(|(l, i, h)| Some((u8::try_from(l).ok()?, i, h))));
             entries.push(NewEntry { leaf: raw.leaf, envelope: raw.envelope, chain });

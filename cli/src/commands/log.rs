@@ -265,7 +265,7 @@ impl Shown {
                     return Ok(Self {
                         seq,
                         leaf,
-                        leaf_bytes: raw.leaf,
+                        leaf_bytes: raw.leaf.into(),
                         statement,
                         events,
                         postings,

@@ -95,7 +95,7 @@ impl Get {
         let checkpoint = ledgers.checkpoint(id).await?;
         let head = Checkpoint::open(&checkpoint, id, &operator)?;
         let path = ledgers.inclusion(id, seq, head.size).await?;
-        let (leaf, envelope) = (raw.leaf, raw.envelope);
+        let (leaf, envelope) = (raw.leaf.into(), raw.envelope.into());
         let receipt = Receipt { index: seq, leaf, envelope, path, checkpoint };
         // What does not hold is not handed out.
         let proven = receipt.verify(id, &operator)?;

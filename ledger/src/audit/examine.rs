@@ -66,7 +66,7 @@ pub(super) struct Take {
 pub fn examine(entry: StoredEntry, keys: &mut KeyCache) -> Examined {
     let digest = *blake3::hash(&entry.envelope).as_bytes();
     let statement = Unverified::take(entry.envelope).and_then(|it| it.verify(keys));
-    let bytes: Option<&[u8; LEAF_LEN]> = entry.leaf.as_slice().try_into().ok();
+    let bytes: Option<&[u8; LEAF_LEN]> = entry.leaf[..].try_into().ok();
     let mut facts = Facts::default();
     let events = statement.as_ref().map_or(Ok(vec![]), |statement| read(statement, &mut facts));
     Examined {

@@ -70,7 +70,7 @@ mod tests {
     fn only_the_canonical_encoding_is_read() {
         let sound = [SIZE, CHAIN].concat();
         let basis = decode::<Basis>(&sound, "basis").expect("canonical");
-        assert_eq!((basis.size, basis.chain), (300, vec![0xaa, 0xbb]));
+        assert_eq!((basis.size, basis.chain), (300, vec![0xaa, 0xbb].into()));
 
         let long = &[0x08, 0xac, 0x82, 0x00][..];
         let long_tag = &[0x88, 0x00, 0xac, 0x02][..];

@@ -13,6 +13,7 @@ use super::key::{KeyCache, SecretKey};
 use super::{Handle, Hash, LedgerId, fixed};
 use crate::reject::{Code, Outcome, require};
 use prost::{Message, bytes::Bytes};
+use std::io::Write as _;
 use subak_proto::v1;
 
 /// The DSSE payload type: keeps a statement's signature from being any other's.
@@ -39,8 +40,11 @@ const SIGNATURE_LEN: usize = 64;
 /// What is signed for `body`: the DSSE v1 pre-authentication encoding,
 /// `"DSSEv1" SP len(type) SP type SP len(body) SP body`, lengths in decimal.
 pub fn pae(body: &[u8]) -> Vec<u8> {
-    let head = format!("DSSEv1 {} {STATEMENT_TYPE} {} ", STATEMENT_TYPE.len(), body.len());
-    [head.as_bytes(), body].concat()
+    let mut signed = Vec::with_capacity(body.len() + 64);
+    let head = format_args!("DSSEv1 {} {STATEMENT_TYPE} {} ", STATEMENT_TYPE.len(), body.len());
+    signed.write_fmt(head).expect("a Vec grows as it must");
+    signed.extend_from_slice(body);
+    signed
 }
 
 /// The digest that names a body, for replay and for approvals: BLAKE3 derive_key.
@@ -88,11 +92,11 @@ impl Draft {
     /// [`Unverified::verify`].
     pub fn body(&self) -> Vec<u8> {
         let Header { ledger, author, nonce, created_at, expires_at, basis } = &self.header;
-        let basis = basis.map(|b| v1::Basis { size: b.size, chain: b.chain.to_vec() });
+        let basis = basis.map(|b| v1::Basis { size: b.size, chain: b.chain.to_vec().into() });
         v1::StatementBody {
-            ledger: ledger.0.to_vec(),
+            ledger: ledger.0.to_vec().into(),
             author: author.to_string(),
-            nonce: nonce.to_vec(),
+            nonce: nonce.to_vec().into(),
             created_at: *created_at,
             expires_at: *expires_at,
             basis,
@@ -117,7 +121,7 @@ fn seal(mut body: Vec<u8>, key: &SecretKey) -> Vec<u8> {
 /// An envelope of a permitted size, of which nothing is known yet.
 #[derive(Debug, Clone)]
 pub struct Unverified {
-    envelope: Vec<u8>,
+    envelope: Bytes,
 }
 
 impl Unverified {
@@ -126,8 +130,9 @@ impl Unverified {
         Self::take(envelope.to_vec())
     }
 
-    /// As [`Unverified::parse`], for whoever needs the bytes no more.
-    pub fn take(envelope: Vec<u8>) -> Outcome<Self> {
+    /// As [`Unverified::parse`], without a copy.
+    pub fn take(envelope: impl Into<Bytes>) -> Outcome<Self> {
+        let envelope = envelope.into();
         let least = KEY_LEN + SIGNATURE_LEN + 1;
         require(envelope.len() <= MAX_ENVELOPE, Code::TooLarge, || {
             format!("envelope: expected at most {MAX_ENVELOPE} bytes, found {}", envelope.len())
@@ -180,8 +185,7 @@ pub struct Statement {
 
 impl Statement {
     /// Form first, limits after: a body that is not canonical has no fields to speak of.
-    fn read(envelope: Vec<u8>) -> Outcome<Self> {
-        let envelope = Bytes::from(envelope);
+    fn read(envelope: Bytes) -> Outcome<Self> {
         let (body, _, _) = split(&envelope);
         let decoded: v1::StatementBody = decode_shared(&envelope.slice_ref(body), "statement")?;
         let body_digest = body_digest(body);
@@ -229,6 +233,11 @@ impl Statement {
     /// Body, key and signature, as sent.
     pub fn envelope(&self) -> &[u8] {
         &self.envelope
+    }
+
+    /// As [`Statement::envelope`], without a copy.
+    pub fn shared(&self) -> Bytes {
+        self.envelope.clone()
     }
 
     /// Plain BLAKE3 of the whole envelope: what an entry's leaf holds.

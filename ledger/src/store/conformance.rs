@@ -55,7 +55,11 @@ pub const B: Hash = [0xb2; 32];
 
 /// Entries whose bytes differ from number to number.
 pub fn entries(numbers: std::ops::Range<u8>) -> Vec<NewEntry> {
-    let one = |n: u8| NewEntry { leaf: vec![n; 10], envelope: vec![n; 90], chain: [n + 1; 32] };
+    let one = |n: u8| NewEntry {
+        leaf: vec![n; 10].into(),
+        envelope: vec![n; 90].into(),
+        chain: [n + 1; 32],
+    };
     numbers.map(one).collect()
 }
 
@@ -111,7 +115,7 @@ fn what_was_appended_is_read_back(store: &mut dyn Store) {
     let mut entries = entries(0..3);
     // A store judges nothing: lengths that no log has are kept as well.
     entries[1].leaf.clear();
-    entries[2].envelope = vec![7; 70_000];
+    entries[2].envelope = vec![7; 70_000].into();
     let nodes: &[Node] = &[(0, 0, [1; 32]), (0, 1, [2; 32]), (1, 0, [3; 32]), (0, 2, [4; 32])];
     let opened = [disclosure(1, b"Ayu"), disclosure(2, b"")];
     let (checkpoint, disclosures) = (Some("note\n\n\u{2014} tea c2ln\n"), &opened[..]);

@@ -16,6 +16,7 @@ pub use error::{Kind, StoreError};
 pub use memory::MemoryStore;
 pub use sqlite::{SqliteReader, SqliteStore};
 
+use prost::bytes::Bytes;
 use std::fmt;
 
 /// 32 bytes: a ledger's id, a chain hash, a tree node, a commitment.
@@ -37,9 +38,9 @@ pub struct StoredEntry {
     /// Position in the log, from 0, as the store has it: a hole shows as a jump.
     pub seq: u64,
     /// The leaf's bytes, of whatever length was stored.
-    pub leaf: Vec<u8>,
+    pub leaf: Bytes,
     /// The whole statement envelope, as its author sent it.
-    pub envelope: Vec<u8>,
+    pub envelope: Bytes,
     /// The chain hash of this leaf, as the writer computed it.
     pub chain: Hash,
 }
@@ -48,9 +49,9 @@ pub struct StoredEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
     /// The leaf's bytes.
-    pub leaf: Vec<u8>,
+    pub leaf: Bytes,
     /// The whole statement envelope, as its author sent it.
-    pub envelope: Vec<u8>,
+    pub envelope: Bytes,
     /// The chain hash of this leaf.
     pub chain: Hash,
 }

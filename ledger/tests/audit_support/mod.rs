@@ -252,7 +252,11 @@ impl RawLog {
                 Ok(bytes) => log::entry::chain_hash(bytes),
                 Err(_) => [0; 32],
             };
-            entries.push(NewEntry { leaf: leaf.clone(), envelope: envelope.clone(), chain });
+            entries.push(NewEntry {
+                leaf: leaf.clone().into(),
+                envelope: envelope.clone().into(),
+                chain,
+            });
             for (level, index, hash) in frontier.push(tree::leaf_hash(leaf)) {
                 nodes.push((u8::try_from(level).unwrap(), index, hash));
             }

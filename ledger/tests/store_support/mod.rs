@@ -23,8 +23,8 @@ pub(crate) fn entries(from: u64, count: u64, bytes: usize) -> Vec<NewEntry> {
         let mut chain = [0; 32];
         chain[..8].copy_from_slice(&(seq + 1).to_be_bytes());
         NewEntry {
-            leaf: chain.repeat(4)[..121].to_vec(),
-            envelope: vec![seq.to_le_bytes()[0]; bytes],
+            leaf: chain.repeat(4)[..121].to_vec().into(),
+            envelope: vec![seq.to_le_bytes()[0]; bytes].into(),
             chain,
         }
     };

@@ -106,7 +106,7 @@ pub fn genesis(name: &str, operator: [u8; 32], clerk: [u8; 32], sandbox: bool) -
 }
 
 pub fn append(envelope: Vec<u8>) -> Append {
-    Append { envelope, ..Append::default() }
+    Append { envelope: envelope.into(), ..Append::default() }
 }
 
 /// Opens a commons on a node; returns its id.

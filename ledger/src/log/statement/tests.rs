@@ -158,7 +158,7 @@ fn a_field_out_of_its_limits_is_named() {
         ("statement.ledger", |b| b.ledger.clear()),
         ("handle", |b| b.author = "Wayan".into()),
         ("handle", |b| b.author = "x".repeat(33)),
-        ("statement.nonce", |b| b.nonce.push(0)),
+        ("statement.nonce", |b| b.nonce = [&b.nonce[..], &[0]].concat().into()),
         ("statement.nonce", |b| b.nonce.truncate(15)),
         ("statement.created_at", |b| b.created_at = 0),
         ("statement.expires_at", |b| b.expires_at = 0),

@@ -52,7 +52,8 @@ fn insert(tx: &Transaction<'_>, number: i64, size: u64, batch: &Batch<'_>) -> ru
         "INSERT INTO entry (ledger, seq, leaf, envelope, chain) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for (seq, new) in (size..).zip(batch.entries) {
-        entry.execute(params![number, signed(seq), new.leaf, new.envelope, new.chain])?;
+        let (leaf, envelope) = (&new.leaf[..], &new.envelope[..]);
+        entry.execute(params![number, signed(seq), leaf, envelope, new.chain])?;
     }
     let mut node = tx.prepare_cached(
         "INSERT INTO node (ledger, level, position, hash) VALUES (?1, ?2, ?3, ?4)",

@@ -6,6 +6,7 @@
 
 use super::{SqliteReader, StoreError, classify, corrupt, integrity, open};
 use crate::store::{Disclosure, Hash, Head, Inspection, LedgerRow, Reader, Result, StoredEntry};
+use prost::bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, types::ValueRef};
 use std::{
     fmt::{self, Display},
@@ -92,23 +93,29 @@ impl Reader for SqliteReader {
                    WHERE ledger = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
         let mut query = self.conn.prepare_cached(sql).map_err(failed)?;
         let mut rows = query.query((number, bound(from), bound(limit as u64))).map_err(failed)?;
-        let (mut entries, mut bytes) = (Vec::new(), 0);
+        // One piece of memory for all of them: the entries are parts of it.
+        let (mut found, mut bytes) = (Vec::new(), Vec::new());
         while let Some(row) = rows.next().map_err(failed)? {
             let (seq, at) = position(&self.path, number, row)?;
             let (leaf, envelope) = (blob(&self.path, at, row, 1)?, blob(&self.path, at, row, 2)?);
-            bytes += leaf.len() + envelope.len();
-            if !entries.is_empty() && bytes > max_bytes {
+            if !found.is_empty() && bytes.len() + leaf.len() + envelope.len() > max_bytes {
                 break;
             }
             let chain = hash(&self.path, at, row, 3)?;
-            entries.push(StoredEntry {
-                seq,
-                leaf: leaf.to_vec(),
-                envelope: envelope.to_vec(),
-                chain,
-            });
+            let from = bytes.len();
+            bytes.extend_from_slice(leaf);
+            let between = bytes.len();
+            bytes.extend_from_slice(envelope);
+            found.push((seq, from..between, between..bytes.len(), chain));
         }
-        Ok(entries)
+        let bytes = Bytes::from(bytes);
+        let part = |(seq, leaf, envelope, chain)| StoredEntry {
+            seq,
+            leaf: bytes.slice(leaf),
+            envelope: bytes.slice(envelope),
+            chain,
+        };
+        Ok(found.into_iter().map(part).collect())
     }
 
     fn nodes(&self, ledger: &Hash, level: u8, from: u64, limit: usize) -> Result<Vec<(u64, Hash)>> {
