@@ -30,7 +30,12 @@ mod stored;
 #[path = "figures/world.rs"]
 mod world;
 
+use mimalloc::MiMalloc;
 use report::Report;
+
+/// As in the program.
+#[global_allocator]
+static MEMORY: MiMalloc = MiMalloc;
 
 fn main() {
     // Cargo adds `--bench` to what it was told.
