@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 /// Entries, and bytes, that go to a thread at once: enough to outweigh the handing
 /// over, little enough to keep every core busy on a small log.
-const CHUNK: (usize, usize) = (256, 1 << 18);
+const CHUNK: (usize, usize) = (64, 1 << 16);
 
 /// What is said of a ledger in all. Hashes are recomputed, not read.
 #[derive(Debug, Clone)]

@@ -72,8 +72,8 @@ pub struct State {
     pub contributions: OrdMap<Ref, Arc<Contribution>>,
     /// What becomes of each reference that is claimed and not rejected.
     pub references: References,
-    /// Contributions of each agent.
-    pub work_of: OrdSet<(AgentId, Ref)>,
+    /// Contributions of each agent, in order.
+    pub work_of: OrdMap<AgentId, Vector<Ref>>,
     /// All points that stand, matured or not.
     pub points: Points,
 
@@ -518,8 +518,7 @@ impl State {
 
     /// Where contributions are in which an agent has a part, in order.
     pub fn places_of(&self, agent: AgentId) -> impl Iterator<Item = Ref> {
-        let all = (agent, Ref::FIRST)..=(agent, Ref::LAST);
-        self.work_of.range(all).map(|(_, place)| *place)
+        self.work_of.get(&agent).into_iter().flatten().copied()
     }
 
     /// Puts something on the agenda.

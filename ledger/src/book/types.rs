@@ -142,13 +142,6 @@ pub struct Ref {
     pub event: u32,
 }
 
-impl Ref {
-    /// Before all others.
-    pub const FIRST: Self = Self { entry: 0, event: 0 };
-    /// After all others.
-    pub const LAST: Self = Self { entry: u64::MAX, event: u32::MAX };
-}
-
 impl fmt::Display for Ref {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.entry, self.event)

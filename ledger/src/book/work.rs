@@ -77,7 +77,9 @@ impl State {
                 }
             }
         })?;
-        self.work_of.extend(parts.iter().map(|(id, _)| (*id, place)));
+        for (id, _) in &parts {
+            self.work_of.entry(*id).or_default().push_back(place);
+        }
         let parts = parts.into_iter().map(|(agent, quantity)| WorkPart {
             agent,
             claimed: quantity,

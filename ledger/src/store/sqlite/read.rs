@@ -13,6 +13,9 @@ use std::{
     path::Path,
 };
 
+/// Bytes of leaf and envelope of most entries.
+const USUAL: usize = 512;
+
 /// A ledger's number in this file, if it is known.
 pub(super) fn number(conn: &Connection, path: &Path, ledger: &Hash) -> Result<Option<i64>> {
     let found = conn
@@ -94,7 +97,8 @@ impl Reader for SqliteReader {
         let mut query = self.conn.prepare_cached(sql).map_err(failed)?;
         let mut rows = query.query((number, bound(from), bound(limit as u64))).map_err(failed)?;
         // One piece of memory for all of them: the entries are parts of it.
-        let (mut found, mut bytes) = (Vec::new(), Vec::new());
+        let mut found = Vec::new();
+        let mut bytes = Vec::with_capacity(limit.saturating_mul(USUAL).min(max_bytes));
         while let Some(row) = rows.next().map_err(failed)? {
             let (seq, at) = position(&self.path, number, row)?;
             let (leaf, envelope) = (blob(&self.path, at, row, 1)?, blob(&self.path, at, row, 2)?);
