@@ -289,8 +289,8 @@ fn an_old_copy_is_read_and_neither_served_nor_appended_to() {
     fs::copy(&old, place.db()).unwrap();
     for line in ["contribute 3 --as ana", "serve --listen 127.0.0.1:0"] {
         let refused = place.type_in(line);
-        assert_eq!(refused.status, 4, "{}", refused.err);
-        says(&refused, &["it ends after 2 entries, its operator has signed 3", "newest copy"]);
+        assert_eq!(refused.status, 1, "no retry helps: {}", refused.err);
+        says(&refused, &["ours ends after 2 entries, its operator has signed 3", "newest copy"]);
     }
     says(&place.type_in("audit").done(), &["sound ours: 2 entries"]);
 }
@@ -420,11 +420,19 @@ fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {
         says(&holds, &["holds: entry 1", &operator, "signed as dora"]);
     }
     let stranger = "ab".repeat(31);
+    let author =
+        place.data(&format!("{verify} --trust trust.txt"))["key"].as_str().unwrap().to_owned();
     for (trust, status, what) in [
         (String::new(), 2, "whose signature is believed?"),
         ("--trust nobody.txt".into(), 1, "which the trust file does not name"),
         ("--trust absent.txt".into(), 1, "absent.txt"),
         (format!("--trust claim.tlog-proof --expect {operator}"), 1, "line 1: expected log"),
+        (
+            format!("--trust nobody.txt --expect {operator}"),
+            1,
+            "which the trust file does not name",
+        ),
+        (format!("--expect {author}"), 1, "signed by no key that you trust"),
         (format!("--expect {stranger}"), 2, "key"),
     ] {
         let refused = place.type_in(&format!("{verify} {trust}"));

@@ -3,11 +3,13 @@
 //! Owns the head file, `<public key, 64 hex digits>.head` in the key ring. Guarantees that a
 //! checkpoint is in it, on the disk, before it leaves the node; that a write which is cut
 //! short leaves the one before; and that a database which ends before it, or tells another
-//! story, is not appended to. Leaves out a ring that was put back together with its
-//! database: of that only others can tell, who hold a larger checkpoint.
+//! story, is not appended to. A file that is there holds a checkpoint: one that is emptied
+//! or damaged is noticed. Leaves out a file that was removed, and a ring that was put back
+//! together with its database: of these only others can tell, who hold a larger checkpoint.
 //!
-//! The form: two slots of 1,024 bytes, written in turn, each a checkpoint (a signed note) and
-//! zeros after it. The larger one that holds counts. A new file is all zeros.
+//! The form: two slots of 4,096 bytes (a disk's sector, so that a write which is cut short
+//! touches one), written in turn, each a checkpoint (a signed note) and zeros after it, the
+//! second all zeros at first. The larger one that holds counts.
 
 use crate::{
     NodeError,
@@ -17,31 +19,32 @@ use crate::{
     runtime::node,
 };
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 use subak_ledger::{
-    log::{Checkpoint, LedgerId, PublicKey, tree},
+    log::{Checkpoint, Frontier, Hash, LedgerId, PublicKey, tree},
     store::Reader,
 };
 
 /// A checkpoint has some 300 bytes.
-const SLOT: usize = 1_024;
+const SLOT: usize = 4_096;
 const SLOTS: usize = 2;
 
 /// An operator's last signed head.
 #[derive(Debug)]
 pub(crate) struct HeadFile {
     path: PathBuf,
-    file: File,
+    /// None: nothing was ever kept.
+    file: Option<File>,
     /// The slot that is written next.
     next: usize,
     signed: Option<Checkpoint>,
 }
 
 impl HeadFile {
-    /// Opens the file of an operator's key, or makes it.
+    /// Opens the file of an operator's key. Where there is none, the first head makes it.
     pub(crate) fn open(
         ring: &Ring,
         ledger: LedgerId,
@@ -49,7 +52,9 @@ impl HeadFile {
     ) -> Result<Self, NodeError> {
         let path = ring.path(&operator.bytes(), Use::Operator).with_extension("head");
         let failed = |error: io::Error| failed(&path, &error);
-        let (file, bytes) = read(&path).map_err(failed)?;
+        let Some((file, bytes)) = read(&path).map_err(failed)? else {
+            return Ok(Self { path, file: None, next: 0, signed: None });
+        };
         let held: Vec<Option<Checkpoint>> = bytes
             .chunks(SLOT)
             .map(|slot| {
@@ -60,43 +65,63 @@ impl HeadFile {
         let size = |slot: usize| held.get(slot).and_then(Option::as_ref).map(|head| head.size);
         let newest = (0..SLOTS).max_by_key(|slot| size(*slot)).expect("there are two");
         let signed = held.get(newest).copied().flatten();
-        if signed.is_none() && bytes.iter().any(|byte| *byte != 0) {
+        if signed.is_none() {
             return Err(corrupt(
                 format!("{}: it holds no checkpoint of its key for {ledger}", path.display()),
                 "put back the file that belongs to the key; if it is lost, compare the ledger \
                  with a copy that others hold, and only then remove the file",
             ));
         }
-        Ok(Self { path, file, next: (newest + 1) % SLOTS, signed })
+        Ok(Self { path, file: Some(file), next: (newest + 1) % SLOTS, signed })
+    }
+
+    /// Whether the ledger has all entries that were signed, as far as its length tells.
+    pub(crate) fn require_size(&self, name: &str, size: u64) -> Result<(), NodeError> {
+        match self.signed {
+            Some(signed) if size < signed.size => {
+                let last = signed.size;
+                let what = format!("ends after {size} entries, its operator has signed {last}");
+                Err(self.older(name, &what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the ledger as it is stored goes on from what was signed last.
     pub(crate) fn require(&self, reader: &dyn Reader, folded: &Folded) -> Result<(), NodeError> {
         let Some(signed) = self.signed else { return Ok(()) };
-        let (ledger, size) = (signed.ledger, folded.tree.size());
-        let stop = |what: String| {
-            let path = self.path.display();
-            Err(world(
-                "older-database",
-                format!("ledger {ledger}: {what} ({path}); nothing is appended or signed"),
-                "put back the newest copy of the database: signing again what was signed \
-                 differently would be a fork, and anyone could prove it",
-            ))
-        };
-        if size < signed.size {
-            let last = signed.size;
-            return stop(format!("it ends after {size} entries, its operator has signed {last}"));
-        }
+        let (name, size) = (folded.state.root().name.as_str(), folded.tree.size());
+        self.require_size(name, size)?;
         let proof = tree::prove_consistency(signed.size, size, |level, index| {
-            node(reader, ledger, level, index)
+            node(reader, signed.ledger, level, index)
         })?;
         let root = folded.tree.root();
         match tree::verify_consistency(signed.size, size, &signed.root, &root, &proof) {
             Ok(()) => Ok(()),
-            Err(_) => stop(format!(
-                "its first {} entries are not those that its operator has signed",
-                signed.size
+            // The proof was made of stored nodes: are they false, or the entries others?
+            Err(_) if root_at(reader, signed)? == signed.root => Err(corrupt(
+                format!("ledger {name}: its stored tree is not that of its entries"),
+                "run `subak audit` on the file, and put back a sound copy",
             )),
+            Err(_) => {
+                let size = signed.size;
+                let what = format!("has not the first {size} entries that its operator has signed");
+                Err(self.older(name, &what))
+            }
+        }
+    }
+
+    fn older(&self, name: &str, what: &str) -> NodeError {
+        NodeError::Corrupt {
+            code: "older-database".into(),
+            message: format!(
+                "ledger {name} {what} ({}); nothing is appended or signed",
+                self.path.display()
+            ),
+            next: "put back the newest copy of the database: signing again what was signed \
+                   differently would be a fork, and anyone could prove it; if that copy is lost, \
+                   these ledgers end here: go on in new ones"
+                .into(),
         }
     }
 
@@ -110,34 +135,61 @@ impl HeadFile {
         assert!(slot.len() <= SLOT, "a checkpoint is three short lines and one signature");
         slot.resize(SLOT, 0);
         let place = u64::try_from(self.next * SLOT).expect("two small slots");
-        let written = self
-            .file
-            .seek(SeekFrom::Start(place))
-            .and_then(|_| self.file.write_all(&slot))
-            .and_then(|()| self.file.sync_data());
+        let written = match &mut self.file {
+            Some(file) => file
+                .seek(SeekFrom::Start(place))
+                .and_then(|_| file.write_all(&slot))
+                .and_then(|()| file.sync_data()),
+            None => create(&self.path, slot).map(|file| self.file = Some(file)),
+        };
         written.map_err(|error| failed(&self.path, &error))?;
         (self.next, self.signed) = ((self.next + 1) % SLOTS, Some(head));
         Ok(())
     }
 }
 
-fn read(path: &std::path::Path) -> io::Result<(File, Vec<u8>)> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+/// The root of the entries themselves, as many as were signed.
+fn root_at(reader: &dyn Reader, signed: Checkpoint) -> Result<Hash, NodeError> {
+    let mut frontier = Frontier::default();
+    while frontier.size() < signed.size {
+        let page = reader.entries(&signed.ledger.0, frontier.size(), 1_024, 1 << 20)?;
+        let wanted = usize::try_from(signed.size - frontier.size()).unwrap_or(usize::MAX);
+        if page.is_empty() {
+            break;
+        }
+        for entry in page.iter().take(wanted) {
+            frontier.push(tree::leaf_hash(&entry.leaf));
+        }
+    }
+    Ok(frontier.root())
+}
+
+fn read(path: &Path) -> io::Result<Option<(File, Vec<u8>)>> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
     let mut bytes = Vec::new();
     io::Read::take(&mut file, (SLOTS * SLOT) as u64).read_to_end(&mut bytes)?;
-    if bytes.is_empty() {
-        // Room for both slots, so that a full disk shows now and not between two commits.
-        bytes.resize(SLOTS * SLOT, 0);
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        let dir = path.parent().filter(|p| !p.as_os_str().is_empty());
-        File::open(dir.unwrap_or(std::path::Path::new(".")))?.sync_all()?;
-    }
-    Ok((file, bytes))
+    Ok(Some((file, bytes)))
+}
+
+/// A file with its first slot, all of it or none.
+fn create(path: &Path, mut slots: Vec<u8>) -> io::Result<File> {
+    let new = path.with_extension("head.new");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&new)?;
+    // Room for both slots, so that a full disk shows now and not between two commits.
+    slots.resize(SLOTS * SLOT, 0);
+    file.write_all(&slots)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty());
+    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(file)
 }
 
 fn failed(path: &std::path::Path, error: &io::Error) -> NodeError {

@@ -115,7 +115,7 @@ pub(crate) fn operator(reader: &dyn Reader, ledger: LedgerId) -> Result<Hash, No
     let first = reader.entries(&ledger.0, 0, 1, PAGE.1)?.into_iter().next();
     let first = first.filter(|entry| entry.seq == 0);
     let key = first.and_then(|entry| {
-        let statement = statement(entry.envelope.clone()).ok()?;
+        let statement = statement(entry.envelope).ok()?;
         let event = v1::Event::decode(&statement.events().first()?[..]).ok()?;
         let Some(v1::event::Kind::Genesis(genesis)) = event.kind else { return None };
         genesis.operator_key.try_into().ok()

@@ -353,6 +353,14 @@ impl Ledgers for Node {
     }
 
     async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError> {
+        if self.writes && self.shared.kept(ledger).is_none() {
+            // What was stored just before a crash may not be kept yet: the writer looks. Where
+            // it may not write (no key here, an older copy), what is stored was given out.
+            match self.ready(ledger).await {
+                Err(error) if error.code() == "head-file" => return Err(error),
+                _ => {}
+            }
+        }
         match self.shared.kept(ledger) {
             Some(Kept::Head(note)) => return Ok(note),
             Some(Kept::Nothing) => {

@@ -1,6 +1,7 @@
 //! What the writer shows to everybody else.
 //!
-//! Owns the newest durable snapshot of each ledger. Guarantees that it only ever grows.
+//! Owns the newest durable snapshot of each ledger, and the newest head of each that may
+//! leave. Guarantees that snapshots only ever grow, and that a head here is in its head file.
 //! Leaves out where snapshots come from (`load`, `writer`).
 
 use crate::{fold::Folded, prepared::Prepared, readers::lock, ring::Ring};

@@ -7,7 +7,8 @@
 //! - no answer rests on anything that is not durable: neither an acknowledgement nor a
 //!   refusal that a pending statement may have caused;
 //! - a checkpoint is signed before its transaction, because it is stored in it, but leaves
-//!   this thread only after, and when it is in the operator's head file (`headfile`);
+//!   this thread only after, and when it is in the operator's head file (`headfile`): a
+//!   commit is one sync of the store and one for each ledger in it;
 //! - after a failed transaction everything that was pending is gone, and the next group
 //!   starts from what the store says.
 //!
@@ -33,7 +34,7 @@ use std::{
 };
 use subak_ledger::{
     book::event::Genesis,
-    log::{Checkpoint, Handle, Hash, LedgerId, SecretKey},
+    log::{Checkpoint, Handle, Hash, LedgerId, PublicKey, SecretKey},
     store::{Batch, Disclosure, Reader, Store},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -94,6 +95,16 @@ impl Open {
     fn new(sequencer: Sequencer, operator: SecretKey, head: HeadFile) -> Self {
         Self { sequencer, operator, head, unkept: None, disclosures: Vec::new() }
     }
+
+    /// Keeps what could not be kept before.
+    fn make_up(&mut self, shared: &Shared) -> Result<(), NodeError> {
+        if let Some((head, note)) = &self.unkept {
+            self.head.keep(*head, note)?;
+            shared.set_kept(head.ledger, note);
+            self.unkept = None;
+        }
+        Ok(())
+    }
 }
 
 pub(crate) struct Writer {
@@ -105,6 +116,8 @@ pub(crate) struct Writer {
     open: HashMap<LedgerId, Open>,
     /// Operator keys of stored ledgers, read once each: no later entry changes them.
     operators: HashMap<LedgerId, Hash>,
+    /// Whether no ledger here is older than what was signed last.
+    newest: bool,
 }
 
 impl Writer {
@@ -115,7 +128,7 @@ impl Writer {
         clock: Clock,
     ) -> Self {
         let (watch, open, operators) = (Watch::default(), HashMap::new(), HashMap::new());
-        Self { store, queue, shared, clock, watch, open, operators }
+        Self { store, queue, shared, clock, watch, open, operators, newest: false }
     }
 
     /// Works until nobody can send any more; then the store is closed.
@@ -185,11 +198,7 @@ impl Writer {
             self.open.insert(order.ledger, open);
         }
         let open = self.open.get_mut(&order.ledger).expect("it was opened above");
-        if let Some((head, note)) = &open.unkept {
-            open.head.keep(*head, note)?;
-            self.shared.set_kept(order.ledger, note);
-            open.unkept = None;
-        }
+        open.make_up(&self.shared)?;
         let Verified { statement, events, disclosures, at } = &mut order.verified;
         let entry = open.sequencer.admit(statement, events, *at, now)?;
         open.disclosures.append(disclosures);
@@ -200,6 +209,31 @@ impl Writer {
         let new = order.verified.statement.header().ledger == LedgerId::ZERO
             && self.store.head(&order.ledger.0)?.size == 0;
         if new { self.open_new(order, now) } else { self.open_stored(order.ledger) }
+    }
+
+    /// The ledgers of a database are of one age: where one ends before what its operator has
+    /// signed, an old copy was put back, and what is added to the others would be lost when
+    /// the newest is put back.
+    fn require_newest(&mut self) -> Result<(), NodeError> {
+        if self.newest {
+            return Ok(());
+        }
+        for row in self.store.ledgers()? {
+            let ledger = LedgerId(row.id);
+            let operator = PublicKey::admit(&self.operator(ledger)?)?;
+            let head = HeadFile::open(&self.shared.ring, ledger, &operator)?;
+            head.require_size(&row.name, self.store.head(&row.id)?.size)?;
+        }
+        self.newest = true;
+        Ok(())
+    }
+
+    /// The operator key that a stored ledger names.
+    fn operator(&mut self, ledger: LedgerId) -> Result<Hash, NodeError> {
+        Ok(match self.operators.entry(ledger) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(place) => *place.insert(load::operator(&*self.store, ledger)?),
+        })
     }
 
     /// A ledger to be: its genesis must stand, and name an operator key of this node that no
@@ -218,8 +252,11 @@ impl Writer {
         if self.has_ledger(&genesis.operator)? {
             return Err(Refusal::OperatorTaken(hex::encode(genesis.operator)).into());
         }
+        self.require_newest()?;
         let operator = self.keep_keys(genesis)?;
         let head = HeadFile::open(&self.shared.ring, order.ledger, &operator.public())?;
+        // It was here before, and is in no database that was put back.
+        head.require_size(genesis.name.as_str(), 0)?;
         Ok(Open::new(Sequencer::default(), operator, head))
     }
 
@@ -232,9 +269,7 @@ impl Writer {
     /// Whether a ledger that is stored or pending here names this operator key.
     fn has_ledger(&mut self, operator: &Hash) -> Result<bool, NodeError> {
         for row in self.store.ledgers()? {
-            if let Entry::Vacant(place) = self.operators.entry(LedgerId(row.id)) {
-                place.insert(load::operator(&*self.store, LedgerId(row.id))?);
-            }
+            self.operator(LedgerId(row.id))?;
         }
         let pending = self.open.values().any(|o| o.sequencer.operator() == Some(operator));
         Ok(pending || self.operators.values().any(|known| known == operator))
@@ -257,11 +292,12 @@ impl Writer {
             let open = self.open_stored(ledger)?;
             self.open.insert(ledger, open);
         }
-        Ok(())
+        self.open.get_mut(&ledger).expect("it was opened above").make_up(&self.shared)
     }
 
     /// Goes on from what readers have folded, after a look whether the store agrees.
-    fn open_stored(&self, ledger: LedgerId) -> Result<Open, NodeError> {
+    fn open_stored(&mut self, ledger: LedgerId) -> Result<Open, NodeError> {
+        self.require_newest()?;
         let slot = self.shared.slots.make(ledger);
         let mut folded = slot.get().as_deref().cloned().unwrap_or_default();
         let head = self.store.head(&ledger.0)?;

@@ -81,7 +81,7 @@ async fn open(db: &Path) -> Node {
 
 #[track_caller]
 fn require_older(refused: &Result<u64, NodeError>, why: &str) {
-    let Err(NodeError::World { code, message, next }) = refused else { panic!("{refused:?}") };
+    let Err(NodeError::Corrupt { code, message, next }) = refused else { panic!("{refused:?}") };
     assert_eq!(code, "older-database");
     assert!(message.contains(why) && message.contains(".head"), "{message}");
     assert!(next.contains("newest copy"), "{next}");
@@ -92,7 +92,7 @@ async fn a_database_that_was_put_back_is_read_and_not_appended_to() {
     let scene = Scene::new(4).await;
     for size in 1..4 {
         scene.put_back(size);
-        let why = format!("it ends after {size} entries, its operator has signed 4");
+        let why = format!("ends after {size} entries, its operator has signed 4");
         require_older(&scene.append("again").await, &why);
         assert_eq!(scene.size().await, size, "nothing was changed, and reading goes on");
     }
@@ -113,7 +113,7 @@ async fn another_history_of_the_same_length_is_noticed() {
     fs::copy(&signed, &scene.head).unwrap();
     require_older(
         &scene.append("again").await,
-        "its first 3 entries are not those that its operator has signed",
+        "has not the first 3 entries that its operator has signed",
     );
     scene.put_back(3);
     assert_eq!(scene.append("4").await.unwrap(), 3);
@@ -129,7 +129,7 @@ async fn a_head_that_was_not_kept_in_time_is_made_up_for() {
         let refused = scene.append("2").await.unwrap_err();
         assert_eq!(refused.code(), "duplicate-claim");
         scene.put_back(3);
-        let why = "it ends after 3 entries, its operator has signed 4";
+        let why = "ends after 3 entries, its operator has signed 4";
         require_older(&scene.append("again").await, why);
         scene.put_back(4);
     }
@@ -143,7 +143,7 @@ async fn a_write_that_was_cut_short_leaves_the_one_before() {
     let torn = |slots: &[usize]| {
         let mut bytes = whole.clone();
         for slot in slots {
-            bytes[slot * 1_024 + 100] ^= 1;
+            bytes[slot * 4_096 + 100] ^= 1;
         }
         fs::write(&scene.head, &bytes).unwrap();
         bytes
@@ -151,11 +151,11 @@ async fn a_write_that_was_cut_short_leaves_the_one_before() {
     // Heads were kept in turn: the fourth is in the second slot.
     torn(&[1]);
     scene.put_back(2);
-    let why = "it ends after 2 entries, its operator has signed 3";
+    let why = "ends after 2 entries, its operator has signed 3";
     require_older(&scene.append("again").await, why);
     torn(&[0]);
     scene.put_back(3);
-    let why = "it ends after 3 entries, its operator has signed 4";
+    let why = "ends after 3 entries, its operator has signed 4";
     require_older(&scene.append("again").await, why);
     let bytes = torn(&[0, 1]);
     scene.put_back(4);
@@ -166,6 +166,10 @@ async fn a_write_that_was_cut_short_leaves_the_one_before() {
     assert_eq!(fs::read(&scene.head).unwrap(), bytes, "it is left as it was found");
     fs::write(&scene.head, &whole[..200]).unwrap();
     assert!(scene.append("again").await.is_err(), "half a file");
+    for emptied in [vec![], vec![0; whole.len()]] {
+        fs::write(&scene.head, emptied).unwrap();
+        assert_eq!(scene.append("again").await.unwrap_err().code(), "corrupt");
+    }
     fs::write(&scene.head, &whole).unwrap();
     assert_eq!(scene.append("5").await.unwrap(), 4);
 }
@@ -182,18 +186,17 @@ async fn what_cannot_be_kept_is_not_acknowledged() {
     assert_eq!(scene.append("3").await.unwrap(), 2);
 }
 
-/// What could not be kept is stored, and not proven to anybody; nothing comes after it.
-#[cfg(target_os = "linux")]
+/// What could not be kept is stored, and not proven to anybody; nothing comes after it until
+/// it is kept.
 #[tokio::test]
 async fn what_could_not_be_kept_holds_up_what_comes_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let db = dir.path().join("rice.db");
     let node = open(&db).await;
     let (operator, clerk) = node.prepare().await.unwrap();
-    // A file that takes nothing, where the head file is to be.
-    let head = key_ring_of(&db).join(format!("{}.head", hex::encode(operator)));
-    fs::create_dir(key_ring_of(&db)).unwrap();
-    std::os::unix::fs::symlink("/dev/full", &head).unwrap();
+    // A directory, where the first head is to be written.
+    let head = key_ring_of(&db).join(format!("{}.head.new", hex::encode(operator)));
+    fs::create_dir_all(&head).unwrap();
     let genesis = Kind::Genesis(genesis("rice", operator, clerk, false));
     let genesis = append(say(LedgerId::ZERO, "sam", vec![genesis]));
     for _ in 0..2 {
@@ -204,11 +207,15 @@ async fn what_could_not_be_kept_holds_up_what_comes_after_it() {
     let refused = node.append(hour(ledger, "a")).await.unwrap_err();
     assert_eq!(refused.code(), "head-file");
     assert_eq!(node.checkpoint(ledger).await.unwrap_err().code(), "head-file");
+    assert_eq!(node.ready(ledger).await.unwrap_err().code(), "head-file");
     assert_eq!(node.book(ledger).await.unwrap().size, 1, "stored, and nothing after it");
     node.close().await;
     drop(node);
-    fs::remove_file(&head).unwrap();
+    // Nor after a restart, of which the first question is for the head.
     let node = open(&db).await;
+    assert_eq!(node.checkpoint(ledger).await.unwrap_err().code(), "head-file");
+    fs::remove_dir(&head).unwrap();
+    assert!(node.checkpoint(ledger).await.unwrap().contains("\n1\n"), "made up for");
     assert_eq!(node.append(hour(ledger, "a")).await.unwrap().entry, 1);
     assert!(node.checkpoint(ledger).await.unwrap().contains("\n2\n"));
 }
@@ -238,4 +245,68 @@ async fn a_stored_head_may_bear_many_signatures() {
     drop(store);
     fs::copy(scene.copy("head", 1), &scene.head).unwrap();
     assert_eq!(scene.append("3").await.unwrap(), 2);
+}
+
+/// The database as it was before the ledger, its key still here, and its genesis once more.
+#[tokio::test]
+async fn a_ledger_that_was_here_is_not_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("rice.db");
+    let node = open(&db).await;
+    let (operator, clerk) = node.prepare().await.unwrap();
+    let genesis = Kind::Genesis(genesis("rice", operator, clerk, false));
+    let genesis = append(say(LedgerId::ZERO, "sam", vec![genesis]));
+    let ledger = node.append(genesis.clone()).await.unwrap().ledger;
+    node.append(hour(ledger, "a")).await.unwrap();
+    node.close().await;
+    drop(node);
+    let head = key_ring_of(&db).join(format!("{}.head", hex::encode(operator)));
+    let signed = fs::read(&head).unwrap();
+    fs::remove_file(&db).unwrap();
+    let node = open(&db).await;
+    let refused = node.append(genesis).await.map(|appended| appended.entry);
+    require_older(&refused, "ends after 0 entries, its operator has signed 2");
+    assert!(node.ledgers().await.unwrap().is_empty(), "nothing was stored");
+    assert_eq!(fs::read(&head).unwrap(), signed);
+}
+
+/// Two ledgers in one file are of one age: nothing is added to either where one is behind.
+#[tokio::test]
+async fn beside_an_older_ledger_nothing_is_added_to_another() {
+    let scene = Scene::new(2).await;
+    let node = open(&scene.db()).await;
+    let other = open_commons(&node, "tea", false).await;
+    node.close().await;
+    drop(node);
+    let both = scene.copy("both", 2);
+    fs::copy(scene.db(), &both).unwrap();
+    scene.append("3").await.unwrap();
+    let newest = scene.copy("both", 3);
+    fs::copy(scene.db(), &newest).unwrap();
+    fs::copy(&both, scene.db()).unwrap();
+    let node = open(&scene.db()).await;
+    let refused = node.append(hour(other, "x")).await.map(|appended| appended.entry);
+    require_older(&refused, "rice ends after 2 entries, its operator has signed 3");
+    node.close().await;
+    drop(node);
+    fs::copy(&newest, scene.db()).unwrap();
+    let node = open(&scene.db()).await;
+    node.append(hour(other, "x")).await.unwrap();
+}
+
+/// The tree is stored for speed; that it is false is not that the entries are others.
+#[tokio::test]
+async fn a_false_tree_is_no_other_history() {
+    let scene = Scene::new(4).await;
+    fs::copy(scene.copy("head", 3), &scene.head).unwrap();
+    let db = rusqlite::Connection::open(scene.db()).unwrap();
+    let named = "SELECT sql FROM sqlite_schema WHERE name = 'node_update'";
+    let trigger: String = db.query_row(named, [], |row| row.get(0)).unwrap();
+    let update = "DROP TRIGGER node_update; UPDATE node SET hash = zeroblob(32) WHERE level = 1";
+    db.execute_batch(&format!("{update}; {trigger}")).unwrap();
+    drop(db);
+    let refused = scene.append("5").await.unwrap_err();
+    let NodeError::Corrupt { code, message, .. } = &refused else { panic!("{refused:?}") };
+    assert_eq!(code, "corrupt");
+    assert!(message.contains("its stored tree is not that of its entries"), "{message}");
 }

@@ -39,7 +39,7 @@ struct Load {
 
 #[derive(Clone, Copy)]
 enum Limit {
-    /// One call, one sync.
+    /// One call, one sync: the least. Ours makes two, of the store and of the head file.
     Sync,
     /// The slower of all signatures and of as many syncs as calls wait for.
     SignatureOrSync,

@@ -18,11 +18,17 @@ use std::{
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
 };
-use subak_ledger::log::{
-    Checkpoint, Leaf, PublicKey,
-    policy::Policy,
-    receipt::{MOST_BYTES, Proven, Receipt},
+use subak_ledger::{
+    log::{
+        Checkpoint, Leaf, PublicKey,
+        policy::Policy,
+        receipt::{MOST_BYTES, Proven, Receipt},
+    },
+    reject::{Code, Reject},
 };
+
+/// The most that a trust file may have, in bytes: some thousand ledgers.
+const MOST_TRUST: usize = 1 << 20;
 
 /// Receipts of entries.
 #[derive(Debug, Subcommand)]
@@ -30,14 +36,14 @@ pub enum ReceiptCommand {
     /// Get the receipt of an entry: of a claim, a validation, an income, a payout
     ///
     /// It proves, without a server and for as long as the operator's key is known, that the
-    /// entry was published in this ledger at this place. What it means takes the log.
+    /// operator has signed for the entry at this place. What it means takes the log.
     #[command(
         after_help = "Examples:\n  subak receipt get 12 --out claim.tlog-proof\n  subak receipt get 12.3        # the entry of a contribution\n  subak receipt get 40 > run.tlog-proof"
     )]
     Get(Get),
     /// Verify a receipt without a server
     #[command(
-        after_help = "Examples:\n  subak receipt verify claim.tlog-proof --expect <operator's public key>\n  subak receipt verify claim.tlog-proof --trust trust.txt\n\nA trust file (C2SP tlog-policy) has a line for each ledger, as `subak commons show --vkey`\nprints it, and a line `quorum none`.\n\nExit status: 0 it holds, 1 it does not."
+        after_help = "Examples:\n  subak receipt verify claim.tlog-proof --expect <operator's public key>\n  subak receipt verify claim.tlog-proof --trust trust.txt\n\nA trust file (C2SP tlog-policy) has a line for each ledger, as `subak commons show --vkey`\nprints it, and a line `quorum none`.\n\nExit status: 0 it holds, 1 it does not, or is no receipt."
     )]
     Verify(Verify),
 }
@@ -58,7 +64,7 @@ pub struct Get {
 pub struct Verify {
     /// The receipt
     file: PathBuf,
-    /// A file that names ledgers and their operators
+    /// A file that names ledgers and their operators; it alone decides then, and not --expect
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
 }
@@ -97,9 +103,9 @@ impl Get {
         let path = ledgers.inclusion(id, seq, head.size).await?;
         let (leaf, envelope) = (raw.leaf.into(), raw.envelope.into());
         let receipt = Receipt { index: seq, leaf, envelope, path, checkpoint };
-        // What does not hold is not handed out.
-        let proven = receipt.verify(id, &operator)?;
+        // What does not hold is not handed out: the very text is read and judged.
         let text = receipt.to_text();
+        let proven = Receipt::parse(&text)?.verify(id, &operator)?;
         let Some(file) = self.out else {
             return if cx.out.json {
                 cx.out.result("subak.receipt/1", &data(&proven, &operator, Some(&text)), "")
@@ -128,43 +134,47 @@ impl Get {
 
 impl Verify {
     fn run(self, cx: &Context) -> Done {
-        let receipt = Receipt::parse(&read(&self.file)?)?;
+        let receipt = Receipt::parse(&read(&self.file, Code::BadReceipt, MOST_BYTES)?)?;
         let ledger = Leaf::from_bytes(&receipt.leaf)?.ledger;
-        let mut trusted: Vec<PublicKey> = cx.expect.clone();
-        if let Some(file) = &self.trust {
-            let policy = Policy::parse(&read(file)?)?;
-            trusted.extend(policy.operator(ledger).cloned());
-        } else if trusted.is_empty() {
-            return Err(Failure::usage(
-                "whose signature is believed?",
-                "name the operator's key with --expect (`subak commons show` prints it; get it from \
-                 somebody you trust), or a trust file with --trust",
-            ));
+        let trusted: Vec<PublicKey> = match &self.trust {
+            Some(file) => {
+                let policy = Policy::parse(&read(file, Code::BadPolicy, MOST_TRUST)?)?;
+                policy.operators(ledger).cloned().collect()
+            }
+            None if cx.expect.is_empty() => {
+                return Err(Failure::usage(
+                    "whose signature is believed?",
+                    "name the operator's key with --expect (`subak commons show` prints it; get it \
+                     from somebody you trust), or a trust file with --trust",
+                ));
+            }
+            None => cx.expect.clone(),
+        };
+        let next = "trust the ledger's operator on purpose, by a key that you have from somebody you \
+                    trust, or not at all";
+        let unexpected = |what: String| Failure::refused("operator-unexpected", what, next);
+        if trusted.is_empty() {
+            let what =
+                format!("the receipt is of ledger {ledger}, which the trust file does not name");
+            return Err(unexpected(what));
         }
-        let proven = trusted
-            .iter()
-            .map(|operator| Ok((receipt.verify(ledger, operator)?, operator)))
-            .reduce(|found: Done<_>, next| found.or(next))
-            .unwrap_or_else(|| {
-                Err(Failure::refused(
-                    "operator-unexpected",
-                    format!(
-                        "the receipt is of ledger {ledger}, which the trust file does not name"
-                    ),
-                    "trust it on purpose, with a log line of its operator, or not at all",
-                ))
-            });
-        let (proven, operator) = proven?;
+        let mut signers = trusted.iter().filter(|operator| receipt.bears(ledger, operator));
+        let Some(operator) = signers.next() else {
+            let what =
+                format!("the receipt, of ledger {ledger}, is signed by no key that you trust");
+            return Err(unexpected(what));
+        };
+        let proven = receipt.verify(ledger, operator)?;
         let Proven { statement, leaf, head } = &proven;
         let text = format!(
-            "{}: entry {} of\n  ledger   {ledger}\n  operator {}\n  recorded {}, under a head of {}\n  {}\n{}",
+            "{}: entry {} of\n  ledger   {ledger}\n  operator {}\n  recorded {} (or so it says, if it is a SANDBOX)\n  under a head of {}\n  {}\n{}",
             cx.out.good("holds"),
             leaf.seq,
             hex::encode(operator.bytes()),
             money::show_time(leaf.recorded_at),
             describe::entries(head.size),
-            "It proves that this was published there. Whether the key was the author's then,\n  \
-             and what became of it, is in the log: `subak audit`, `subak show`.",
+            "It proves that the operator has signed for it at this place. Whether the key was the\n  \
+             author's then, and what became of it, is in the log: `subak audit`, `subak show`.",
             describe::statement(statement, None)
         );
         cx.out.result("subak.receipt/1", &data(&proven, operator, None), &text)
@@ -183,19 +193,17 @@ fn data(proven: &Proven, operator: &PublicKey, text: Option<&str>) -> serde_json
     })
 }
 
-/// A file that a stranger may have made: no more of it is read than a receipt can have.
-fn read(path: &Path) -> Done<String> {
+/// A file that a stranger may have made: one of more than `most` bytes is not read.
+fn read(path: &Path, code: Code, most: usize) -> Done<String> {
     let failed = |error: io::Error| Failure::file(path, &error);
     let mut bytes = Vec::new();
-    let most = MOST_BYTES as u64 + 1;
-    File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)).map_err(failed)?;
-    String::from_utf8(bytes).map_err(|_| {
-        Failure::refused(
-            "bad-receipt",
-            format!("{}: it is no text", path.display()),
-            "name a file that `subak receipt get` wrote, or a trust file",
-        )
-    })
+    let limit = most as u64 + 1;
+    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
+    let refuse = |what: &str| Reject::new(code, format!("{}: {what}", path.display()));
+    if bytes.len() > most {
+        return Err(refuse(&format!("expected at most {most} bytes")).into());
+    }
+    String::from_utf8(bytes).map_err(|_| refuse("it is no UTF-8 text").into())
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {

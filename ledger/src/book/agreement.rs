@@ -184,9 +184,10 @@ pub(super) fn check_proof(proof: &Proof, ledger: Hash, operator: Hash) -> Outcom
     })?;
     let (key, entry) = (PublicKey::admit(&operator)?, (&proof.leaf[..], &proof.envelope[..]));
     let proven = prove(LedgerId(ledger), &key, entry, &proof.path, &proof.checkpoint)?;
-    // A genesis names no ledger, and says nothing that another ledger could take.
-    require(proven.leaf.seq > 0, Code::ProofInvalid, || "it is a genesis".into())?;
-    Ok(Proven { digest: proven.statement.envelope_digest(), statement: proven.statement })
+    // A genesis names no ledger, wherever it lies, and says nothing that another could take.
+    let named = proven.statement.header().ledger == LedgerId(ledger);
+    require(named, Code::ProofInvalid, || "it is a genesis".into())?;
+    Ok(Proven { digest: proven.leaf.envelope, statement: proven.statement })
 }
 
 impl State {

@@ -27,7 +27,9 @@ impl Policy {
         for (number, line) in (1..).zip(text.split('\n')) {
             let at = |what: &str| bad(&format!("line {number}: {what}"));
             let odd = line.contains(|c: char| c.is_control() && c != '\t');
-            require(!odd, Code::BadPolicy, || format!("line {number}: a control character"))?;
+            require(!odd, Code::BadPolicy, || {
+                format!("line {number}: a control character (Windows line ends?)")
+            })?;
             let words: Vec<&str> = line.split([' ', '\t']).filter(|w| !w.is_empty()).collect();
             match words[..] {
                 [] => {}
@@ -51,9 +53,9 @@ impl Policy {
         Ok(Self { logs })
     }
 
-    /// The key that signs for a ledger.
-    pub fn operator(&self, ledger: LedgerId) -> Option<&PublicKey> {
-        self.logs.iter().find(|(named, _)| *named == ledger).map(|(_, key)| key)
+    /// The keys that are believed for a ledger, in the file's order: one mostly.
+    pub fn operators(&self, ledger: LedgerId) -> impl Iterator<Item = &PublicKey> {
+        self.logs.iter().filter(move |(named, _)| *named == ledger).map(|(_, key)| key)
     }
 }
 
@@ -74,14 +76,16 @@ mod tests {
     fn a_file_names_ledgers_and_their_operators() {
         let [rice, tea] = [LedgerId([1; 32]), LedgerId([2; 32])];
         let text = format!(
-            "# mine\n\n\tlog {} https://rice.example/ \nquorum\tnone\n log {}",
+            "# mine\n\n\tlog {} https://rice.example/ \nquorum\tnone\n log {}\nlog {}",
             verifier_key(&rice, &key(1)),
-            verifier_key(&tea, &key(2))
+            verifier_key(&tea, &key(2)),
+            verifier_key(&rice, &key(3))
         );
         let policy = Policy::parse(&text).expect("a trust file");
-        assert_eq!(policy.operator(rice), Some(&key(1)));
-        assert_eq!(policy.operator(tea), Some(&key(2)));
-        assert_eq!(policy.operator(LedgerId([3; 32])), None);
+        let of = |ledger| policy.operators(ledger).cloned().collect::<Vec<_>>();
+        assert_eq!(of(rice), [key(1), key(3)], "all of them, as the form has it");
+        assert_eq!(of(tea), [key(2)]);
+        assert_eq!(of(LedgerId([3; 32])), []);
         assert!(Policy::parse("quorum none\n").is_ok(), "one may trust nobody");
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Owns the C2SP `tlog-proof` text of an entry, and the one judgement whether an entry is
 //! proven. Guarantees that what verifies is an entry of that ledger, at that place, under a
-//! head that its operator signed, and was signed by the key in it; and that a receipt has
-//! one spelling. Leaves out whose key it was and what the entry meant: that takes the log.
+//! head that its operator signed, and was signed by the key in it; and that all that is the
+//! receipt's own has one spelling (lines of other signers under the checkpoint are carried and
+//! not judged). Leaves out whose key it was and what the entry meant: that takes the log.
 //!
 //! ```text
 //! c2sp.org/tlog-proof@v1
@@ -16,7 +17,12 @@
 
 use super::{
     Checkpoint, Hash, KeyCache, LEAF_LEN, Leaf, LedgerId, PublicKey, Statement, Unverified,
-    entry::ledger_id_of_genesis, fixed, note::decode_base64, statement::MAX_ENVELOPE, tree,
+    checkpoint,
+    entry::ledger_id_of_genesis,
+    fixed,
+    note::{self, MAX_NOTE, Note, decode_base64},
+    statement::MAX_ENVELOPE,
+    tree,
 };
 use crate::reject::{Code, Outcome, Reject, require};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -25,9 +31,9 @@ use std::fmt::Write as _;
 /// The first line of a receipt.
 pub const FORMAT: &str = "c2sp.org/tlog-proof@v1";
 
-/// The most a receipt may have, in bytes: a largest envelope in base64, a path of 64 hashes
-/// and a checkpoint with room for cosignatures.
-pub const MOST_BYTES: usize = (LEAF_LEN + MAX_ENVELOPE) * 4 / 3 + 64 * 1024;
+/// The most a receipt may have, in bytes: a largest envelope in base64, a path of 64 hashes,
+/// words and the largest checkpoint.
+pub const MOST_BYTES: usize = (LEAF_LEN + MAX_ENVELOPE) * 4 / 3 + 64 * 45 + 1_024 + MAX_NOTE;
 
 /// An entry and what proves it. Nothing in it is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +79,9 @@ impl Receipt {
         require(text.len() <= MOST_BYTES, Code::BadReceipt, || {
             format!("receipt: expected at most {MOST_BYTES} bytes, found {}", text.len())
         })?;
-        let (proof, checkpoint) =
-            text.split_once("\n\n").ok_or_else(|| bad("no blank line before the checkpoint"))?;
+        let (proof, checkpoint) = text
+            .split_once("\n\n")
+            .ok_or_else(|| bad("no blank line before the checkpoint (Windows line ends?)"))?;
         let mut lines = proof.split('\n');
         require(lines.next() == Some(FORMAT), Code::BadReceipt, || {
             format!("receipt: expected {FORMAT} in the first line")
@@ -104,6 +111,17 @@ impl Receipt {
             "receipt: not in its canonical form".into()
         })?;
         Ok(read)
+    }
+
+    /// Whether the checkpoint has a line that says it is `operator`'s: whether it is, `verify`
+    /// says. To tell a receipt that one does not trust from one that is false.
+    pub fn bears(&self, ledger: LedgerId, operator: &PublicKey) -> bool {
+        let name = checkpoint::origin(&ledger);
+        let id = note::key_id(&name, note::ED25519, &operator.bytes());
+        let bears = |note: Note<'_>| {
+            note.signatures.iter().any(|line| line.name == name && line.key_id == id)
+        };
+        Note::parse(&self.checkpoint).is_ok_and(bears)
     }
 
     /// What this proves of `ledger`, to whoever trusts that `operator` signs for it.

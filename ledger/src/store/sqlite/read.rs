@@ -98,7 +98,7 @@ impl Reader for SqliteReader {
         let mut rows = query.query((number, bound(from), bound(limit as u64))).map_err(failed)?;
         // One piece of memory for all of them: the entries are parts of it.
         let mut found = Vec::new();
-        let mut bytes = Vec::with_capacity(limit.saturating_mul(USUAL).min(max_bytes));
+        let mut bytes = Vec::with_capacity((limit.min(64) * USUAL).min(max_bytes));
         while let Some(row) = rows.next().map_err(failed)? {
             let (seq, at) = position(&self.path, number, row)?;
             let (leaf, envelope) = (blob(&self.path, at, row, 1)?, blob(&self.path, at, row, 2)?);
