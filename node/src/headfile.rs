@@ -1,11 +1,13 @@
 //! What an operator key has signed last, kept beside it.
 //!
 //! Owns the head file, `<public key, 64 hex digits>.head` in the key ring. Guarantees that a
-//! checkpoint is in it, on the disk, before it leaves the node; that a write which is cut
-//! short leaves the one before; and that a database which ends before it, or tells another
-//! story, is not appended to. A file that is there holds a checkpoint: one that is emptied
-//! or damaged is noticed. Leaves out a file that was removed, and a ring that was put back
-//! together with its database: of these only others can tell, who hold a larger checkpoint.
+//! checkpoint is in it, on the disk, before this node answers with it; that a write which is
+//! cut short leaves the one before; and that a database which ends before it, or tells another
+//! story, is not appended to. A file that is there holds a checkpoint: one that is emptied,
+//! damaged, or changed by another program is noticed. Leaves out a file that was removed, and
+//! a ring that was put back together with its database: of these only others can tell, who
+//! hold a larger checkpoint. Who reads the database itself sees a stored checkpoint a moment
+//! before it is kept.
 //!
 //! The form: two slots of 4,096 bytes (a disk's sector, so that a write which is cut short
 //! touches one), written in turn, each a checkpoint (a signed note) and zeros after it, the
@@ -36,8 +38,9 @@ const SLOTS: usize = 2;
 #[derive(Debug)]
 pub(crate) struct HeadFile {
     path: PathBuf,
-    /// None: nothing was ever kept.
-    file: Option<File>,
+    /// The file as this process left it; nothing where nothing was ever kept. It is open only
+    /// while it is read or written: a node may have more ledgers than files may be open.
+    image: Vec<u8>,
     /// The slot that is written next.
     next: usize,
     signed: Option<Checkpoint>,
@@ -52,9 +55,12 @@ impl HeadFile {
     ) -> Result<Self, NodeError> {
         let path = ring.path(&operator.bytes(), Use::Operator).with_extension("head");
         let failed = |error: io::Error| failed(&path, &error);
-        let Some((file, bytes)) = read(&path).map_err(failed)? else {
-            return Ok(Self { path, file: None, next: 0, signed: None });
+        let Some(mut file) = find(&path).map_err(failed)? else {
+            return Ok(Self { path, image: Vec::new(), next: 0, signed: None });
         };
+        // What the process before wrote, and died before it was synced, counts from here on.
+        file.sync_data().map_err(failed)?;
+        let bytes = read(&mut file).map_err(failed)?;
         let held: Vec<Option<Checkpoint>> = bytes
             .chunks(SLOT)
             .map(|slot| {
@@ -72,7 +78,7 @@ impl HeadFile {
                  with a copy that others hold, and only then remove the file",
             ));
         }
-        Ok(Self { path, file: Some(file), next: (newest + 1) % SLOTS, signed })
+        Ok(Self { path, image: bytes, next: (newest + 1) % SLOTS, signed })
     }
 
     /// Whether the ledger has all entries that were signed, as far as its length tells.
@@ -131,18 +137,31 @@ impl HeadFile {
             return Ok(());
         }
         assert!(self.signed.is_none_or(|s| s.size < head.size), "the writer only appends");
-        let mut slot = note.as_bytes().to_vec();
-        assert!(slot.len() <= SLOT, "a checkpoint is three short lines and one signature");
-        slot.resize(SLOT, 0);
-        let place = u64::try_from(self.next * SLOT).expect("two small slots");
-        let written = match &mut self.file {
-            Some(file) => file
+        assert!(note.len() <= SLOT, "a checkpoint is three short lines and one signature");
+        let from = self.next * SLOT;
+        let mut image = self.image.clone();
+        image.resize(SLOTS * SLOT, 0);
+        image[from..from + SLOT].fill(0);
+        image[from..from + note.len()].copy_from_slice(note.as_bytes());
+        let failed = |error: io::Error| failed(&self.path, &error);
+        let place = u64::try_from(from).expect("two small slots");
+        let mut found = find(&self.path).map_err(failed)?;
+        let before = found.as_mut().map_or(Ok(Vec::new()), read).map_err(failed)?;
+        if before != self.image {
+            return Err(corrupt(
+                format!("{}: another program has changed it meanwhile", self.path.display()),
+                "see that one node alone signs with this key, on one database; then start it again",
+            ));
+        }
+        match found {
+            None => create(&self.path, &image).map_err(failed)?,
+            Some(mut file) => file
                 .seek(SeekFrom::Start(place))
-                .and_then(|_| file.write_all(&slot))
-                .and_then(|()| file.sync_data()),
-            None => create(&self.path, slot).map(|file| self.file = Some(file)),
-        };
-        written.map_err(|error| failed(&self.path, &error))?;
+                .and_then(|_| file.write_all(&image[from..from + SLOT]))
+                .and_then(|()| file.sync_data())
+                .map_err(failed)?,
+        }
+        self.image = image;
         (self.next, self.signed) = ((self.next + 1) % SLOTS, Some(head));
         Ok(())
     }
@@ -164,32 +183,38 @@ fn root_at(reader: &dyn Reader, signed: Checkpoint) -> Result<Hash, NodeError> {
     Ok(frontier.root())
 }
 
-fn read(path: &Path) -> io::Result<Option<(File, Vec<u8>)>> {
-    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+fn find(path: &Path) -> io::Result<Option<File>> {
+    let found = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
+        found => found?,
     };
-    let mut bytes = Vec::new();
-    io::Read::take(&mut file, (SLOTS * SLOT) as u64).read_to_end(&mut bytes)?;
-    Ok(Some((file, bytes)))
+    // Opening a pipe would wait for whoever writes into it.
+    if !found.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    OpenOptions::new().read(true).write(true).open(path).map(Some)
 }
 
-/// A file with its first slot, all of it or none.
-fn create(path: &Path, mut slots: Vec<u8>) -> io::Result<File> {
+fn read(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::Read::take(file, (SLOTS * SLOT) as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A file with its first slot, all of it or none. It has room for both slots, so that a full
+/// disk shows now and not between two commits.
+fn create(path: &Path, image: &[u8]) -> io::Result<()> {
     let new = path.with_extension("head.new");
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&new)?;
-    // Room for both slots, so that a full disk shows now and not between two commits.
-    slots.resize(SLOTS * SLOT, 0);
-    file.write_all(&slots)?;
+    file.write_all(image)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty());
-    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(file)
+    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn failed(path: &std::path::Path, error: &io::Error) -> NodeError {

@@ -2,7 +2,8 @@
 //!
 //! `<database>.keys/<public key, 64 hex digits>.operator` and `….clerk`, OpenSSH private
 //! keys, not encrypted: a node signs while nobody is there. Guarantees that a key read is
-//! the one that its file name says. Leaves out the format (`keyfile`).
+//! the one that its file name says. Leaves out the format (`keyfile`), and what lies beside an
+//! operator's key (`headfile`).
 
 use crate::keyfile::{self, KeyFileError};
 use std::{

@@ -8,7 +8,7 @@ use crate::{
     Append, Appended, LedgerInfo, NodeError, RawEntry,
     refusal::{corrupt, world},
 };
-use prost::Message as _;
+use prost::{Message as _, bytes::Bytes};
 use subak_ledger::{
     book::types::AgentKind,
     log::{Hash, LedgerId, entry::LEAF_LEN, statement::MAX_ENVELOPE},
@@ -85,7 +85,9 @@ pub(crate) fn append_out(append: Append) -> v1::AppendRequest {
 pub(crate) fn append_in(request: v1::AppendRequest) -> Result<Append, String> {
     let disclosures = request.disclosure.into_iter().map(disclosure_in);
     Ok(Append {
-        envelope: request.envelope,
+        // A copy: a part keeps all of its message, which a stranger may have padded, for as long
+        // as the statement waits.
+        envelope: Bytes::copy_from_slice(&request.envelope),
         disclosures: disclosures.collect::<Result<_, _>>()?,
         at: (request.at > 0).then_some(request.at),
     })

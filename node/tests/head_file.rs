@@ -310,3 +310,25 @@ async fn a_false_tree_is_no_other_history() {
     assert_eq!(code, "corrupt");
     assert!(message.contains("its stored tree is not that of its entries"), "{message}");
 }
+
+/// Two nodes on copies of one database, with one key: the second to sign is told.
+#[tokio::test]
+async fn a_key_is_not_used_by_two_at_a_time() {
+    let scene = Scene::new(2).await;
+    let node = open(&scene.db()).await;
+    node.ready(scene.ledger).await.unwrap();
+    let copy = scene.dir.path().join("copy.db");
+    fs::copy(scene.copy("db", 2), &copy).unwrap();
+    let key_ring = Some(key_ring_of(&scene.db()));
+    let options = Options { key_ring, ..Options::default() };
+    let twin = Node::open(&copy, options).await.unwrap();
+    twin.append(hour(scene.ledger, "twin")).await.unwrap();
+    let refused = node.append(hour(scene.ledger, "mine")).await.unwrap_err();
+    let NodeError::Corrupt { message, .. } = &refused else { panic!("{refused:?}") };
+    assert!(message.contains("another program has changed it"), "{message}");
+    assert!(!node.checkpoint(scene.ledger).await.unwrap().contains("\n3\n"), "not given out");
+    node.close().await;
+    drop(node);
+    let node = open(&scene.db()).await;
+    assert_eq!(node.checkpoint(scene.ledger).await.unwrap_err().code(), "older-database");
+}
