@@ -153,13 +153,19 @@ impl HeadFile {
                 "see that one node alone signs with this key, on one database; then start it again",
             ));
         }
-        match found {
-            None => create(&self.path, &image).map_err(failed)?,
-            Some(mut file) => file
+        let written = match &mut found {
+            None => create(&self.path, &image),
+            Some(file) => file
                 .seek(SeekFrom::Start(place))
                 .and_then(|_| file.write_all(&image[from..from + SLOT]))
-                .and_then(|()| file.sync_data())
-                .map_err(failed)?,
+                .and_then(|()| file.sync_data()),
+        };
+        if let Err(error) = written {
+            // Half a slot may be there, by nobody else: the next attempt writes it anew.
+            let left =
+                find(&self.path).and_then(|mut file| file.as_mut().map_or(Ok(Vec::new()), read));
+            self.image = left.unwrap_or_default();
+            return Err(failed(error));
         }
         self.image = image;
         (self.next, self.signed) = ((self.next + 1) % SLOTS, Some(head));
