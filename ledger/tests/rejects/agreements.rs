@@ -109,6 +109,12 @@ pub const ROWS: &[Row] = &[
     row(Code::ProofInvalid, "a checkpoint that says more", "checkpoint", || {
         proven(|p| p.checkpoint = p.checkpoint.replacen('\n', "\n9", 1))
     }),
+    row(Code::ProofInvalid, "a genesis once more, later in its log", "it is a genesis", || {
+        let (mut payer, mut commons, agreement) = agreed();
+        let genesis = payer.entries[0].1.clone();
+        let entry = payer.forge_envelope(genesis);
+        commons.refusal("clerk", vec![income_take(&payer, entry, agreement)])
+    }),
     row(Code::ProofIrrelevant, "an entry without numbers", "holds nothing", || {
         let (payer, mut commons, agreement) = agreed();
         commons.refusal("clerk", vec![income_take(&payer, 1, agreement)])
