@@ -16,6 +16,7 @@
 use crate::{
     NodeError,
     fold::Folded,
+    keyfile::sync_directory,
     refusal::{corrupt, world},
     ring::{Ring, Use},
     runtime::node,
@@ -219,11 +220,10 @@ fn create(path: &Path, image: &[u8]) -> io::Result<()> {
     file.write_all(image)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty());
-    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
+    sync_directory(path)
 }
 
-fn failed(path: &std::path::Path, error: &io::Error) -> NodeError {
+fn failed(path: &Path, error: &io::Error) -> NodeError {
     world(
         "head-file",
         format!("{}: {error}", path.display()),

@@ -202,7 +202,7 @@ fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {
 }
 
 /// A new file lasts only once its directory is synced too.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(dir) if dir.as_os_str().is_empty() => File::open(".")?.sync_all(),
         Some(dir) => File::open(dir)?.sync_all(),

@@ -14,7 +14,7 @@ use subak_ledger::{
     store::{Batch, Reader as _, SqliteStore, Store as _},
 };
 use subak_node::{
-    Ledgers as _, NodeError,
+    Append, Ledgers as _, NodeError,
     runtime::{Node, Options, key_ring_of},
 };
 use subak_proto::v1::event::Kind;
@@ -77,6 +77,14 @@ impl Scene {
 
 async fn open(db: &Path) -> Node {
     Node::open(db, Options::default()).await.unwrap()
+}
+
+/// A genesis that was not sent yet, and where its head file will be.
+async fn to_be_opened(node: &Node, db: &Path) -> (Append, PathBuf) {
+    let (operator, clerk) = node.prepare().await.unwrap();
+    let genesis = Kind::Genesis(genesis("rice", operator, clerk, false));
+    let head = key_ring_of(db).join(format!("{}.head", hex::encode(operator)));
+    (append(say(LedgerId::ZERO, "sam", vec![genesis])), head)
 }
 
 #[track_caller]
@@ -193,12 +201,10 @@ async fn what_could_not_be_kept_holds_up_what_comes_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let db = dir.path().join("rice.db");
     let node = open(&db).await;
-    let (operator, clerk) = node.prepare().await.unwrap();
+    let (genesis, head) = to_be_opened(&node, &db).await;
     // A directory, where the first head is to be written.
-    let head = key_ring_of(&db).join(format!("{}.head.new", hex::encode(operator)));
+    let head = head.with_extension("head.new");
     fs::create_dir_all(&head).unwrap();
-    let genesis = Kind::Genesis(genesis("rice", operator, clerk, false));
-    let genesis = append(say(LedgerId::ZERO, "sam", vec![genesis]));
     for _ in 0..2 {
         let refused = node.append(genesis.clone()).await.unwrap_err();
         assert_eq!(refused.code(), "head-file", "{refused:?}");
@@ -253,14 +259,11 @@ async fn a_ledger_that_was_here_is_not_opened_again() {
     let dir = tempfile::tempdir().unwrap();
     let db = dir.path().join("rice.db");
     let node = open(&db).await;
-    let (operator, clerk) = node.prepare().await.unwrap();
-    let genesis = Kind::Genesis(genesis("rice", operator, clerk, false));
-    let genesis = append(say(LedgerId::ZERO, "sam", vec![genesis]));
+    let (genesis, head) = to_be_opened(&node, &db).await;
     let ledger = node.append(genesis.clone()).await.unwrap().ledger;
     node.append(hour(ledger, "a")).await.unwrap();
     node.close().await;
     drop(node);
-    let head = key_ring_of(&db).join(format!("{}.head", hex::encode(operator)));
     let signed = fs::read(&head).unwrap();
     fs::remove_file(&db).unwrap();
     let node = open(&db).await;

@@ -158,13 +158,16 @@ impl Verify {
                 format!("the receipt is of ledger {ledger}, which the trust file does not name");
             return Err(unexpected(what));
         }
-        let mut signers = trusted.iter().filter(|operator| receipt.bears(ledger, operator));
-        let Some(operator) = signers.next() else {
-            let what =
-                format!("the receipt, of ledger {ledger}, is signed by no key that you trust");
-            return Err(unexpected(what));
-        };
-        let proven = receipt.verify(ledger, operator)?;
+        // A line under the checkpoint may only claim to be of a key: one that holds is enough.
+        let (proven, operator) = trusted
+            .iter()
+            .filter(|operator| receipt.bears(ledger, operator))
+            .map(|operator| Ok((receipt.verify(ledger, operator)?, operator)))
+            .reduce(|found: Done<_>, next| found.or(next))
+            .unwrap_or_else(|| {
+                let what = "is signed by no key that you trust";
+                Err(unexpected(format!("the receipt, of ledger {ledger}, {what}")))
+            })?;
         let Proven { statement, leaf, head } = &proven;
         let text = format!(
             "{}: entry {} of\n  ledger   {ledger}\n  operator {}\n  recorded {} (or so it says, if it is a SANDBOX)\n  under a head of {}\n  {}\n{}",
