@@ -49,7 +49,7 @@ impl Checkpoint {
     /// signed note, as `bad-checkpoint` the rest.
     pub fn open(text: &str, ledger: LedgerId, operator: &PublicKey) -> Outcome<Self> {
         let note = Note::parse(text)?;
-        let verifier = VerifierKey::new(&origin(&ledger), operator.clone())?;
+        let verifier = verifier(&ledger, operator);
         // The signature first: what it does not cover is not read.
         verifier.verify(&note).map_err(|refused| bad(refused.detail))?;
         Self::read(note.text, ledger)
@@ -83,11 +83,15 @@ pub fn origin(ledger: &LedgerId) -> String {
     format!("subak/{ledger}")
 }
 
-/// The operator's verifier key for trust files: `subak/<id>+<key id>+<key>`.
-pub fn verifier_key(ledger: &LedgerId, operator: &PublicKey) -> String {
+/// The operator's key under the ledger's name.
+pub fn verifier(ledger: &LedgerId, operator: &PublicKey) -> VerifierKey {
     VerifierKey::new(&origin(ledger), operator.clone())
         .expect("an origin has neither spaces nor a plus sign")
-        .to_string()
+}
+
+/// The operator's verifier key for trust files: `subak/<id>+<key id>+<key>`.
+pub fn verifier_key(ledger: &LedgerId, operator: &PublicKey) -> String {
+    verifier(ledger, operator).to_string()
 }
 
 /// Reads what [`verifier_key`] writes.

@@ -20,6 +20,8 @@
 //!                                                   proofs of logarithmic length
 //! note        C2SP signed text
 //! checkpoint  (ledger, size, root), signed by the operator as a note
+//! cosignature a witness's line under it;  policy: whose lines are asked for
+//! receipt     an entry, its path and its checkpoint, in a file
 //! ```
 //!
 //! Chain and tree commit to the same leaf bytes, and each leaf holds the chain hash
@@ -28,6 +30,7 @@
 pub mod canonical;
 pub mod checkpoint;
 pub mod commit;
+pub mod cosignature;
 pub mod entry;
 pub mod handle;
 pub mod key;

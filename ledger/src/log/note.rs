@@ -2,7 +2,8 @@
 //!
 //! Owns the C2SP `signed-note` format: parsing, key ids, verifier keys, Ed25519 (type
 //! 0x01) signatures. Guarantees that every part of a note has one spelling, so equal
-//! notes are equal bytes. Leaves out what a text means ([`super::checkpoint`]).
+//! notes are equal bytes. Leaves out what a text means ([`super::checkpoint`]) and the
+//! signatures of witnesses ([`super::cosignature`]).
 //!
 //! ```text
 //! NOTE      text ending in a newline, blank line, one or more signature lines:
@@ -112,15 +113,18 @@ pub fn sign(name: &str, text: &str, key: &SecretKey) -> String {
     format!("{text}\n{line}")
 }
 
-/// An Ed25519 key under the name that it signs notes with; displayed as the "verifier
-/// key" of trust files.
+/// An Ed25519 key under the name that it signs with, for signatures of type `KIND`;
+/// displayed as the "verifier key" of trust files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifierKey {
+pub struct Verifier<const KIND: u8> {
     name: String,
     key: PublicKey,
 }
 
-impl VerifierKey {
+/// The key of who signs notes themself: the operator of a ledger.
+pub type VerifierKey = Verifier<ED25519>;
+
+impl<const KIND: u8> Verifier<KIND> {
     /// Gives `key` a name; refuses a name that no note can carry.
     pub fn new(name: &str, key: PublicKey) -> Outcome<Self> {
         require_name(name)?;
@@ -138,8 +142,8 @@ impl VerifierKey {
         let blob: [u8; 33] =
             fixed(&decode_base64(encoded, "verifier key")?, Code::BadNote, "verifier key")?;
         let [kind, key @ ..] = blob;
-        require(kind == ED25519, Code::BadNote, || {
-            format!("verifier key: expected type {ED25519}, Ed25519, found {kind}")
+        require(kind == KIND, Code::BadNote, || {
+            format!("verifier key: expected type {KIND}, found {kind}")
         })?;
         let parsed = Self::new(name, PublicKey::admit(&key)?)?;
         // Settles the id, and that there is one spelling.
@@ -159,11 +163,23 @@ impl VerifierKey {
         &self.key
     }
 
+    /// Its id, as its lines bear it.
+    pub fn id(&self) -> [u8; 4] {
+        key_id(&self.name, KIND, &self.key.bytes())
+    }
+
+    /// The lines of a note that say they are this key's.
+    pub fn lines<'n>(&self, note: &'n Note<'_>) -> impl Iterator<Item = &'n SignatureLine<'n>> {
+        let id = self.id();
+        note.signatures.iter().filter(move |line| line.name == self.name && line.key_id == id)
+    }
+}
+
+impl VerifierKey {
     /// Checks that `note` bears exactly one line of this key and that it verifies; lines
     /// of other keys, also under the same name or id, are ignored.
     pub fn verify(&self, note: &Note<'_>) -> Outcome {
-        let id = key_id(&self.name, ED25519, &self.key.bytes());
-        let mut ours = note.signatures.iter().filter(|s| s.name == self.name && s.key_id == id);
+        let mut ours = self.lines(note);
         let (Some(line), None) = (ours.next(), ours.next()) else {
             return Err(bad(&format!("note: expected one signature line of {self}")));
         };
@@ -174,12 +190,10 @@ impl VerifierKey {
     }
 }
 
-impl fmt::Display for VerifierKey {
+impl<const KIND: u8> fmt::Display for Verifier<KIND> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self.key.bytes();
-        let id = hex::encode(key_id(&self.name, ED25519, &key));
-        let blob = BASE64_STANDARD.encode([&[ED25519][..], &key].concat());
-        write!(f, "{}+{id}+{blob}", self.name)
+        let blob = BASE64_STANDARD.encode([&[KIND][..], &self.key.bytes()].concat());
+        write!(f, "{}+{}+{blob}", self.name, hex::encode(self.id()))
     }
 }
 
@@ -192,7 +206,7 @@ pub(super) fn decode_base64(text: &str, what: &str) -> Outcome<Vec<u8>> {
         .ok_or_else(|| bad(&format!("{what}: expected canonical base64")))
 }
 
-fn require_name(name: &str) -> Outcome {
+pub(super) fn require_name(name: &str) -> Outcome {
     let fits = !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '+');
     require(fits, Code::BadNote, || "key name: empty, or with a space or plus sign".into())
 }
