@@ -12,6 +12,12 @@ use std::{
     process::Stdio,
 };
 use subak_cli::money::{show_date, show_time};
+use subak_ledger::log::{
+    SecretKey,
+    cosignature::{CosignerKey, cosign},
+    note::Note,
+    receipt::Receipt,
+};
 
 /// A commons with two stewards, who are its maintainers; `validators` by the template.
 fn commons(template: &str) -> Place {
@@ -439,6 +445,20 @@ fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {
         assert_eq!(refused.status, status, "{trust}: {}", refused.err);
         says(&refused, &[what]);
     }
+    // A trust file may ask for a witness: without its word the receipt is not enough.
+    let (witness, name) = (SecretKey::from_seed(&[77; 32]), "witness.example/w1");
+    let key = CosignerKey::new(name, witness.public()).unwrap();
+    fs::write(place.path().join("seen.txt"), format!("{line}witness W1 {key}\nquorum W1\n"))
+        .unwrap();
+    let refused = place.type_in(&format!("{verify} --trust seen.txt"));
+    assert_eq!(refused.status, 1);
+    says(&refused, &["expected the quorum of the trust file, found none", "[unwitnessed]"]);
+    let receipt = Receipt::parse(&kept).unwrap();
+    let note = Note::parse(&receipt.checkpoint).unwrap();
+    let word = cosign(name, note.text, 1_790_000_000, &witness).unwrap();
+    fs::write(place.path().join("claim.tlog-proof"), format!("{kept}{word}")).unwrap();
+    let holds = place.type_in(&format!("{verify} --trust seen.txt")).done();
+    says(&holds, &["holds: entry 1", "seen by W1 at 2026-09-21T14:13:20Z"]);
     fs::write(place.path().join("claim.tlog-proof"), kept.replace("index 1", "index 0")).unwrap();
     let changed = place.type_in(&format!("{verify} --trust trust.txt"));
     assert_eq!(changed.status, 1);

@@ -79,7 +79,8 @@ codes! {
     BadNote "bad-note" "the signed note or verifier key is not in the published form" "fetch it again from its source and change nothing in it"
     BadCheckpoint "bad-checkpoint" "this is not a head of this ledger signed by this operator" "check the ledger id and the operator's key, then fetch the checkpoint again"
     BadReceipt "bad-receipt" "the receipt is not in the published form" "get it again with `subak receipt get` and change nothing in it"
-    BadPolicy "bad-policy" "the trust file cannot be obeyed" "mend the line: `log <verifier key> [url]` for each ledger, and one `quorum none`"
+    BadPolicy "bad-policy" "the trust file cannot be obeyed" "mend the line: `log KEY [url]`, `witness NAME KEY [url]`, `group NAME all MEMBERS`, and one `quorum NAME` or `quorum none`"
+    Unwitnessed "unwitnessed" "the checkpoint lacks cosignatures that the trust file asks for" "wait until its witnesses have signed and get it again; or mend the trust file, on purpose"
     // Who may say it.
     UnknownAuthor "unknown-author" "the author is not an agent of this ledger" "introduce yourself first (`subak contribute` does), or check --as and --ledger"
     KeyNotOfAuthor "key-not-of-author" "the key does not belong to the author" "sign with a key of that agent: `subak agent list` shows who has which"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The example client against a real node: opens a sandbox commons, serves it, lets
-# client.py claim work there, stops the node, audits what it leaves behind.
+# client.py claim work there, stops the node, audits what it leaves behind, and has its
+# receipts verified by pymerkle.
 #
 #   tests/python/run.sh [PATH OF subak]
 #
@@ -71,3 +72,10 @@ kill -TERM "$node"
 wait "$node" || { echo "the node ended with status $?" >&2; exit 1; }
 node=
 "$subak" audit "$db"
+
+# Each entry's receipt, judged by other people's software.
+size=$("$subak" --db "$db" --json commons show | "$python" -c 'import json, sys; print(json.load(sys.stdin)["data"]["size"])')
+for ((entry = 0; entry < size; entry++)); do
+    "$subak" --db "$db" --json receipt get "$entry" --out "$folder/$entry.tlog-proof" >/dev/null
+done
+"$python" tests/python/receipt.py --operator "$operator" "$folder"/*.tlog-proof

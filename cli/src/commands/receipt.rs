@@ -21,7 +21,7 @@ use std::{
 use subak_ledger::{
     log::{
         Checkpoint, Leaf, PublicKey,
-        policy::Policy,
+        policy::{Policy, Seen},
         receipt::{MOST_BYTES, Proven, Receipt},
     },
     reject::{Code, Reject},
@@ -43,7 +43,7 @@ pub enum ReceiptCommand {
     Get(Get),
     /// Verify a receipt without a server
     #[command(
-        after_help = "Examples:\n  subak receipt verify claim.tlog-proof --expect <operator's public key>\n  subak receipt verify claim.tlog-proof --trust trust.txt\n\nA trust file (C2SP tlog-policy) has a line for each ledger, as `subak commons show --vkey`\nprints it, and a line `quorum none`.\n\nExit status: 0 it holds, 1 it does not, or is no receipt."
+        after_help = "Examples:\n  subak receipt verify claim.tlog-proof --expect <operator's public key>\n  subak receipt verify claim.tlog-proof --trust trust.txt\n\nA trust file (C2SP tlog-policy) has a line for each ledger, as `subak commons show --vkey`\nprints it; a line for each witness whose word counts; and who of these must have signed:\n\n  log subak/... \n  witness W1 witness.example/w1+...\n  quorum W1                       # or a group; or none\n\nExit status: 0 it holds, 1 it does not, or is no receipt."
     )]
     Verify(Verify),
 }
@@ -136,11 +136,13 @@ impl Verify {
     fn run(self, cx: &Context) -> Done {
         let receipt = Receipt::parse(&read(&self.file, Code::BadReceipt, MOST_BYTES)?)?;
         let ledger = Leaf::from_bytes(&receipt.leaf)?.ledger;
-        let trusted: Vec<PublicKey> = match &self.trust {
-            Some(file) => {
-                let policy = Policy::parse(&read(file, Code::BadPolicy, MOST_TRUST)?)?;
-                policy.operators(ledger).cloned().collect()
-            }
+        let policy = self
+            .trust
+            .as_ref()
+            .map(|file| Done::Ok(Policy::parse(&read(file, Code::BadPolicy, MOST_TRUST)?)?))
+            .transpose()?;
+        let trusted: Vec<PublicKey> = match &policy {
+            Some(policy) => policy.operators(ledger).cloned().collect(),
             None if cx.expect.is_empty() => {
                 return Err(Failure::usage(
                     "whose signature is believed?",
@@ -169,19 +171,38 @@ impl Verify {
                 Err(unexpected(format!("the receipt, of ledger {ledger}, {what}")))
             })?;
         let Proven { statement, leaf, head } = &proven;
+        let seen = policy.map_or(Ok(Vec::new()), |policy| policy.witnessed(&receipt.checkpoint))?;
         let text = format!(
-            "{}: entry {} of\n  ledger   {ledger}\n  operator {}\n  recorded {} (or so it says, if it is a SANDBOX)\n  under a head of {}\n  {}\n{}",
+            "{}: entry {} of\n  ledger   {ledger}\n  operator {}\n  recorded {} (or so it says, if it is a SANDBOX)\n  under a head of {}\n{}  {}\n{}",
             cx.out.good("holds"),
             leaf.seq,
             hex::encode(operator.bytes()),
             money::show_time(leaf.recorded_at),
             describe::entries(head.size),
+            witnessed(&seen),
             "It proves that the operator has signed for it at this place. Whether the key was the\n  \
              author's then, and what became of it, is in the log: `subak audit`, `subak show`.",
             describe::statement(statement, None)
         );
-        cx.out.result("subak.receipt/1", &data(&proven, operator, None), &text)
+        let mut said = data(&proven, operator, None);
+        said["witnessed"] = seen
+            .iter()
+            .map(|(name, at)| json!({ "witness": name, "at": show_seconds(*at) }))
+            .collect();
+        cx.out.result("subak.receipt/1", &said, &text)
     }
+}
+
+/// One line for each witness who saw that head, and none that contradicts it.
+fn witnessed(seen: &[Seen]) -> String {
+    seen.iter().fold(String::new(), |mut text, (name, at)| {
+        text += &format!("  seen by  {name} at {}\n", show_seconds(*at));
+        text
+    })
+}
+
+fn show_seconds(seconds: u64) -> String {
+    money::show_time(seconds.saturating_mul(1_000))
 }
 
 fn data(proven: &Proven, operator: &PublicKey, text: Option<&str>) -> serde_json::Value {

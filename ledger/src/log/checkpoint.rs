@@ -97,11 +97,16 @@ pub fn verifier_key(ledger: &LedgerId, operator: &PublicKey) -> String {
 /// Reads what [`verifier_key`] writes.
 pub fn parse_verifier_key(text: &str) -> Outcome<(LedgerId, PublicKey)> {
     let verifier = VerifierKey::parse(text)?;
-    let ledger = verifier.name().strip_prefix("subak/").ok_or_else(|| {
+    let ledger = ledger_of_origin(verifier.name()).ok_or_else(|| {
         let why = format!("verifier key: expected subak/<ledger id>, found {:?}", verifier.name());
         Reject::new(Code::BadNote, why)
     })?;
-    Ok((LedgerId::from_hex(ledger)?, verifier.key().clone()))
+    Ok((ledger, verifier.key().clone()))
+}
+
+/// The ledger that [`origin`] names so.
+pub fn ledger_of_origin(origin: &str) -> Option<LedgerId> {
+    LedgerId::from_hex(origin.strip_prefix("subak/")?).ok()
 }
 
 /// A number in its one spelling; refused by writing it again.

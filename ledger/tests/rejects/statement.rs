@@ -4,8 +4,9 @@ use super::{Row, row};
 use crate::kit::*;
 use subak_ledger::{
     log::{
-        Basis, Checkpoint, Draft, Leaf, LedgerId, note::Note, policy::Policy, receipt::Receipt,
-        statement::MAX_ENVELOPE, statement::MAX_LIFETIME_MS, tree,
+        Basis, Checkpoint, Draft, Leaf, LedgerId, cosignature::CosignerKey, note::Note,
+        policy::Policy, receipt::Receipt, statement::MAX_ENVELOPE, statement::MAX_LIFETIME_MS,
+        tree,
     },
     reject::{Code, Reject},
 };
@@ -125,8 +126,13 @@ pub const ROWS: &[Row] = &[
         let text = format!("\n\n{}", two_contributors().checkpoint());
         Receipt::parse(&text).unwrap_err()
     }),
-    row(Code::BadPolicy, "a trust file without a quorum", "found 0", || {
+    row(Code::BadPolicy, "a trust file without a quorum", "expected one line `quorum", || {
         Policy::parse("# nobody\n").unwrap_err()
+    }),
+    row(Code::Unwitnessed, "a checkpoint that no witness has signed", "found none", || {
+        let witness = CosignerKey::new("witness.example", key("witness").public()).unwrap();
+        let policy = Policy::parse(&format!("witness w {witness}\nquorum w\n")).unwrap();
+        policy.witnessed(&two_contributors().checkpoint()).unwrap_err()
     }),
     row(Code::UnknownAuthor, "a stranger", "nobody", || {
         two_contributors().refusal("nobody", vec![withdraw(7)])
