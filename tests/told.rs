@@ -421,20 +421,20 @@ fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {
     fs::remove_file(place.db()).unwrap();
     fs::remove_dir_all(place.path().join("subak.db.keys")).unwrap();
     let verify = "receipt verify claim.tlog-proof";
-    for trust in [format!("--expect {operator}"), "--trust trust.txt".into()] {
+    for trust in [format!("--expect {operator}"), "--trust-file trust.txt".into()] {
         let holds = place.type_in(&format!("{verify} {trust}")).done();
         says(&holds, &["holds: entry 1", &operator, "signed as dora"]);
     }
     let stranger = "ab".repeat(31);
     let author =
-        place.data(&format!("{verify} --trust trust.txt"))["key"].as_str().unwrap().to_owned();
+        place.data(&format!("{verify} --trust-file trust.txt"))["key"].as_str().unwrap().to_owned();
     for (trust, status, what) in [
         (String::new(), 2, "whose signature is believed?"),
-        ("--trust nobody.txt".into(), 1, "which the trust file does not name"),
-        ("--trust absent.txt".into(), 1, "absent.txt"),
-        (format!("--trust claim.tlog-proof --expect {operator}"), 1, "line 1: expected log"),
+        ("--trust-file nobody.txt".into(), 1, "which the trust file does not name"),
+        ("--trust-file absent.txt".into(), 1, "absent.txt"),
+        (format!("--trust-file claim.tlog-proof --expect {operator}"), 1, "line 1: expected log"),
         (
-            format!("--trust nobody.txt --expect {operator}"),
+            format!("--trust-file nobody.txt --expect {operator}"),
             1,
             "which the trust file does not name",
         ),
@@ -450,17 +450,17 @@ fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {
     let key = CosignerKey::new(name, witness.public()).unwrap();
     fs::write(place.path().join("seen.txt"), format!("{line}witness W1 {key}\nquorum W1\n"))
         .unwrap();
-    let refused = place.type_in(&format!("{verify} --trust seen.txt"));
+    let refused = place.type_in(&format!("{verify} --trust-file seen.txt"));
     assert_eq!(refused.status, 1);
     says(&refused, &["expected the quorum of the trust file, found none", "[unwitnessed]"]);
     let receipt = Receipt::parse(&kept).unwrap();
     let note = Note::parse(&receipt.checkpoint).unwrap();
     let word = cosign(name, note.text, 1_790_000_000, &witness).unwrap();
     fs::write(place.path().join("claim.tlog-proof"), format!("{kept}{word}")).unwrap();
-    let holds = place.type_in(&format!("{verify} --trust seen.txt")).done();
+    let holds = place.type_in(&format!("{verify} --trust-file seen.txt")).done();
     says(&holds, &["holds: entry 1", "seen by W1 at 2026-09-21T14:13:20Z"]);
     fs::write(place.path().join("claim.tlog-proof"), kept.replace("index 1", "index 0")).unwrap();
-    let changed = place.type_in(&format!("{verify} --trust trust.txt"));
+    let changed = place.type_in(&format!("{verify} --trust-file trust.txt"));
     assert_eq!(changed.status, 1);
     says(&changed, &["the proof does not hold", "[proof-invalid]"]);
 }

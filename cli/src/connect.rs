@@ -4,17 +4,16 @@
 //! than can be checked ([`as_folded`]), and that a writer waits a moment for another one
 //! to finish. Leaves out which place is meant (`context`).
 
-use crate::failure::{Done, Failure};
+use crate::{
+    failure::{Done, Failure},
+    trust::Trust,
+};
 use std::{
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
-use subak_ledger::{
-    book::state::State,
-    log::{Hash, PublicKey},
-    store::StoreError,
-};
+use subak_ledger::{book::state::State, log::Hash, store::StoreError};
 use subak_node::{
     LedgerInfo, Ledgers, NodeError,
     client::Remote,
@@ -70,8 +69,8 @@ fn locked(db: &Path) -> String {
 }
 
 /// A node; with one operator key expected, every ledger of it must have that one.
-pub async fn node(url: &str, expect: &[PublicKey]) -> Done<Connection> {
-    let only = match expect {
+pub async fn node(url: &str, trust: &Trust) -> Done<Connection> {
+    let only = match trust.keys() {
         [one] => Some(one.bytes()),
         _ => None, // of several, `as_folded` finds out which
     };
@@ -94,7 +93,7 @@ pub async fn remote(url: &str, expect: Option<Hash>) -> Done<Remote> {
 /// What is known of a ledger once it is folded. A node's list of ledgers is only its word:
 /// name, kind, sandbox and operator are those of the genesis, and a list that says
 /// otherwise is a lie.
-pub fn as_folded(listed: &LedgerInfo, book: &State, expect: &[PublicKey]) -> Done<LedgerInfo> {
+pub fn as_folded(listed: &LedgerInfo, book: &State, trust: &Trust) -> Done<LedgerInfo> {
     let lie = |what: String| {
         Failure::refused(
             "corrupt",
@@ -116,13 +115,13 @@ pub fn as_folded(listed: &LedgerInfo, book: &State, expect: &[PublicKey]) -> Don
     if let Some(what) = difference(listed, &info) {
         return Err(lie(format!("the list of ledgers lies: {what}")));
     }
-    expected(&info, expect)?;
+    expected(&info, trust)?;
     Ok(info)
 }
 
 /// Refuses a ledger whose operator is none of those that are expected.
-pub fn expected(info: &LedgerInfo, expect: &[PublicKey]) -> Done {
-    if expect.is_empty() || expect.iter().any(|key| key.bytes() == info.operator) {
+pub fn expected(info: &LedgerInfo, trust: &Trust) -> Done {
+    if trust.believes(info.id, &info.operator) {
         return Ok(());
     }
     Err(Failure::refused(

@@ -6,8 +6,9 @@
 use crate::{
     connect, describe,
     failure::{Done, Failure},
-    keys, money,
+    money,
     output::Output,
+    trust::Trust,
 };
 use std::{
     path::{Path, PathBuf},
@@ -19,7 +20,7 @@ use subak_ledger::{
         state::State,
         types::{AgentKind, DAY_MS, Handle},
     },
-    log::{Basis, Draft, Header, LedgerId, PublicKey, SecretKey, Unverified},
+    log::{Basis, Draft, Header, LedgerId, SecretKey, Unverified},
     reject::Code,
 };
 use subak_node::{Append, Appended, LedgerInfo, keyfile};
@@ -31,8 +32,8 @@ pub struct Context {
     pub global: Global,
     /// Where results go.
     pub out: Output,
-    /// Operators that are expected; any where there are none.
-    pub expect: Vec<PublicKey>,
+    /// Whom it believes.
+    pub trust: Trust,
     home: PathBuf,
     /// A connection to use instead of opening one: the demo's.
     shared: Option<Connection>,
@@ -84,9 +85,9 @@ impl Context {
     /// Applies the precedence.
     pub fn new(mut global: Global) -> Done<Self> {
         let home = global.complete()?;
-        let expect = global.expect.iter().map(|k| keys::operator(k)).collect::<Done<_>>()?;
+        let trust = Trust::new(&global)?;
         let out = Output::new(global.json);
-        Ok(Self { global, out, expect, home, shared: None, recorded: Mutex::default() })
+        Ok(Self { global, out, trust, home, shared: None, recorded: Mutex::default() })
     }
 
     /// A context whose commands use `connection` and keep their results.
@@ -133,7 +134,7 @@ impl Context {
             return Ok(self.shared.clone());
         }
         match &self.global.node {
-            Some(url) => connect::node(url, &self.expect).await.map(Some),
+            Some(url) => connect::node(url, &self.trust).await.map(Some),
             None => Ok(None),
         }
     }
@@ -146,9 +147,9 @@ impl Context {
 
     /// A ledger, folded.
     pub async fn open_ledger(&self, connection: Connection, listed: LedgerInfo) -> Done<Open> {
-        connect::expected(&listed, &self.expect)?; // before a log is fetched for nothing
+        connect::expected(&listed, &self.trust)?; // before a log is fetched for nothing
         let book = connection.ledgers.book(listed.id).await?;
-        let info = connect::as_folded(&listed, &book, &self.expect)?;
+        let info = connect::as_folded(&listed, &book, &self.trust)?;
         if info.sandbox {
             self.out.note(&format!("SANDBOX ledger {}: dates in it may be chosen", info.name));
         }

@@ -9,6 +9,7 @@ use crate::{
     connect,
     context::{Connection, Context, Open, Texts},
     failure::{Done, Failure},
+    trust,
 };
 use clap::Args;
 use prost::Message as _;
@@ -43,7 +44,7 @@ impl Elsewhere {
     pub async fn reader(&self, cx: &Context, mine: &Connection) -> Done<Connection> {
         match (&self.other_db, &self.other_node) {
             (Some(db), _) => connect::reader(db).await,
-            (None, Some(url)) => connect::node(url, &cx.expect).await,
+            (None, Some(url)) => connect::node(url, &cx.trust).await,
             (None, None) => Ok(mine.clone()),
         }
     }
@@ -52,7 +53,7 @@ impl Elsewhere {
     pub async fn writer(&self, cx: &Context, mine: &Connection) -> Done<Connection> {
         match (&self.other_db, &self.other_node) {
             (Some(db), _) => connect::writer(db, false).await,
-            (None, Some(url)) => connect::node(url, &cx.expect).await,
+            (None, Some(url)) => connect::node(url, &cx.trust).await,
             (None, None) => Ok(mine.clone()),
         }
     }
@@ -114,12 +115,18 @@ pub async fn say_as_anyone(cx: &Context, open: &Open, events: Vec<Kind>) -> Done
     }
 }
 
-/// A proof of an entry under the newest checkpoint of its ledger.
-pub async fn prove(there: &Open, entry: u64) -> Done<v1::Proof> {
+/// A proof of an entry under the newest checkpoint of its ledger; where the trust file asks for
+/// witnesses, under the one that they have signed.
+pub async fn prove(cx: &Context, there: &Open, entry: u64) -> Done<v1::Proof> {
     let (ledgers, id) = (&there.connection.ledgers, there.info.id);
-    let checkpoint = ledgers.checkpoint(id).await?;
-    let operator = PublicKey::admit(&there.book.root().operator)?;
-    let size = Checkpoint::open(&checkpoint, id, &operator)?.size;
+    let (size, checkpoint) = if let Some(policy) = cx.trust.asking() {
+        let (head, note) = trust::seen(policy, there, entry + 1).await?;
+        (head.size, note)
+    } else {
+        let note = ledgers.checkpoint(id).await?;
+        let operator = PublicKey::admit(&there.book.root().operator)?;
+        (Checkpoint::open(&note, id, &operator)?.size, note)
+    };
     let path = ledgers.inclusion(id, entry, size).await?;
     let found = ledgers.entries(id, entry, 1).await?.into_iter().next();
     let raw = found.filter(|e| e.seq == entry).ok_or_else(|| {

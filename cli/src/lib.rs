@@ -22,6 +22,7 @@ pub mod money;
 pub mod options;
 pub mod output;
 pub mod texts;
+pub mod trust;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use commands::Command;

@@ -21,6 +21,10 @@ pub struct Global {
     /// An operator that you trust, once for each: public key in hex, or verifier key
     #[arg(long, global = true, env = "SUBAK_EXPECT", value_name = "KEY", value_delimiter = ',')]
     pub expect: Vec<String>,
+    /// A trust file (C2SP tlog-policy): ledgers, their operators, and witnesses who must have
+    /// seen what money moves on; it alone decides then, and not --expect
+    #[arg(long, global = true, env = "SUBAK_TRUST_FILE", value_name = "FILE")]
+    pub trust_file: Option<PathBuf>,
     /// Which ledger there: its name or (the beginning of) its id
     #[arg(long, global = true, env = "SUBAK_LEDGER", value_name = "NAME|ID")]
     pub ledger: Option<String>,
@@ -49,6 +53,7 @@ struct Config {
     node: Option<String>,
     #[serde(default)]
     expect: Vec<String>,
+    trust_file: Option<PathBuf>,
     ledger: Option<String>,
     #[serde(rename = "as")]
     author: Option<String>,
@@ -103,8 +108,9 @@ impl Global {
                 ));
             }
         }
-        if self.expect.is_empty() {
-            self.expect = config.expect;
+        // Of two that say whom to believe, the file is the narrower; what is said comes first.
+        if self.expect.is_empty() && self.trust_file.is_none() {
+            (self.expect, self.trust_file) = (config.expect, config.trust_file);
         }
         self.ledger = self.ledger.take().or(config.ledger);
         self.author = self.author.take().or(config.author);

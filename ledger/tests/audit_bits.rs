@@ -99,6 +99,9 @@ impl Reader for Flipped<'_> {
             detail: e.to_string(),
         })
     }
+    fn witnessed(&self, ledger: &Hash) -> Result<Option<String>> {
+        self.store.witnessed(ledger)
+    }
     fn disclosures(&self, l: &Hash, after: Option<&Hash>, n: usize) -> Result<Vec<Disclosure>> {
         self.store.disclosures(l, after, n)
     }

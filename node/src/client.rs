@@ -111,6 +111,16 @@ impl Remote {
         Ok(Page { items, more })
     }
 
+    async fn fetch_checkpoint(
+        &self,
+        ledger: LedgerId,
+        witnessed: bool,
+    ) -> Result<String, NodeError> {
+        let request = v1::CheckpointRequest { ledger: ledger.0.to_vec(), witnessed };
+        let reply = self.log().checkpoint(request).await;
+        Ok(reply.map_err(|status| self.failed(&status))?.into_inner().checkpoint)
+    }
+
     /// The genesis, which is authentic because its hash is the ledger's id.
     async fn origin(&self, ledger: LedgerId) -> Result<Arc<Origin>, NodeError> {
         if let Some(known) = self.origins.lock().await.get(&ledger) {
@@ -351,13 +361,29 @@ impl Ledgers for Remote {
 
     async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError> {
         let origin = self.origin(ledger).await?;
-        let request = v1::CheckpointRequest { ledger: ledger.0.to_vec() };
-        let reply = self.log().checkpoint(request).await;
-        let text = reply.map_err(|status| self.failed(&status))?.into_inner().checkpoint;
+        let text = self.fetch_checkpoint(ledger, false).await?;
         match Checkpoint::open(&text, ledger, &origin.operator) {
             Ok(_) => Ok(text),
             Err(reject) => Err(self.lie(reject)),
         }
+    }
+
+    async fn witnessed(&self, ledger: LedgerId) -> Result<Option<String>, NodeError> {
+        let origin = self.origin(ledger).await?;
+        let text = self.fetch_checkpoint(ledger, true).await?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match Checkpoint::open(&text, ledger, &origin.operator) {
+            Ok(_) => Ok(Some(text)),
+            Err(reject) => Err(self.lie(reject)),
+        }
+    }
+
+    async fn challenge(&self, ledger: LedgerId, checkpoint: String) -> Result<(), NodeError> {
+        let request = v1::ChallengeRequest { ledger: ledger.0.to_vec(), checkpoint };
+        let answer = self.log().challenge(request).await;
+        answer.map(drop).map_err(|status| self.failed(&status))
     }
 
     async fn inclusion(

@@ -17,7 +17,7 @@ use crate::{
     NodeError,
     fold::Folded,
     keyfile::sync_directory,
-    refusal::{corrupt, world},
+    refusal::{corrupt, older, world},
     ring::{Ring, Use},
     runtime::node,
 };
@@ -97,8 +97,22 @@ impl HeadFile {
     /// Whether the ledger as it is stored goes on from what was signed last.
     pub(crate) fn require(&self, reader: &dyn Reader, folded: &Folded) -> Result<(), NodeError> {
         let Some(signed) = self.signed else { return Ok(()) };
+        self.require_size(folded.state.root().name.as_str(), folded.tree.size())?;
+        self.holds(reader, folded, signed)
+    }
+
+    /// Whether the ledger as it is stored begins with a head that is not larger, and that its
+    /// operator has signed.
+    pub(crate) fn holds(
+        &self,
+        reader: &dyn Reader,
+        folded: &Folded,
+        signed: Checkpoint,
+    ) -> Result<(), NodeError> {
         let (name, size) = (folded.state.root().name.as_str(), folded.tree.size());
-        self.require_size(name, size)?;
+        if signed.size == 0 {
+            return Ok(());
+        }
         let proof = tree::prove_consistency(signed.size, size, |level, index| {
             node(reader, signed.ledger, level, index)
         })?;
@@ -119,17 +133,7 @@ impl HeadFile {
     }
 
     fn older(&self, name: &str, what: &str) -> NodeError {
-        NodeError::Corrupt {
-            code: "older-database".into(),
-            message: format!(
-                "ledger {name} {what} ({}); nothing is appended or signed",
-                self.path.display()
-            ),
-            next: "put back the newest copy of the database: signing again what was signed \
-                   differently would be a fork, and anyone could prove it; if that copy is lost, \
-                   these ledgers end here: go on in new ones"
-                .into(),
-        }
+        older(name, &format!("{what} ({})", self.path.display()))
     }
 
     /// Keeps `note`, the text of `head`; it is on the disk when this returns.

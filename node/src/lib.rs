@@ -22,6 +22,7 @@
 //! writer     the one thread that appends: group commit
 //! readers    everybody else, beside it;  slots: what they see
 //! runtime    `Node`: all of it behind the trait `Ledgers`
+//! submit     its heads, to witnesses
 //! wire       our types and the protocol's
 //! service    the gRPC services over any `Ledgers`: the log;  book: the book
 //! serve      the server;  connections: no more than so many
@@ -49,6 +50,7 @@ pub mod sequencer;
 pub mod serve;
 pub mod service;
 mod slots;
+pub mod submit;
 pub mod tree;
 mod verify;
 mod wire;
@@ -209,6 +211,15 @@ pub trait Ledgers: Send + Sync {
 
     /// The newest signed checkpoint.
     async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError>;
+
+    /// The checkpoint that witnesses have signed, if any have: their lines stand under the
+    /// operator's. It may be of a smaller head than the newest.
+    async fn witnessed(&self, ledger: LedgerId) -> Result<Option<String>, NodeError>;
+
+    /// Shows the node a checkpoint that its operator has signed. Where it tells of more entries
+    /// than there are, or of others, an old copy was put back or the log was forked: that is the
+    /// error, and a node that writes appends nothing more to the ledger.
+    async fn challenge(&self, ledger: LedgerId, checkpoint: String) -> Result<(), NodeError>;
 
     /// RFC 6962 inclusion proof of `entry` in the first `size` entries.
     async fn inclusion(

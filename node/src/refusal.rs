@@ -169,6 +169,18 @@ pub(crate) fn corrupt(message: impl Into<String>, next: impl Into<String>) -> No
     NodeError::Corrupt { code: "corrupt".into(), message: message.into(), next: next.into() }
 }
 
+/// A ledger that is shorter than, or another than, what was signed of it.
+pub(crate) fn older(name: &str, what: &str) -> NodeError {
+    NodeError::Corrupt {
+        code: "older-database".into(),
+        message: format!("ledger {name} {what}; nothing is appended or signed"),
+        next: "put back the newest copy of the database: signing again what was signed \
+               differently would be a fork, and anyone could prove it; if that copy is lost, \
+               these ledgers end here: go on in new ones"
+            .into(),
+    }
+}
+
 /// What everybody gets who asks, or still waits, when a node stops.
 pub(crate) fn stopping() -> NodeError {
     world(

@@ -34,7 +34,7 @@ use subak_ledger::{
     log::{Hash, LedgerId, SecretKey, tree},
     store::{Disclosure, Reader, SqliteStore, Store},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Reading + Send + Sync>;
@@ -163,9 +163,69 @@ impl Node {
     /// operator's key is here, and its stored log goes on from what that key signed last.
     pub async fn ready(&self, ledger: LedgerId) -> Result<(), NodeError> {
         self.load(ledger).await?;
+        self.ask_writer(|answer| Job::Ready(ledger, answer)).await
+    }
+
+    /// The newest checkpoint that may leave, with its operator's line alone.
+    pub(crate) async fn own_checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError> {
+        if self.writes && self.shared.kept(ledger).is_none() {
+            // What was stored just before a crash may not be kept yet: the writer looks. What
+            // is signed elsewhere, since the key is not here, was given out there.
+            match self.ready(ledger).await {
+                Err(error) if error.code() != "operator-key-missing" => return Err(error),
+                _ => {}
+            }
+        }
+        match self.shared.kept(ledger) {
+            Some(Kept::Head(note)) => return Ok(note),
+            Some(Kept::Nothing) => {
+                let what = format!("the head of ledger {ledger} is not in its head file yet");
+                return Err(world("head-file", what, "see that the key ring can be written"));
+            }
+            None => {}
+        }
+        let found = self.read(move |reader| Ok(reader.checkpoint(&ledger.0)?)).await?;
+        found.ok_or_else(|| unknown(&ledger))
+    }
+
+    /// How many entries are stored.
+    pub(crate) async fn own_size(&self, ledger: LedgerId) -> Option<u64> {
+        self.size(ledger).await.ok()
+    }
+
+    /// Appends nothing more to a ledger, and gives the reason back.
+    pub(crate) async fn halt(&self, ledger: LedgerId, why: NodeError) -> NodeError {
+        match self.writer() {
+            Ok(writer) => match writer.send(Job::Halt(ledger, why.clone())).await {
+                Ok(()) => why,
+                Err(_) => self.gone(),
+            },
+            Err(error) => error,
+        }
+    }
+
+    /// Keeps a checkpoint that witnesses have signed.
+    pub(crate) async fn keep_witnessed(
+        &self,
+        ledger: LedgerId,
+        note: String,
+    ) -> Result<(), NodeError> {
+        self.ask_writer(|answer| Job::Witnessed(ledger, note, answer)).await
+    }
+
+    /// Shows true when the node closes.
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.shared.closing.subscribe()
+    }
+
+    async fn ask_writer<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, NodeError>>) -> Job,
+    ) -> Result<T, NodeError> {
         let writer = self.writer()?;
         let (answer, answered) = oneshot::channel();
-        writer.send(Job::Ready(ledger, answer)).await.map_err(|_| self.gone())?;
+        writer.send(job(answer)).await.map_err(|_| self.gone())?;
+        // So that a writer that is told to stop is not kept waiting.
         drop(writer);
         answered.await.map_err(|_| self.gone())?
     }
@@ -306,12 +366,8 @@ impl Ledgers for Node {
             // Folded here, so that the writer need not.
             self.load(ledger).await?;
         }
-        let (answer, answered) = oneshot::channel();
-        let order = Order { ledger, verified, answer };
-        writer.send(Job::Append(Box::new(order))).await.map_err(|_| self.gone())?;
-        // So that a writer that is told to stop is not kept waiting.
         drop(writer);
-        answered.await.map_err(|_| self.gone())?
+        self.ask_writer(|answer| Job::Append(Box::new(Order { ledger, verified, answer }))).await
     }
 
     async fn entries(
@@ -354,24 +410,21 @@ impl Ledgers for Node {
     }
 
     async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError> {
-        if self.writes && self.shared.kept(ledger).is_none() {
-            // What was stored just before a crash may not be kept yet: the writer looks. What
-            // is signed elsewhere, since the key is not here, was given out there.
-            match self.ready(ledger).await {
-                Err(error) if error.code() != "operator-key-missing" => return Err(error),
-                _ => {}
-            }
-        }
-        match self.shared.kept(ledger) {
-            Some(Kept::Head(note)) => return Ok(note),
-            Some(Kept::Nothing) => {
-                let what = format!("the head of ledger {ledger} is not in its head file yet");
-                return Err(world("head-file", what, "see that the key ring can be written"));
-            }
-            None => {}
-        }
-        let found = self.read(move |reader| Ok(reader.checkpoint(&ledger.0)?)).await?;
-        found.ok_or_else(|| unknown(&ledger))
+        let own = self.own_checkpoint(ledger).await?;
+        let seen = self.read(move |reader| Ok(reader.witnessed(&ledger.0)?)).await?;
+        // Of the same head: with the witnesses' lines.
+        let same = |seen: &String| seen.starts_with(&own);
+        Ok(seen.filter(same).unwrap_or(own))
+    }
+
+    async fn witnessed(&self, ledger: LedgerId) -> Result<Option<String>, NodeError> {
+        self.size(ledger).await?;
+        self.read(move |reader| Ok(reader.witnessed(&ledger.0)?)).await
+    }
+
+    async fn challenge(&self, ledger: LedgerId, checkpoint: String) -> Result<(), NodeError> {
+        self.load(ledger).await?;
+        self.ask_writer(|answer| Job::Challenge(ledger, checkpoint, answer)).await
     }
 
     async fn inclusion(

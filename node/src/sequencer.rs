@@ -113,6 +113,11 @@ impl Sequencer {
         self.durable.clone()
     }
 
+    /// What is stored, folded.
+    pub fn durable(&self) -> &Folded {
+        &self.durable
+    }
+
     /// What was pending was not stored: it never was.
     pub fn failed(&mut self) {
         self.pending = self.durable.clone();

@@ -133,9 +133,23 @@ impl Log for Services {
         &self,
         request: Request<v1::CheckpointRequest>,
     ) -> Answer<v1::CheckpointReply> {
-        let ledger = id(&request.into_inner().ledger)?;
-        let checkpoint = self.ledgers.checkpoint(ledger).await.map_err(failed)?;
+        let v1::CheckpointRequest { ledger, witnessed } = request.into_inner();
+        let ledger = id(&ledger)?;
+        let checkpoint = if witnessed {
+            self.ledgers.witnessed(ledger).await.map_err(failed)?.unwrap_or_default()
+        } else {
+            self.ledgers.checkpoint(ledger).await.map_err(failed)?
+        };
         Ok(Response::new(v1::CheckpointReply { checkpoint }))
+    }
+
+    async fn challenge(
+        &self,
+        request: Request<v1::ChallengeRequest>,
+    ) -> Answer<v1::ChallengeReply> {
+        let v1::ChallengeRequest { ledger, checkpoint } = request.into_inner();
+        self.ledgers.challenge(id(&ledger)?, checkpoint).await.map_err(failed)?;
+        Ok(Response::new(v1::ChallengeReply {}))
     }
 
     async fn inclusion(&self, request: Request<v1::InclusionRequest>) -> Answer<v1::PathReply> {

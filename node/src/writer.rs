@@ -21,7 +21,7 @@ use crate::{
     fold::damaged,
     headfile::HeadFile,
     load,
-    refusal::{OF_OTHERS, Refusal, stopping, world},
+    refusal::{OF_OTHERS, Refusal, older, stopping, world},
     ring::Use,
     runtime::Clock,
     sequencer::{Sequencer, genesis},
@@ -55,6 +55,12 @@ pub(crate) enum Job {
     Read(Look),
     /// Whether a stored ledger can be appended to.
     Ready(LedgerId, oneshot::Sender<Result<(), NodeError>>),
+    /// Somebody shows a checkpoint of a stored ledger.
+    Challenge(LedgerId, String, oneshot::Sender<Result<(), NodeError>>),
+    /// Nothing more is appended to a ledger, for this reason.
+    Halt(LedgerId, NodeError),
+    /// A checkpoint that witnesses have signed.
+    Witnessed(LedgerId, String, oneshot::Sender<Result<(), NodeError>>),
 }
 
 /// Heads that were stored, each with its signed note.
@@ -118,6 +124,8 @@ pub(crate) struct Writer {
     operators: HashMap<LedgerId, Hash>,
     /// Whether no ledger here is older than what was signed last.
     newest: bool,
+    /// Ledgers that somebody has shown to be old copies, or forks.
+    halted: HashMap<LedgerId, NodeError>,
 }
 
 impl Writer {
@@ -128,7 +136,8 @@ impl Writer {
         clock: Clock,
     ) -> Self {
         let (watch, open, operators) = (Watch::default(), HashMap::new(), HashMap::new());
-        Self { store, queue, shared, clock, watch, open, operators, newest: false }
+        let halted = HashMap::new();
+        Self { store, queue, shared, clock, watch, open, operators, newest: false, halted }
     }
 
     /// Works until nobody can send any more; then the store is closed.
@@ -155,6 +164,14 @@ impl Writer {
                 Job::Read(read) => read(&*self.store),
                 // Whoever gave up waiting needs no answer.
                 Job::Ready(ledger, answer) => drop(answer.send(self.ready(ledger))),
+                Job::Challenge(ledger, note, answer) => {
+                    drop(answer.send(self.challenge(ledger, &note)));
+                }
+                Job::Halt(ledger, error) => drop(self.halted.insert(ledger, error)),
+                Job::Witnessed(ledger, note, answer) => {
+                    let kept = self.store.keep_witnessed(&ledger.0, &note);
+                    drop(answer.send(kept.map_err(NodeError::from)));
+                }
                 Job::Append(order) => {
                     bytes += order.verified.statement.envelope().len();
                     group.push(*order);
@@ -193,6 +210,7 @@ impl Writer {
 
     /// Judges one statement on top of what is pending.
     fn admit(&mut self, order: &mut Order, now: u64) -> Result<u64, NodeError> {
+        self.require_going(order.ledger)?;
         if !self.open.contains_key(&order.ledger) {
             let open = self.open(order, now)?;
             self.open.insert(order.ledger, open);
@@ -287,7 +305,39 @@ impl Writer {
         Ok(operator)
     }
 
+    fn require_going(&self, ledger: LedgerId) -> Result<(), NodeError> {
+        self.halted.get(&ledger).map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Whether a checkpoint that somebody shows, signed by the operator, is of this history. A
+    /// larger one goes into the head file: so it is known after a restart, too.
+    fn challenge(&mut self, ledger: LedgerId, note: &str) -> Result<(), NodeError> {
+        self.ready(ledger)?;
+        let open = self.open.get_mut(&ledger).expect("it is ready");
+        let shown = Checkpoint::open(note, ledger, &open.operator.public())?;
+        let here = open.sequencer.durable();
+        let size = here.tree.size();
+        let error = if shown.size > size {
+            // To the bytes that its operator signed: it bears no other lines.
+            open.head.keep(shown, &shown.sign(&open.operator))?;
+            let (name, last) = (here.state.root().name.as_str(), shown.size);
+            older(name, &format!("ends after {size} entries, its operator has signed {last}"))
+        } else {
+            match open.head.holds(&*self.store, here, shown) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            }
+        };
+        tracing::error!(%error, "a checkpoint was shown that contradicts this database");
+        // All ledgers of a file are of one age.
+        self.open.clear();
+        self.newest = false;
+        self.halted.insert(ledger, error.clone());
+        Err(error)
+    }
+
     fn ready(&mut self, ledger: LedgerId) -> Result<(), NodeError> {
+        self.require_going(ledger)?;
         if !self.open.contains_key(&ledger) {
             let open = self.open_stored(ledger)?;
             self.open.insert(ledger, open);

@@ -277,6 +277,9 @@ mod faulty {
         fn checkpoint(&self, ledger: &Hash) -> Result<Option<String>> {
             self.store.checkpoint(ledger)
         }
+        fn witnessed(&self, ledger: &Hash) -> Result<Option<String>> {
+            self.store.witnessed(ledger)
+        }
         fn disclosures(&self, l: &Hash, a: Option<&Hash>, n: usize) -> Result<Vec<Disclosure>> {
             self.store.disclosures(l, a, n)
         }
@@ -294,6 +297,9 @@ mod faulty {
                 self.store.fail_next(fault);
             }
             self.store.append(batches)
+        }
+        fn keep_witnessed(&mut self, ledger: &Hash, note: &str) -> Result<()> {
+            self.store.keep_witnessed(ledger, note)
         }
     }
 }

@@ -575,6 +575,12 @@ impl Ledgers for Liar {
             _ => text,
         })
     }
+    async fn witnessed(&self, l: LedgerId) -> Result<Option<String>, NodeError> {
+        self.node.witnessed(l).await
+    }
+    async fn challenge(&self, l: LedgerId, checkpoint: String) -> Result<(), NodeError> {
+        self.node.challenge(l, checkpoint).await
+    }
     async fn inclusion(&self, l: LedgerId, e: u64, n: u64) -> Result<Vec<[u8; 32]>, NodeError> {
         self.node.inclusion(l, e, n).await
     }

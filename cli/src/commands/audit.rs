@@ -55,12 +55,12 @@ impl Audit {
         };
         let mut all = Vec::new();
         for target in targets {
-            let found = audit_one(&target, cx.expect.clone(), !cx.out.json).await?;
+            let found = audit_one(&target, cx.trust.keys().to_vec(), !cx.out.json).await?;
             all.push((target, found));
         }
         // An operator's ledger may be in any of the targets: only all of them can lack it.
         let ledgers = all.iter().flat_map(|(_, found): &(_, Found)| &found.ledgers);
-        let missing = audit::operators(ledgers, &cx.expect);
+        let missing = audit::operators(ledgers, cx.trust.keys());
         if let Some((_, last)) = all.last_mut() {
             last.findings.extend(missing);
             last.verdict = audit::verdict(&last.findings);

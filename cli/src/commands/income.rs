@@ -170,7 +170,7 @@ async fn relay(
     let sources = counterpart::entries_beyond(payer, digest, last).await?;
     let (mut batch, mut bytes) = (Vec::new(), 0);
     for (n, source) in sources.iter().enumerate() {
-        let proof = counterpart::prove(payer, *source).await?;
+        let proof = counterpart::prove(cx, payer, *source).await?;
         bytes += proof.encoded_len();
         let take = v1::IncomeTake { agreement: digest.to_vec(), proof: Some(proof) };
         batch.push(Kind::IncomeTake(take));

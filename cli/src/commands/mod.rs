@@ -6,6 +6,7 @@ mod approve;
 mod audit;
 mod backup;
 mod balance;
+mod checkpoint;
 mod completions;
 mod contribute;
 mod contribution;
@@ -109,6 +110,11 @@ pub enum Command {
         after_help = "Examples:\n  subak receipt get 12 --out claim.tlog-proof\n  subak receipt verify claim.tlog-proof --expect <operator's public key>"
     )]
     Receipt(receipt::ReceiptCommand),
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak checkpoint get --out today.checkpoint\n  subak checkpoint challenge today.checkpoint"
+    )]
+    Checkpoint(checkpoint::CheckpointCommand),
     Serve(serve::Serve),
     Backup(backup::Backup),
     Log(log::Log),
@@ -146,6 +152,7 @@ impl Command {
             Self::Serve(_) => "subak.serve/1",
             Self::Backup(_) => "subak.backup/1",
             Self::Receipt(_) => "subak.receipt/1",
+            Self::Checkpoint(_) => "subak.checkpoint/1",
         }
     }
 
@@ -181,6 +188,7 @@ impl Command {
             Self::Serve(c) => c.run(context).await,
             Self::Backup(c) => c.run(context).await,
             Self::Receipt(c) => c.run(context).await,
+            Self::Checkpoint(c) => c.run(context).await,
         }
     }
 }

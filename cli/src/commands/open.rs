@@ -203,7 +203,8 @@ async fn found(
         ));
     }
     let (operator, clerk) = connection.ledgers.prepare().await?;
-    if !cx.expect.is_empty() && cx.expect.iter().all(|key| key.bytes() != operator) {
+    let expected = cx.trust.keys();
+    if !cx.trust.is_anyone() && expected.iter().all(|key| key.bytes() != operator) {
         return Err(Failure::usage(
             "a new ledger gets a new operator key, which nobody can expect yet",
             "leave --expect out (or unset SUBAK_EXPECT), and note the key that is printed",

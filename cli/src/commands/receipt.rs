@@ -1,34 +1,30 @@
 //! `subak receipt`: a proof of one entry to keep, and its verification without a server.
 //!
-//! Owns what is read from a ledger for it, the trust that is given on the command line, and
-//! the words for what was proven. Leaves out the format and the judgement (`log::receipt`)
-//! and trust files (`log::policy`).
+//! Owns what is read from a ledger for it, and the words for what was proven. Leaves out the format and the judgement (`log::receipt`)
+//! and whose word is believed (`trust`).
 
 use super::places;
 use crate::{
     context::Context,
     describe,
     failure::{Done, Failure},
-    money,
+    money, trust,
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::{
-    fs::{self, File},
-    io::{self, Read as _, Write as _},
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 use subak_ledger::{
     log::{
         Checkpoint, Leaf, PublicKey,
-        policy::{Policy, Seen},
+        policy::Seen,
         receipt::{MOST_BYTES, Proven, Receipt},
     },
-    reject::{Code, Reject},
+    reject::Code,
 };
-
-/// The most that a trust file may have, in bytes: some thousand ledgers.
-const MOST_TRUST: usize = 1 << 20;
 
 /// Receipts of entries.
 #[derive(Debug, Subcommand)]
@@ -43,7 +39,7 @@ pub enum ReceiptCommand {
     Get(Get),
     /// Verify a receipt without a server
     #[command(
-        after_help = "Examples:\n  subak receipt verify claim.tlog-proof --expect <operator's public key>\n  subak receipt verify claim.tlog-proof --trust trust.txt\n\nA trust file (C2SP tlog-policy) has a line for each ledger, as `subak commons show --vkey`\nprints it; a line for each witness whose word counts; and who of these must have signed:\n\n  log subak/... \n  witness W1 witness.example/w1+...\n  quorum W1                       # or a group; or none\n\nExit status: 0 it holds, 1 it does not, or is no receipt."
+        after_help = "Examples:\n  subak receipt verify claim.tlog-proof --expect <operator's public key>\n  subak receipt verify claim.tlog-proof --trust-file trust.txt\n\nA trust file (C2SP tlog-policy) has a line for each ledger, as `subak commons show --vkey`\nprints it; a line for each witness whose word counts; and who of these must have signed:\n\n  log subak/... \n  witness W1 witness.example/w1+...\n  quorum W1                       # or a group; or none\n\nExit status: 0 it holds, 1 it does not, or is no receipt."
     )]
     Verify(Verify),
 }
@@ -64,9 +60,6 @@ pub struct Get {
 pub struct Verify {
     /// The receipt
     file: PathBuf,
-    /// A file that names ledgers and their operators; it alone decides then, and not --expect
-    #[arg(long, value_name = "FILE")]
-    trust: Option<PathBuf>,
 }
 
 impl ReceiptCommand {
@@ -98,7 +91,12 @@ impl Get {
             Failure::refused("not-found", what, "`subak log` lists them; --ledger names another")
         })?;
         let operator = PublicKey::admit(&open.info.operator)?;
-        let checkpoint = ledgers.checkpoint(id).await?;
+        // Under a head that witnesses have signed, where one has the entry: it proves more.
+        let newest = ledgers.checkpoint(id).await?;
+        let seen = ledgers.witnessed(id).await?;
+        let covers =
+            |note: &String| Checkpoint::open(note, id, &operator).is_ok_and(|head| head.size > seq);
+        let checkpoint = seen.filter(covers).unwrap_or(newest);
         let head = Checkpoint::open(&checkpoint, id, &operator)?;
         let path = ledgers.inclusion(id, seq, head.size).await?;
         let (leaf, envelope) = (raw.leaf.into(), raw.envelope.into());
@@ -113,14 +111,7 @@ impl Get {
                 cx.out.line(text.trim_end())
             };
         };
-        write_new(&file, &text).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Failure::refused(
-                "exists",
-                format!("{}: it exists and is not overwritten", file.display()),
-                "name another file",
-            ),
-            _ => Failure::file(&file, &error),
-        })?;
+        write_new(&file, &text)?;
         let mut said = data(&proven, &operator, None);
         said["file"] = json!(file);
         let text = format!(
@@ -134,24 +125,16 @@ impl Get {
 
 impl Verify {
     fn run(self, cx: &Context) -> Done {
-        let receipt = Receipt::parse(&read(&self.file, Code::BadReceipt, MOST_BYTES)?)?;
+        let receipt = Receipt::parse(&trust::read(&self.file, Code::BadReceipt, MOST_BYTES)?)?;
         let ledger = Leaf::from_bytes(&receipt.leaf)?.ledger;
-        let policy = self
-            .trust
-            .as_ref()
-            .map(|file| Done::Ok(Policy::parse(&read(file, Code::BadPolicy, MOST_TRUST)?)?))
-            .transpose()?;
-        let trusted: Vec<PublicKey> = match &policy {
-            Some(policy) => policy.operators(ledger).cloned().collect(),
-            None if cx.expect.is_empty() => {
-                return Err(Failure::usage(
-                    "whose signature is believed?",
-                    "name the operator's key with --expect (`subak commons show` prints it; get it \
-                     from somebody you trust), or a trust file with --trust",
-                ));
-            }
-            None => cx.expect.clone(),
-        };
+        if cx.trust.is_anyone() {
+            return Err(Failure::usage(
+                "whose signature is believed?",
+                "name the operator's key with --expect (`subak commons show` prints it; get it \
+                 from somebody you trust), or a trust file with --trust-file",
+            ));
+        }
+        let trusted = cx.trust.operators(ledger);
         let next = "trust the ledger's operator on purpose, by a key that you have from somebody you \
                     trust, or not at all";
         let unexpected = |what: String| Failure::refused("operator-unexpected", what, next);
@@ -171,7 +154,8 @@ impl Verify {
                 Err(unexpected(format!("the receipt, of ledger {ledger}, {what}")))
             })?;
         let Proven { statement, leaf, head } = &proven;
-        let seen = policy.map_or(Ok(Vec::new()), |policy| policy.witnessed(&receipt.checkpoint))?;
+        let seen =
+            cx.trust.policy().map_or(Ok(Vec::new()), |it| it.witnessed(&receipt.checkpoint))?;
         let text = format!(
             "{}: entry {} of\n  ledger   {ledger}\n  operator {}\n  recorded {} (or so it says, if it is a SANDBOX)\n  under a head of {}\n{}  {}\n{}",
             cx.out.good("holds"),
@@ -217,21 +201,19 @@ fn data(proven: &Proven, operator: &PublicKey, text: Option<&str>) -> serde_json
     })
 }
 
-/// A file that a stranger may have made: one of more than `most` bytes is not read.
-fn read(path: &Path, code: Code, most: usize) -> Done<String> {
-    let failed = |error: io::Error| Failure::file(path, &error);
-    let mut bytes = Vec::new();
-    let limit = most as u64 + 1;
-    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
-    let refuse = |what: &str| Reject::new(code, format!("{}: {what}", path.display()));
-    if bytes.len() > most {
-        return Err(refuse(&format!("expected at most {most} bytes")).into());
-    }
-    String::from_utf8(bytes).map_err(|_| refuse("it is no UTF-8 text").into())
-}
-
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+/// Writes a file that is not there yet, and syncs it.
+pub fn write_new(path: &Path, text: &str) -> Done {
+    let written = fs::OpenOptions::new().write(true).create_new(true).open(path);
+    let written = written.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::refused(
+            "exists",
+            format!("{}: it exists and is not overwritten", path.display()),
+            "name another file",
+        ),
+        _ => Failure::file(path, &error),
+    })
 }

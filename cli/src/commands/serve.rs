@@ -6,12 +6,14 @@
 use crate::{
     context::Context,
     failure::{Done, Failure},
+    trust,
 };
 use clap::Args;
 use serde_json::json;
 use std::{
     io::{self, IsTerminal as _},
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
 };
 use subak_node::{
@@ -19,6 +21,7 @@ use subak_node::{
     ring::{Ring, Use},
     runtime::{Node, Options},
     serve,
+    submit::Submitter,
 };
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -30,7 +33,7 @@ use tracing_subscriber::EnvFilter;
 /// RUST_LOG says how much. TLS is for a proxy in front of it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  subak serve --db subak.db\n  subak serve --listen 0.0.0.0:7117 --new-ledgers"
+    after_help = "Examples:\n  subak serve --db subak.db\n  subak serve --listen 0.0.0.0:7117 --new-ledgers\n  subak serve --witnesses witnesses.txt"
 )]
 pub struct Serve {
     /// Address and port; port 0 takes any that is free
@@ -39,6 +42,10 @@ pub struct Serve {
     /// Make the ledger file where there is none, and let anyone open ledgers in it
     #[arg(long)]
     new_ledgers: bool,
+    /// A trust file (C2SP tlog-policy) with witnesses and their URLs: each new head is submitted
+    /// to them, and what they sign is served
+    #[arg(long, value_name = "FILE")]
+    witnesses: Option<PathBuf>,
 }
 
 impl Serve {
@@ -75,6 +82,11 @@ impl Serve {
             } else {
                 node.ready(ledger.id).await?;
             }
+        }
+        if let Some(file) = &self.witnesses {
+            let submitter = Submitter::new(node.clone(), trust::policy(file)?)?;
+            submitter.first().await?;
+            tokio::spawn(Arc::new(submitter).run());
         }
         let names: Vec<String> = ledgers.into_iter().map(|l| l.name).collect();
         let shutdown = signals()?;

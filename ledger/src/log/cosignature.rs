@@ -29,7 +29,17 @@ impl CosignerKey {
     /// When this witness signed `note`, seconds since 1970: the newest, if several lines hold.
     /// None if no line is its own and holds; what does not hold says nothing.
     pub fn cosigned(&self, note: &Note<'_>) -> Option<u64> {
-        self.lines(note).filter_map(|line| self.judge(note.text, line)).max()
+        self.newest(note).map(|(time, _)| time)
+    }
+
+    /// The line itself that [`CosignerKey::cosigned`] tells of, with its newline.
+    pub fn line(&self, note: &Note<'_>) -> Option<String> {
+        self.newest(note).map(|(_, line)| line.to_string())
+    }
+
+    fn newest<'n>(&self, note: &'n Note<'_>) -> Option<(u64, &'n SignatureLine<'n>)> {
+        let judged = self.lines(note).filter_map(|line| Some((self.judge(note.text, line)?, line)));
+        judged.max_by_key(|(time, _)| *time)
     }
 
     fn judge(&self, text: &str, line: &SignatureLine<'_>) -> Option<u64> {
@@ -109,7 +119,11 @@ mod tests {
             verifier.cosigned(&Note::parse(&note).expect("well formed"))
         };
         assert_eq!(when(&line(0)), Some(0));
-        assert_eq!(when(&format!("{}{}{}", line(7), line(9), line(8))), Some(9));
+        let three = format!("{}{}{}", line(7), line(9), line(8));
+        assert_eq!(when(&three), Some(9));
+        let note = format!("{text}\n{three}");
+        let newest = verifier.line(&Note::parse(&note).expect("well formed"));
+        assert_eq!(newest, Some(line(9)));
         let other = cosign("witness.example/w", "log\n2\nroot\n", 99, &key).expect("a name");
         assert_eq!(when(&format!("{other}{}", line(7))), Some(7), "what does not hold is ignored");
         // An operator's signature with the same key and name is no cosignature.

@@ -31,7 +31,7 @@ pub struct Policy {
     logs: Vec<Log>,
     witnesses: Vec<Witness>,
     groups: Vec<Group>,
-    quorum: Option<Member>,
+    quorum: Quorum,
 }
 
 /// A log that is believed.
@@ -62,6 +62,13 @@ pub type Seen = (String, u64);
 struct Group {
     needs: usize,
     members: Vec<Member>,
+}
+
+/// Who must have signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quorum {
+    Nobody,
+    Of(Member),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +103,7 @@ impl Policy {
 
     /// Whether a checkpoint needs cosignatures.
     pub fn asks_for_witnesses(&self) -> bool {
-        self.quorum.is_some()
+        self.quorum != Quorum::Nobody
     }
 
     /// The keys that are believed for a ledger, in the file's order: one mostly.
@@ -113,7 +120,10 @@ impl Policy {
     pub fn witnessed(&self, checkpoint: &str) -> Outcome<Vec<Seen>> {
         let note = Note::parse(checkpoint)?;
         let times: Vec<_> = self.witnesses.iter().map(|w| w.key.cosigned(&note)).collect();
-        let enough = self.quorum.is_none_or(|quorum| self.counts(quorum, &times));
+        let enough = match self.quorum {
+            Quorum::Nobody => true,
+            Quorum::Of(member) => self.counts(member, &times),
+        };
         let named = self.witnesses.iter().zip(times);
         let seen: Vec<Seen> = named.filter_map(|(w, at)| Some((w.name.clone(), at?))).collect();
         require(enough, Code::Unwitnessed, || {
@@ -148,7 +158,7 @@ struct Reader {
     used: BTreeSet<String>,
     /// Keys of logs and witnesses: one is never the other.
     keys: BTreeSet<[u8; 32]>,
-    quorum: Option<Option<Member>>,
+    quorum: Option<Quorum>,
 }
 
 impl Reader {
@@ -221,7 +231,7 @@ impl Reader {
     }
 
     fn quorum(&mut self, name: &str) -> Result<(), String> {
-        let quorum = if name == "none" { None } else { Some(self.find(name)?) };
+        let quorum = if name == "none" { Quorum::Nobody } else { Quorum::Of(self.find(name)?) };
         match self.quorum.replace(quorum) {
             None => Ok(()),
             Some(_) => Err("a second quorum".into()),
@@ -299,13 +309,16 @@ mod tests {
         assert!(Policy::parse("quorum none\n").is_ok(), "one may trust nobody");
     }
 
+    /// Whether a set of witnesses, a bit for each, is enough.
+    type Expected = fn(u32) -> bool;
+
     #[test]
     fn a_quorum_is_met_by_exactly_the_sets_that_its_groups_say() {
         let witnesses: String = (1..=5).map(|seed| witness(seed) + "\n").collect();
         let head = Checkpoint { ledger: LedgerId([1; 32]), size: 7, root: [3; 32] };
         let signed = head.sign(&secret(9));
         let rule = |tail: &str| Policy::parse(&format!("{witnesses}{tail}")).expect("a trust file");
-        let cases: [(&str, fn(u32) -> bool); 5] = [
+        let cases: [(&str, Expected); 5] = [
             ("quorum none", |_| true),
             ("quorum w2", |set| set & 0b10 != 0),
             ("group g 2 w1 w2 w3\nquorum g", |set| (set & 0b111).count_ones() >= 2),

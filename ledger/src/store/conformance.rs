@@ -17,6 +17,7 @@ pub fn check(open: impl Fn() -> Box<dyn Store>) {
         a_group_follows_itself,
         a_node_is_never_replaced,
         a_checkpoint_is_replaced_or_kept,
+        a_witnessed_checkpoint_stands_beside_it,
         disclosures_come_and_go,
         numbers_out_of_range_find_nothing,
         |store| check_retry_after_failure(store, true),
@@ -248,6 +249,19 @@ fn a_checkpoint_is_replaced_or_kept(store: &mut dyn Store) {
     append(store, Batch { checkpoint: Some("one, cosigned"), ..batch(A, head, &[]) });
     append(store, batch(A, head, &entries(1..2)));
     assert_eq!(store.checkpoint(&A).expect("checkpoint").as_deref(), Some("one, cosigned"));
+}
+
+fn a_witnessed_checkpoint_stands_beside_it(store: &mut dyn Store) {
+    store.keep_witnessed(&A, "of nobody yet").expect("it is ignored");
+    assert_eq!(store.witnessed(&A).expect("witnessed"), None);
+    append(store, Batch { checkpoint: Some("one"), ..batch(A, Head::EMPTY, &entries(0..1)) });
+    assert_eq!(store.witnessed(&A).expect("witnessed"), None);
+    for note in ["one, seen", "one, seen by two"] {
+        store.keep_witnessed(&A, note).expect("kept");
+        assert_eq!(store.witnessed(&A).expect("witnessed").as_deref(), Some(note));
+    }
+    assert_eq!(store.checkpoint(&A).expect("checkpoint").as_deref(), Some("one"));
+    assert_eq!(store.witnessed(&B).expect("witnessed"), None);
 }
 
 fn disclosures_come_and_go(store: &mut dyn Store) {

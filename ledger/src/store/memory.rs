@@ -33,6 +33,7 @@ struct Log {
     entries: Vector<StoredEntry>,
     nodes: OrdMap<(u8, u64), Hash>,
     checkpoint: Option<String>,
+    witnessed: Option<String>,
     disclosures: OrdMap<Hash, Disclosure>,
 }
 
@@ -44,6 +45,7 @@ impl Log {
             entries: Vector::new(),
             nodes: OrdMap::new(),
             checkpoint: None,
+            witnessed: None,
             disclosures: OrdMap::new(),
         }
     }
@@ -144,6 +146,10 @@ impl Reader for MemoryStore {
         Ok(self.log(ledger).and_then(|log| log.checkpoint.clone()))
     }
 
+    fn witnessed(&self, ledger: &Hash) -> Result<Option<String>> {
+        Ok(self.log(ledger).and_then(|log| log.witnessed.clone()))
+    }
+
     fn disclosures(
         &self,
         ledger: &Hash,
@@ -188,6 +194,13 @@ impl Store for MemoryStore {
             }
             None => Ok(()),
         }
+    }
+
+    fn keep_witnessed(&mut self, ledger: &Hash, note: &str) -> Result<()> {
+        if let Some(log) = self.logs.iter_mut().find(|log| log.id == *ledger) {
+            log.witnessed = Some(note.to_owned());
+        }
+        Ok(())
     }
 }
 

@@ -166,6 +166,9 @@ pub trait Reader {
     /// The newest signed checkpoint.
     fn checkpoint(&self, ledger: &Hash) -> Result<Option<String>>;
 
+    /// The checkpoint that was last given to [`Store::keep_witnessed`].
+    fn witnessed(&self, ledger: &Hash) -> Result<Option<String>>;
+
     /// Disclosures in order of their commitments, those after `after` (`None`: from the first),
     /// at most `limit`.
     fn disclosures(
@@ -211,4 +214,9 @@ pub trait Reader {
 pub trait Store: Reader + Send {
     /// Adds a group of batches in one durable transaction.
     fn append(&mut self, batches: &[Batch<'_>]) -> Result<()>;
+
+    /// Keeps a checkpoint that witnesses have signed, in place of the one before; beside the
+    /// newest checkpoint, which may be of a larger head. Nothing happens where the ledger is
+    /// unknown. As durable as an append.
+    fn keep_witnessed(&mut self, ledger: &Hash, note: &str) -> Result<()>;
 }

@@ -223,6 +223,9 @@ impl Reader for Watched {
     fn checkpoint(&self, ledger: &[u8; 32]) -> Stored<Option<String>> {
         self.store.checkpoint(ledger)
     }
+    fn witnessed(&self, ledger: &[u8; 32]) -> Stored<Option<String>> {
+        self.store.witnessed(ledger)
+    }
     fn disclosures(
         &self,
         l: &[u8; 32],
@@ -252,6 +255,9 @@ impl Store for Watched {
         self.store.append(batches)?;
         self.handles.commits.fetch_add(1, Ordering::SeqCst);
         Ok(())
+    }
+    fn keep_witnessed(&mut self, ledger: &[u8; 32], note: &str) -> Stored<()> {
+        self.store.keep_witnessed(ledger, note)
     }
 }
 

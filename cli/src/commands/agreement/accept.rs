@@ -74,7 +74,7 @@ pub(super) async fn accept(cx: &Context, wanted: &str, elsewhere: &Elsewhere) ->
         Some(entry) => entry,
         None => state_offer(cx, elsewhere, &open, &payer, &digest).await?,
     };
-    let proof = counterpart::prove(&payer, offered).await?;
+    let proof = counterpart::prove(cx, &payer, offered).await?;
     let event = v1::AgreementAccept { terms: Some(terms), proof: Some(proof) };
     let appended = cx.propose(&open, Kind::AgreementAccept(event)).await?;
     cx.refresh(&mut open).await?;
@@ -177,7 +177,7 @@ async fn activate_there(
     digest: &Hash,
     stated: u64,
 ) -> Done<Appended> {
-    let proof = counterpart::prove(open, stated).await?;
+    let proof = counterpart::prove(cx, open, stated).await?;
     let writing = Open {
         connection: elsewhere.writer(cx, &open.connection).await?,
         info: payer.info.clone(),
@@ -214,7 +214,7 @@ pub(super) async fn activate(cx: &Context, wanted: &str, elsewhere: &Elsewhere) 
             ),
         )
     })?;
-    let proof = counterpart::prove(&commons, stated).await?;
+    let proof = counterpart::prove(cx, &commons, stated).await?;
     let event = v1::AgreementActive { agreement: digest.to_vec(), proof: Some(proof) };
     let appended =
         counterpart::say_as_anyone(cx, &open, vec![Kind::AgreementActive(event)]).await?;

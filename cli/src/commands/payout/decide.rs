@@ -7,7 +7,7 @@ use crate::{
     context::{Context, Texts},
     describe,
     failure::{Done, Failure},
-    money,
+    money, trust,
 };
 use clap::Args;
 use serde_json::json;
@@ -53,6 +53,7 @@ impl Paid {
             }),
             _ => None,
         };
+        trust::require_witnessed(cx, &open).await?;
         let mut attempt = 0;
         let (appended, due) = loop {
             let due = open.book.dues_of_payment(self.run, &agents);

@@ -9,7 +9,7 @@ use crate::{
     context::{Context, Open, Texts},
     describe,
     failure::{Done, Failure},
-    money,
+    money, trust,
 };
 use clap::Args;
 use serde_json::json;
@@ -66,6 +66,7 @@ impl Propose {
             expires_at,
             cash_of: self.cash_of.clone().unwrap_or_default(),
         };
+        trust::require_witnessed(cx, &open).await?;
         let appended = cx.say(&open, vec![Kind::PayoutPropose(event)], Texts::default()).await?;
         let sum: i128 = lines.iter().map(|l| i128::from(l.1)).sum();
         let run = appended.entry;

@@ -83,6 +83,14 @@ fn disclose(tx: &Transaction<'_>, number: i64, batch: &Batch<'_>) -> rusqlite::R
     gone.iter().try_for_each(|commitment| erase.execute(params![number, commitment]).map(|_| ()))
 }
 
+/// Keeps a note that witnesses have signed, in a transaction of its own.
+pub(super) fn witnessed(conn: &Connection, path: &Path, ledger: &Hash, note: &str) -> Result<()> {
+    let sql = "INSERT INTO witnessed (ledger, note) SELECT number, ?2 FROM ledger WHERE id = ?1
+               ON CONFLICT (ledger) DO UPDATE SET note = excluded.note";
+    let kept = conn.execute(sql, params![ledger, note]);
+    kept.map(|_| ()).map_err(|e| classify(path, "table witnessed", &e))
+}
+
 /// Moves the -wal file's pages into the database and empties it, so that no erased text stays
 /// there. Returns whether that was possible now: a reader can be in the way, and is not
 /// waited for. A failure is no failure of the append, which is durable already.

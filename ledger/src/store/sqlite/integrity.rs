@@ -28,6 +28,8 @@ const STRAY_ROWS: &[(&str, &str)] = &[
          FROM owner WHERE owner.number IS NOT NULL AND owner.number NOT IN (SELECT number FROM ledger)
          UNION ALL SELECT 'table checkpoint has a row of a ledger that is not listed'
          FROM pragma_foreign_key_check('checkpoint')
+         UNION ALL SELECT 'table witnessed has a row of a ledger that is not listed'
+         FROM pragma_foreign_key_check('witnessed')
          UNION ALL SELECT 'table disclosure has a row of a ledger that is not listed'
          FROM pragma_foreign_key_check('disclosure')
          LIMIT 100",

@@ -137,6 +137,9 @@ impl Reader for SqliteStore {
     fn checkpoint(&self, ledger: &Hash) -> Result<Option<String>> {
         self.reader.checkpoint(ledger)
     }
+    fn witnessed(&self, ledger: &Hash) -> Result<Option<String>> {
+        self.reader.witnessed(ledger)
+    }
     fn disclosures(
         &self,
         ledger: &Hash,
@@ -162,6 +165,11 @@ impl Store for SqliteStore {
             self.scrub = !append::empty_journal(conn);
         }
         Ok(())
+    }
+
+    fn keep_witnessed(&mut self, ledger: &Hash, note: &str) -> Result<()> {
+        let SqliteReader { conn, path } = &mut self.reader;
+        append::witnessed(conn, path, ledger, note)
     }
 }
 

@@ -138,6 +138,12 @@ impl Reader for SqliteReader {
         Ok(self.rows(ledger, "table checkpoint", sql, |number| [number], read)?.pop())
     }
 
+    fn witnessed(&self, ledger: &Hash) -> Result<Option<String>> {
+        let sql = "SELECT note FROM witnessed WHERE ledger = ?1";
+        let read = |row: &Row<'_>, _| text(&self.path, "table witnessed", row, 0);
+        Ok(self.rows(ledger, "table witnessed", sql, |number| [number], read)?.pop())
+    }
+
     fn disclosures(
         &self,
         ledger: &Hash,

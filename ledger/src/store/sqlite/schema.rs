@@ -50,6 +50,11 @@ CREATE TABLE checkpoint (
     note TEXT NOT NULL
 ) STRICT;
 
+CREATE TABLE witnessed (
+    ledger INTEGER PRIMARY KEY REFERENCES ledger (number),
+    note TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE disclosure (
     ledger INTEGER NOT NULL REFERENCES ledger (number),
     commitment BLOB NOT NULL CHECK (length(commitment) = 32),

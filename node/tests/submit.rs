@@ -1,0 +1,297 @@
+//! Heads submitted to witnesses that sign, that are away, and that speak against us.
+//! (The witness here says what a test wants it to; `tests/witness_node.rs` has the real one.)
+#![allow(clippy::unwrap_used)]
+
+mod kit;
+
+use kit::*;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpListener,
+    path::Path,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+use subak_ledger::log::{
+    Checkpoint, LedgerId, SecretKey,
+    cosignature::{CosignerKey, cosign},
+    note::Note,
+    policy::Policy,
+};
+use subak_node::{
+    Ledgers as _, NodeError,
+    runtime::{Node, Options, key_ring_of},
+    submit::Submitter,
+};
+
+const NAME: &str = "witness.example/w1";
+
+/// What a witness says to `old` and the checkpoint that was submitted.
+type Says = Box<dyn Fn(u64, &str) -> (u16, String) + Send>;
+
+/// A witness on a port of its own; what it was asked is kept.
+struct Scripted {
+    url: String,
+    asked: Arc<Mutex<Vec<(u64, String)>>>,
+}
+
+fn scripted(says: Says) -> Scripted {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let kept = asked.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut line, mut length) = (String::new(), 0);
+            reader.read_line(&mut line).unwrap();
+            assert_eq!(line.trim_end(), "POST /w/add-checkpoint HTTP/1.1");
+            loop {
+                line.clear();
+                reader.read_line(&mut line).unwrap();
+                if let Some(said) = line.to_lowercase().strip_prefix("content-length: ") {
+                    length = said.trim().parse().unwrap();
+                }
+                if line.trim_end().is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let body = String::from_utf8(body).unwrap();
+            let (head, note) = body.split_once("\n\n").unwrap();
+            let old = head.lines().next().unwrap().strip_prefix("old ").unwrap().parse().unwrap();
+            kept.lock().unwrap().push((old, note.to_owned()));
+            let (status, text) = says(old, note);
+            let length = text.len();
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+            );
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    Scripted { url: format!("{url}/w/"), asked }
+}
+
+/// Signs whatever it is given.
+fn signs(_: u64, note: &str) -> (u16, String) {
+    let note = Note::parse(note).unwrap();
+    (200, cosign(NAME, note.text, 1_790_000_000, &key("witness")).unwrap())
+}
+
+fn witness_key(secret: &SecretKey) -> CosignerKey {
+    CosignerKey::new(NAME, secret.public()).unwrap()
+}
+
+fn policy(url: &str) -> Policy {
+    let key = witness_key(&key("witness"));
+    Policy::parse(&format!("witness W1 {key} {url}\nquorum W1\n")).unwrap()
+}
+
+async fn node(db: &Path) -> Arc<Node> {
+    Arc::new(Node::open(db, Options::default()).await.unwrap())
+}
+
+fn submitter(node: &Arc<Node>, url: &str) -> Submitter {
+    Submitter::new(node.clone(), policy(url)).unwrap()
+}
+
+#[track_caller]
+fn require_older<T: std::fmt::Debug>(refused: Result<T, NodeError>, why: &str) {
+    let Err(NodeError::Corrupt { code, message, next }) = refused else { panic!("{refused:?}") };
+    assert_eq!(code, "older-database");
+    assert!(message.contains(why), "{message}");
+    assert!(next.contains("newest copy"), "{next}");
+}
+
+/// Waits until something is so.
+async fn until(mut so: impl AsyncFnMut() -> bool) {
+    for _ in 0..200 {
+        if so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it did not come about in ten seconds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_witnesses_sign_is_kept_and_served_with_the_head() {
+    let (witness, dir) = (scripted(Box::new(signs)), tempfile::tempdir().unwrap());
+    let db = dir.path().join("rice.db");
+    let node = node(&db).await;
+    let ledger = open_commons(&*node, "rice", false).await;
+    assert_eq!(node.witnessed(ledger).await.unwrap(), None);
+    let bare = node.checkpoint(ledger).await.unwrap();
+    tokio::spawn(Arc::new(submitter(&node, &witness.url)).run());
+    until(async || node.witnessed(ledger).await.unwrap().is_some()).await;
+    let seen = node.checkpoint(ledger).await.unwrap();
+    assert!(seen.starts_with(&bare), "the operator's line, and then the witness's");
+    assert_eq!(policy("").witnessed(&seen), Ok(vec![("W1".to_owned(), 1_790_000_000)]));
+    // It goes on with the ledger, and the newest head is served at once, signed or not yet.
+    for n in 0..5 {
+        node.append(hour(ledger, &n.to_string())).await.unwrap();
+    }
+    let operator = operator(&*node, ledger).await;
+    let size = |note: &str| Checkpoint::open(note, ledger, &operator).unwrap().size;
+    assert_eq!(size(&node.checkpoint(ledger).await.unwrap()), 6);
+    until(async || node.witnessed(ledger).await.unwrap().is_some_and(|note| size(&note) == 6))
+        .await;
+    // It outlives the node.
+    let before = node.witnessed(ledger).await.unwrap();
+    node.close().await;
+    let again = Node::open_reader(&db).await.unwrap();
+    assert_eq!(again.witnessed(ledger).await.unwrap(), before);
+    assert_eq!(again.checkpoint(ledger).await.unwrap(), before.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_is_asked_from_the_size_that_it_knows() {
+    let says = |old: u64, note: &str| {
+        if old == 2 { signs(old, note) } else { (409, "2\n".to_owned()) }
+    };
+    let (witness, dir) = (scripted(Box::new(says)), tempfile::tempdir().unwrap());
+    let node = node(&dir.path().join("rice.db")).await;
+    let ledger = open_commons(&*node, "rice", false).await;
+    for n in 0..3 {
+        node.append(hour(ledger, &n.to_string())).await.unwrap();
+    }
+    submitter(&node, &witness.url).first().await.unwrap();
+    let asked: Vec<u64> = witness.asked.lock().unwrap().iter().map(|(old, _)| *old).collect();
+    assert_eq!(asked, [0, 2]);
+    assert!(policy("").witnessed(&node.checkpoint(ledger).await.unwrap()).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_and_useless_witnesses_never_hold_up_an_append() {
+    let other = SecretKey::from_seed(&[1; 32]);
+    let theirs = move |_: u64, note: &str| {
+        (200, cosign(NAME, Note::parse(note).unwrap().text, 1, &other).unwrap())
+    };
+    let says: Vec<Says> = vec![
+        Box::new(|_, _| (500, "out of order".into())),
+        Box::new(|_, _| (404, String::new())),
+        Box::new(|_, _| (403, String::new())),
+        Box::new(|_, _| (200, "yes".into())),
+        Box::new(|_, _| (200, "x".repeat(200_000))),
+        Box::new(|_, _| (409, "soon\n".into())),
+        Box::new(|_, _| (409, "0\n".into())),
+        Box::new(|_, _| (301, String::new())),
+        Box::new(theirs),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(&dir.path().join("rice.db")).await;
+    let ledger = open_commons(&*node, "rice", false).await;
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut urls = vec![format!("http://{closed}"), "http://witness.invalid".into()];
+    urls.extend(says.into_iter().map(|says| scripted(says).url));
+    for (n, url) in urls.iter().enumerate() {
+        submitter(&node, url).first().await.unwrap();
+        assert_eq!(node.witnessed(ledger).await.unwrap(), None, "{url}");
+        node.append(hour(ledger, &n.to_string())).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_has_seen_more_or_another_history_ends_appending() {
+    let more = |_: u64, _: &str| (409, "7\n".to_owned());
+    let not_from_there =
+        |old: u64, _: &str| if old == 1 { (422, String::new()) } else { (409, "1\n".to_owned()) };
+    let another_root = |_: u64, _: &str| (409, "2\n".to_owned());
+    let cases: [(Says, &str); 3] = [
+        (Box::new(more), "ends after 2 entries, and witness W1 has signed a head of 7"),
+        (Box::new(not_from_there), "has not the first 1 entries that witness W1 has signed"),
+        (Box::new(another_root), "has not the first 2 entries that witness W1 has signed"),
+    ];
+    for (says, why) in cases {
+        let (witness, dir) = (scripted(says), tempfile::tempdir().unwrap());
+        let db = dir.path().join("rice.db");
+        let node = node(&db).await;
+        let [rice, tea] =
+            [open_commons(&*node, "rice", false).await, open_commons(&*node, "tea", false).await];
+        node.append(hour(rice, "1")).await.unwrap();
+        node.append(hour(tea, "1")).await.unwrap();
+        require_older(submitter(&node, &witness.url).first().await, why);
+        require_older(node.append(hour(rice, "2")).await, why);
+        require_older(node.append(hour(tea, "2")).await, why);
+        assert_eq!(node.book(rice).await.unwrap().size, 2, "it is read as before");
+    }
+}
+
+/// The database as it was after one entry; and heads that its operator signed after that.
+struct Restored {
+    dir: tempfile::TempDir,
+    ledger: LedgerId,
+    heads: Vec<String>,
+}
+
+async fn restored() -> Restored {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("rice.db");
+    let writer = node(&db).await;
+    let ledger = open_commons(&*writer, "rice", false).await;
+    writer.close().await;
+    fs::copy(&db, dir.path().join("copy.db")).unwrap();
+    let writer = node(&db).await;
+    let mut heads = vec![writer.checkpoint(ledger).await.unwrap()];
+    for n in 0..2 {
+        heads.push(writer.append(hour(ledger, &n.to_string())).await.unwrap().checkpoint);
+    }
+    writer.close().await;
+    fs::copy(dir.path().join("copy.db"), &db).unwrap();
+    // Without the head file, nobody here can know.
+    for file in fs::read_dir(key_ring_of(&db)).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|e| e == "head") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    Restored { dir, ledger, heads }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_who_kept_a_larger_head_ends_appending_for_good() {
+    let Restored { dir, ledger, heads } = restored().await;
+    let db = dir.path().join("rice.db");
+    let writer = node(&db).await;
+    writer.challenge(ledger, heads[0].clone()).await.expect("it goes on from this one");
+    let why = "ends after 1 entries, its operator has signed 3";
+    require_older(writer.challenge(ledger, heads[2].clone()).await, why);
+    require_older(writer.append(hour(ledger, "fork")).await, why);
+    writer.close().await;
+    // It is in the head file now.
+    let writer = node(&db).await;
+    require_older(writer.append(hour(ledger, "fork")).await, why);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_who_kept_another_history_ends_appending() {
+    let Restored { dir, ledger, heads } = restored().await;
+    let db = dir.path().join("rice.db");
+    let writer = node(&db).await;
+    // It forks before anybody says so.
+    for n in 0..3 {
+        writer.append(hour(ledger, &format!("fork {n}").replace(' ', "-"))).await.unwrap();
+    }
+    let why = "has not the first 3 entries that its operator has signed";
+    require_older(writer.challenge(ledger, heads[2].clone()).await, why);
+    require_older(writer.append(hour(ledger, "more")).await, why);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_operator_did_not_sign_challenges_nothing() {
+    let Restored { dir, ledger, heads } = restored().await;
+    let writer = node(&dir.path().join("rice.db")).await;
+    let mallory = Checkpoint { ledger, size: 9, root: [9; 32] }.sign(&key("mallory"));
+    let other = open_commons(&*writer, "tea", false).await;
+    let of_tea = writer.checkpoint(other).await.unwrap();
+    for false_head in [mallory, of_tea, heads[2].replace("\n3\n", "\n4\n"), "x".into()] {
+        let refused = writer.challenge(ledger, false_head).await;
+        let Err(NodeError::Refused { code, .. }) = &refused else { panic!("{refused:?}") };
+        assert!(["bad-checkpoint", "bad-note"].contains(&code.as_str()), "{code}");
+    }
+    writer.append(hour(ledger, "goes-on")).await.unwrap();
+}
