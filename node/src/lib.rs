@@ -27,6 +27,7 @@
 //! serve      the server;  connections: no more than so many
 //! batch      entries from afar, before they are believed
 //! client     `Remote`: the trait again, from afar, believing nothing
+//! witness    apart from all that: signs that other logs only grow, and serves itself
 //! ```
 
 mod batch;
@@ -52,6 +53,7 @@ mod slots;
 pub mod tree;
 mod verify;
 mod wire;
+pub mod witness;
 mod writer;
 
 use async_trait::async_trait;

@@ -218,7 +218,8 @@ mod tests {
         conn.execute("INSERT INTO ledger VALUES (1, zeroblob(32), 'tea')", []).expect("a row");
         let newer = [MIGRATIONS, &[NEXT]].concat();
         for _ in 0..2 {
-            migrate(&mut conn, APPLICATION_ID, &newer).expect("the second time there is nothing to do");
+            migrate(&mut conn, APPLICATION_ID, &newer)
+                .expect("the second time there is nothing to do");
         }
         assert_eq!(pragma(&conn, "user_version").expect("version"), 2);
         let kept: String =

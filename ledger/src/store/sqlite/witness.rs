@@ -11,9 +11,7 @@ use crate::store::{
     Hash, Result, StoreError,
     witness::{Advance, Contradiction, Evidence, Kept, MAX_EVIDENCE, Step, WitnessStore},
 };
-use rusqlite::{
-    Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params,
-};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -214,9 +212,7 @@ fn advance(tx: &Transaction<'_>, step: &Step<'_>) -> rusqlite::Result<Advance> {
     // Two clocks, or one that was put back: a witness's word never becomes older.
     let time = signed(step.now).max(last);
     let sql = match found {
-        None => {
-            "INSERT INTO head (origin, size, root, note, time) VALUES (?1, ?2, ?3, ?4, ?5)"
-        }
+        None => "INSERT INTO head (origin, size, root, note, time) VALUES (?1, ?2, ?3, ?4, ?5)",
         Some(_) => "UPDATE head SET size = ?2, root = ?3, note = ?4, time = ?5 WHERE origin = ?1",
     };
     let row = params![step.origin, signed(step.size), step.root, step.note, time];
