@@ -27,18 +27,38 @@ impl Log {
     /// A log of `size` leaves. Those from `fork` on are of this `story`: two logs of one name and
     /// key that differ in it are two histories of one log.
     pub fn new(name: &str, seed: u8, size: u64, fork: u64, story: &str) -> Self {
-        let (mut nodes, mut frontier) = (HashMap::new(), Frontier::default());
-        let mut roots = vec![frontier.root()];
+        let empty = Self {
+            name: name.into(),
+            key: SecretKey::from_seed(&[seed; 32]),
+            nodes: HashMap::new(),
+            roots: vec![Frontier::default().root()],
+        };
+        empty.branch(0, fork, "").branch(fork, size, story)
+    }
+
+    /// A history that is this one up to `fork`, and from there to `size` leaves of this `story`.
+    pub fn branch(&self, fork: u64, size: u64, story: &str) -> Self {
+        let mut new = Self {
+            name: self.name.clone(),
+            key: SecretKey::from_seed(&self.key.seed()),
+            nodes: HashMap::new(),
+            roots: Vec::new(),
+        };
+        let mut frontier = Frontier::default();
+        new.roots.push(frontier.root());
         for index in 0..size {
-            let told = if index < fork { "" } else { story };
-            let leaf = tree::leaf_hash(format!("{index} {told}").as_bytes());
-            nodes.insert((0, index), leaf);
+            let leaf = if index < fork {
+                self.nodes[&(0, index)]
+            } else {
+                tree::leaf_hash(format!("{index} {story}").as_bytes())
+            };
+            new.nodes.insert((0, index), leaf);
             for (level, at, hash) in frontier.push(leaf) {
-                nodes.insert((level, at), hash);
+                new.nodes.insert((level, at), hash);
             }
-            roots.push(frontier.root());
+            new.roots.push(frontier.root());
         }
-        Self { name: name.into(), key: SecretKey::from_seed(&[seed; 32]), nodes, roots }
+        new
     }
 
     pub fn verifier(&self) -> VerifierKey {

@@ -13,7 +13,7 @@ use crate::store::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 use std::{
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -138,11 +138,22 @@ impl WitnessFile {
     pub fn create(path: &Path, name: &str, key: &Hash) -> Result<Self> {
         // Claims the name: what stands there is never taken over.
         File::create_new(path).map_err(|e| StoreError::from_io(path, &e))?;
-        let file = Self::writable(path, true)?;
+        let made = Self::writable(path, true).and_then(|file| file.owned_by(name, key));
+        if made.is_err() {
+            // Nothing was signed on its account; what cannot be removed belongs to nobody, and
+            // is not opened.
+            for suffix in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(open::beside(path, suffix));
+            }
+        }
+        made
+    }
+
+    fn owned_by(self, name: &str, key: &Hash) -> Result<Self> {
         let sql = "INSERT INTO witness (one, name, key) VALUES (1, ?1, ?2)";
-        let conn = &file.reader.conn;
-        conn.execute(sql, params![name, key]).map_err(|e| file.reader.error("its owner", &e))?;
-        Ok(file)
+        let written = self.reader.conn.execute(sql, params![name, key]);
+        written.map_err(|e| self.reader.error("its owner", &e))?;
+        Ok(self)
     }
 
     /// Opens a witness's file for writing. Refused as [`StoreError::Missing`] where there is none,
