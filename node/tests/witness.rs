@@ -101,12 +101,16 @@ enum Form {
 }
 use Form::{Line, Nothing, Size, Words};
 
+/// What is wrong or right, method, path, body; status, and form of the answer.
+type Row = (&'static str, &'static str, &'static str, Vec<u8>, u16, Form);
+
 #[test]
 fn every_answer_of_the_protocol() {
     let dir = tempfile::tempdir().unwrap();
     let log = Log::new("example.com/behind-the-sofa", 2, 40, 10, "");
     let other = Log::new("example.com/behind-the-sofa", 2, 40, 10, "another story");
     let renewed = Log::new("example.com/behind-the-sofa", 3, 40, 10, "");
+    let stranger = Log::new("example.com/behind-the-sofa", 9, 40, 10, "");
     let foreign = Log::new("example.com/foreign", 5, 3, 3, "");
     let server = Server::new(witness(&[&log, &renewed], store(dir.path())));
 
@@ -123,15 +127,13 @@ fn every_answer_of_the_protocol() {
     let altered = log.note(20).replace("\n20\n", "\n21\n");
     let empty = log.note(0);
     let of = Submission::write;
-    type Row = (&'static str, &'static str, &'static str, Vec<u8>, u16, Form);
     let post = |what, body: String, status, form| -> Row {
         (what, "POST", "/add-checkpoint", body.into_bytes(), status, form)
     };
-    let (http_404, http_405) = (Words("POST /add-checkpoint"), Nothing);
     // In order: what was cosigned by one row is known in the next.
     let table: Vec<Row> = vec![
-        ("another path", "POST", "/add", log.request(0, 5).into(), 404, http_404),
-        ("another method", "GET", "/add-checkpoint", vec![], 405, http_405),
+        ("another path", "POST", "/add", log.request(0, 5).into(), 404, Words("GET /")),
+        ("another method", "GET", "/add-checkpoint", vec![], 405, Nothing),
         ("another method", "PUT", "/add-checkpoint", log.request(0, 5).into(), 405, Nothing),
         ("another method", "POST", "/", vec![], 405, Nothing),
         ("too large", "POST", "/add-checkpoint", vec![b'x'; MAX_SUBMISSION + 1], 413, Words("")),
@@ -162,6 +164,12 @@ fn every_answer_of_the_protocol() {
             of(0, &[], &log.sign(&foreign.body(3))),
             404,
             Words("no log"),
+        ),
+        post(
+            "signed by another key of that name",
+            stranger.request(0, 5),
+            403,
+            Words("no trusted"),
         ),
         post("signed by an unknown key", of(0, &[], &unsigned), 403, Words("no trusted key")),
         post("another text than was signed", of(0, &[], &altered), 403, Words("no trusted key")),

@@ -40,7 +40,7 @@ use tonic::transport::server::TcpIncoming;
 /// A request's body comes within this.
 pub const BODY_TIME: Duration = Duration::from_secs(10);
 /// A request's head comes within this; so long a connection may be silent before the next one.
-const HEAD_TIME: Duration = Duration::from_secs(60);
+const HEAD_TIME: Duration = Duration::from_mins(1);
 /// Connections at a time; the next ones wait to be accepted.
 const CONNECTIONS: usize = 256;
 /// How long the end waits for answers under way.
