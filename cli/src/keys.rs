@@ -5,9 +5,22 @@ use std::path::Path;
 use subak_ledger::log::{PublicKey, SecretKey, checkpoint::parse_verifier_key};
 use subak_node::keyfile::{self, KeyFileError};
 
+/// How the comment of a witness's key begins; the name that it signs under follows.
+pub const WITNESS: &str = "subak witness ";
+
 /// Reads a key; a passphrase comes from `SUBAK_PASSPHRASE` or `SUBAK_PASSPHRASE_FILE`.
+/// The key of a witness is refused: it signs nothing else.
 pub fn read(path: &Path) -> Done<SecretKey> {
-    keyfile::read(path, passphrase()?.as_deref()).map_err(|e| failure(&e))
+    let read = keyfile::read_labelled(path, passphrase()?.as_deref());
+    let (key, comment) = read.map_err(|e| failure(&e))?;
+    if comment.starts_with(WITNESS) {
+        return Err(Failure::refused(
+            "witness-key",
+            format!("{}: this key was made for a witness, and signs nothing else", path.display()),
+            "name a person's key; `subak key new HANDLE` makes one",
+        ));
+    }
+    Ok(key)
 }
 
 /// The passphrase that the environment gives, if any.

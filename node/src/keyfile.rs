@@ -110,6 +110,14 @@ pub fn generate() -> Result<SecretKey, KeyFileError> {
 
 /// Reads a private key; `passphrase` is needed where the file is encrypted, and else unused.
 pub fn read(path: &Path, passphrase: Option<&str>) -> Result<SecretKey, KeyFileError> {
+    read_labelled(path, passphrase).map(|(key, _)| key)
+}
+
+/// As [`read`], with the file's comment, which says what the key is for.
+pub fn read_labelled(
+    path: &Path,
+    passphrase: Option<&str>,
+) -> Result<(SecretKey, String), KeyFileError> {
     let at = || path.to_path_buf();
     let text = read_text(path).map_err(|error| KeyFileError::Io { path: at(), error })?;
     let malformed = |e: ssh_key::Error| KeyFileError::Format { path: at(), detail: e.to_string() };
@@ -130,7 +138,7 @@ pub fn read(path: &Path, passphrase: Option<&str>) -> Result<SecretKey, KeyFileE
     if halves != [secret.public().bytes(); 2] {
         return Err(KeyFileError::Halves { path: at() });
     }
-    Ok(secret)
+    Ok((secret, key.comment().to_owned()))
 }
 
 /// Whether the file is encrypted, so that a caller knows to ask for a passphrase.
@@ -244,7 +252,9 @@ mod tests {
     fn a_passphrase_is_needed_and_judged() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.key");
-        write_new(&path, &key(), Some("padi"), "wayan").unwrap();
+        write_new(&path, &key(), Some("padi"), "subak witness w.example").unwrap();
+        let (_, comment) = read_labelled(&path, Some("padi")).unwrap();
+        assert_eq!(comment, "subak witness w.example", "what it is for");
         assert!(is_encrypted(&path).unwrap());
         assert!(matches!(read(&path, None), Err(KeyFileError::PassphraseNeeded { .. })));
         assert!(matches!(read(&path, Some("jagung")), Err(KeyFileError::WrongPassphrase { .. })));

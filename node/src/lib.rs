@@ -28,6 +28,7 @@
 //! serve      the server;  connections: no more than so many
 //! batch      entries from afar, before they are believed
 //! client     `Remote`: the trait again, from afar, believing nothing
+//! witness    apart from all that: signs that other logs only grow, and serves itself
 //! ```
 
 mod batch;
@@ -54,6 +55,7 @@ pub mod submit;
 pub mod tree;
 mod verify;
 mod wire;
+pub mod witness;
 mod writer;
 
 use async_trait::async_trait;

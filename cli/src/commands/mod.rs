@@ -27,6 +27,7 @@ mod role;
 mod serve;
 mod settle;
 mod validate;
+mod witness;
 
 use crate::{context::Context, failure::Done};
 use clap::Subcommand;
@@ -116,6 +117,11 @@ pub enum Command {
     )]
     Checkpoint(checkpoint::CheckpointCommand),
     Serve(serve::Serve),
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak witness new w1 --name witness.example/w1\n  subak witness serve --as w1 --trust logs.txt"
+    )]
+    Witness(witness::Witness),
     Backup(backup::Backup),
     Log(log::Log),
     Show(log::Show),
@@ -150,6 +156,7 @@ impl Command {
             Self::Explain(_) => "subak.explain/1",
             Self::Audit(_) => "subak.audit/1",
             Self::Serve(_) => "subak.serve/1",
+            Self::Witness(_) => "subak.witness/1",
             Self::Backup(_) => "subak.backup/1",
             Self::Receipt(_) => "subak.receipt/1",
             Self::Checkpoint(_) => "subak.checkpoint/1",
@@ -186,6 +193,7 @@ impl Command {
             Self::Explain(c) => c.run(context).await,
             Self::Audit(c) => c.run(context).await,
             Self::Serve(c) => c.run(context).await,
+            Self::Witness(c) => c.run(context).await,
             Self::Backup(c) => c.run(context).await,
             Self::Receipt(c) => c.run(context).await,
             Self::Checkpoint(c) => c.run(context).await,

@@ -110,7 +110,7 @@ fn without_key(ring: &Ring, ledgers: &[LedgerInfo]) -> Vec<String> {
     ledgers.iter().filter(lacks).map(|l| l.name.clone()).collect()
 }
 
-fn taken(address: SocketAddr, error: &io::Error) -> Failure {
+pub(super) fn taken(address: SocketAddr, error: &io::Error) -> Failure {
     Failure::world(
         "listen",
         format!("{address}: {error}"),
@@ -119,7 +119,7 @@ fn taken(address: SocketAddr, error: &io::Error) -> Failure {
 }
 
 /// A second call (a command run within another) keeps the first subscriber.
-fn log_to_stderr() {
+pub(super) fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let coloured = io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured);
@@ -127,7 +127,7 @@ fn log_to_stderr() {
 }
 
 /// Ends when the process is asked to: SIGINT, and SIGTERM where there is one.
-fn signals() -> Done<impl Future<Output = ()> + Send> {
+pub(super) fn signals() -> Done<impl Future<Output = ()> + Send> {
     let failed =
         |e: io::Error| Failure::world("signals", format!("no signal handler: {e}"), "try again");
     #[cfg(unix)]

@@ -110,7 +110,7 @@ pub fn ledger_of_origin(origin: &str) -> Option<LedgerId> {
 }
 
 /// A number in its one spelling; refused by writing it again.
-fn parse_decimal(text: &str) -> Outcome<u64> {
+pub(super) fn parse_decimal(text: &str) -> Outcome<u64> {
     text.parse().ok().filter(|size: &u64| size.to_string() == text).ok_or_else(|| {
         let found: String = text.chars().take(40).collect();
         bad(format!("checkpoint size: expected a decimal number, found {found:?}"))

@@ -21,6 +21,7 @@
 //! note        C2SP signed text
 //! checkpoint  (ledger, size, root), signed by the operator as a note
 //! cosignature a witness's line under it;  policy: whose lines are asked for
+//! head        the head of any log;  submission: how it is brought to a witness
 //! receipt     an entry, its path and its checkpoint, in a file
 //! ```
 //!
@@ -33,12 +34,14 @@ pub mod commit;
 pub mod cosignature;
 pub mod entry;
 pub mod handle;
+pub mod head;
 pub mod key;
 pub mod note;
 pub mod policy;
 pub mod receipt;
 pub mod replay;
 pub mod statement;
+pub mod submission;
 pub mod tree;
 
 pub use checkpoint::Checkpoint;

@@ -95,17 +95,17 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Not an SQLite file.
-    #[error("{}: not an SQLite database, so no Subak ledger", .path.display())]
+    #[error("{}: not an SQLite database, so no file of Subak's", .path.display())]
     NotSqlite {
         /// The path that was given.
         path: PathBuf,
     },
     /// An SQLite file of something else.
-    #[error("{}: an SQLite database, but no Subak ledger: {detail}", .path.display())]
+    #[error("{}: an SQLite database, but {detail}", .path.display())]
     NotALedger {
         /// The path that was given.
         path: PathBuf,
-        /// What was found instead.
+        /// What it is not, and what was found instead.
         detail: String,
     },
     /// Written by a later version of this program.

@@ -1,7 +1,8 @@
 //! Where a log is kept: the contract that every store fulfils, and its stores.
 //!
 //! Owns the words of the contract ([`Reader`], [`Store`], [`StoreError`]), the stores
-//! [`memory`] and [`sqlite`], and `conformance`, the suite that both pass. Guarantees
+//! [`memory`] and [`sqlite`], and `conformance`, the suite that both pass; apart from them
+//! [`witness`], what a witness keeps of other logs. Guarantees
 //! what the traits' comments say in sentences: what is durable when, what is atomic, and
 //! who is trusted with what. Leaves out all meaning: a store compares heads and keeps
 //! bytes. It checks no signature, no hash and no rule, so whoever reads verifies.
@@ -11,10 +12,12 @@ pub mod conformance;
 mod error;
 pub mod memory;
 pub mod sqlite;
+pub mod witness;
 
 pub use error::{Kind, StoreError};
 pub use memory::MemoryStore;
-pub use sqlite::{SqliteReader, SqliteStore};
+pub use sqlite::{SqliteReader, SqliteStore, WitnessFile, WitnessReader};
+pub use witness::WitnessStore;
 
 use prost::bytes::Bytes;
 use std::fmt;

@@ -65,7 +65,8 @@ const STRAY_ROWS: &[(&str, &str)] = &[
 
 pub(super) fn findings(reader: &SqliteReader) -> Result<Vec<String>> {
     let conn = &reader.conn;
-    let mut all = schema::differences(conn).or_else(|e| finding(reader, "the schema", &e))?;
+    let mut all = schema::differences(conn, &schema::LEDGERS)
+        .or_else(|e| finding(reader, "the schema", &e))?;
     let pages = sentences(reader, "PRAGMA integrity_check")
         .or_else(|e| finding(reader, "the pages", &e))?;
     all.extend(pages.into_iter().filter(|line| line != "ok"));

@@ -3,7 +3,8 @@
 //! Owns [`SqliteReader`] (no lock, no key, works beside a writer and on read-only ground) and
 //! [`SqliteStore`] (the one writer). Guarantees the contract of [`Store`] by WAL with
 //! `synchronous=FULL`, and that a second writer is kept out by a lock file beside the
-//! database. SQL stays in this directory. Leaves out every check of what is stored: a file
+//! database; and the file of a witness ([`WitnessFile`]), opened by the same steps. SQL stays in
+//! this directory. Leaves out every check of what is stored: a file
 //! may be handed over by anyone, so a schema by a stranger's hand is refused for writing
 //! and reported by `integrity`, one that computes is refused for reading too, and rows are
 //! read with their types checked.
@@ -14,6 +15,9 @@ mod integrity;
 mod open;
 mod read;
 mod schema;
+mod witness;
+
+pub use witness::{WitnessFile, WitnessReader};
 
 use super::{
     Batch, Disclosure, Hash, Head, Inspection, LedgerRow, Reader, Result, Store, StoreError,

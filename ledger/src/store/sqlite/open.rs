@@ -5,7 +5,10 @@
 //! the lock is taken before a byte is written, that a reader writes nothing but SQLite's
 //! own -shm and -wal, and that no query meets anything but plain tables. Leaves out rows.
 
-use super::{SqliteReader, SqliteStore, StoreError, classify, corrupt, schema};
+use super::{
+    SqliteReader, SqliteStore, StoreError, classify, corrupt,
+    schema::{self, Format},
+};
 use crate::store::Result;
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use std::{
@@ -31,9 +34,20 @@ enum Found {
 }
 
 pub(super) fn writer(path: &Path, create: bool) -> Result<SqliteStore> {
+    let (conn, path, lock) = writable(path, create, &schema::LEDGERS)?;
+    Ok(SqliteStore { reader: SqliteReader { conn, path }, scrub: false, _lock: lock })
+}
+
+/// Opens a file of this format for its one writer: the connection, the path without links, and
+/// the lock, which is to be kept.
+pub(super) fn writable(
+    path: &Path,
+    create: bool,
+    format: &Format,
+) -> Result<(Connection, PathBuf, File)> {
     let path = absolute(path, create)?;
     if !create {
-        must_be_sqlite(&path)?;
+        must_be_sqlite(&path, format)?;
     }
     let lock = lock(&path)?;
     // Only now is it certain that nobody is creating the file at this moment.
@@ -52,10 +66,10 @@ pub(super) fn writer(path: &Path, create: bool) -> Result<SqliteStore> {
     // A file whose creation was cut short rolls back to one without content: still fresh.
     let blank = fresh || (create && is_blank(&conn).map_err(failed)?);
     if !blank {
-        must_be_ours(&conn, &path, Older::Migrates)?;
+        must_be_ours(&conn, &path, Older::Migrates, format)?;
     }
-    schema::migrate(&mut conn, schema::MIGRATIONS).map_err(failed)?;
-    if let Some(difference) = schema::differences(&conn).map_err(failed)?.first() {
+    schema::migrate(&mut conn, format.mark, format.migrations).map_err(failed)?;
+    if let Some(difference) = schema::differences(&conn, format).map_err(failed)?.first() {
         return Err(corrupt(&path, "the schema", difference));
     }
     conn.execute_batch("PRAGMA synchronous=FULL").map_err(failed)?;
@@ -68,12 +82,18 @@ pub(super) fn writer(path: &Path, create: bool) -> Result<SqliteStore> {
     if blank {
         sync_directory(&path)?;
     }
-    Ok(SqliteStore { reader: SqliteReader { conn, path }, scrub: false, _lock: lock })
+    Ok((conn, path, lock))
 }
 
 pub(super) fn reader(path: &Path) -> Result<SqliteReader> {
+    let (conn, path) = readable(path, &schema::LEDGERS)?;
+    Ok(SqliteReader { conn, path })
+}
+
+/// Opens a file of this format for reading.
+pub(super) fn readable(path: &Path, format: &Format) -> Result<(Connection, PathBuf)> {
     let path = absolute(path, false)?;
-    must_be_sqlite(&path)?;
+    must_be_sqlite(&path, format)?;
     let conn = match connect(path.as_os_str(), OpenFlags::empty()) {
         Ok(conn) => conn,
         Err(error) if needs_immutable(&path, &error)? => {
@@ -82,8 +102,8 @@ pub(super) fn reader(path: &Path) -> Result<SqliteReader> {
         }
         Err(error) => return Err(opening(&path, &error)),
     };
-    must_be_ours(&conn, &path, Older::Refused)?;
-    Ok(SqliteReader { conn, path })
+    must_be_ours(&conn, &path, Older::Refused, format)?;
+    Ok((conn, path))
 }
 
 /// Opens for reading, and reads: SQLite opens its journal only then.
@@ -147,12 +167,13 @@ fn look(path: &Path) -> Result<Found> {
     }
 }
 
-fn must_be_sqlite(path: &Path) -> Result<()> {
+fn must_be_sqlite(path: &Path, format: &Format) -> Result<()> {
     match look(path)? {
         Found::Sqlite => Ok(()),
         Found::Nothing => Err(StoreError::Missing { path: path.to_path_buf() }),
         Found::Empty => {
-            Err(StoreError::NotALedger { path: path.to_path_buf(), detail: "it is empty".into() })
+            let detail = format!("no {}: it is empty", format.what);
+            Err(StoreError::NotALedger { path: path.to_path_buf(), detail })
         }
     }
 }
@@ -169,13 +190,14 @@ enum Older {
     Refused,
 }
 
-fn must_be_ours(conn: &Connection, path: &Path, older: Older) -> Result<()> {
+fn must_be_ours(conn: &Connection, path: &Path, older: Older, format: &Format) -> Result<()> {
     let value = |name| schema::pragma(conn, name).map_err(|e| opening(path, &e));
     let mark = value("application_id")?;
-    let (found, known) = (value("user_version")?, schema::current(schema::MIGRATIONS));
+    let (found, known) = (value("user_version")?, schema::current(format.migrations));
     let path = path.to_path_buf();
-    if mark != schema::APPLICATION_ID {
-        let detail = format!("application_id is {mark:#x}, not {:#x}", schema::APPLICATION_ID);
+    if mark != format.mark {
+        let Format { mark: ours, what, .. } = format;
+        let detail = format!("no {what}: application_id is {mark:#x}, not {ours:#x}");
         return Err(StoreError::NotALedger { path, detail });
     }
     match older {

@@ -8,8 +8,22 @@
 use rusqlite::{Connection, OptionalExtension as _, Result, Row, TransactionBehavior};
 use std::collections::BTreeMap;
 
-/// "SUBK" in SQLite's `application_id`.
+/// "SUBK", the mark of ledgers, in SQLite's `application_id`.
 pub(super) const APPLICATION_ID: i64 = 0x5355_424b;
+
+/// A kind of file: how it is told from others, and what leads to its schema.
+pub(super) struct Format {
+    /// SQLite's `application_id`.
+    pub(super) mark: i64,
+    /// What it is, for people.
+    pub(super) what: &'static str,
+    /// What leads to each version from the one before.
+    pub(super) migrations: &'static [&'static str],
+}
+
+/// A file of ledgers.
+pub(super) const LEDGERS: Format =
+    Format { mark: APPLICATION_ID, what: "Subak ledger", migrations: MIGRATIONS };
 
 /// What leads to each version from the one before; a published step is never edited.
 ///
@@ -99,7 +113,7 @@ pub(super) fn current(migrations: &[&str]) -> i64 {
 
 /// Takes a file from the version that it has to the newest, all steps or none, and marks
 /// it as ours.
-pub(super) fn migrate(conn: &mut Connection, migrations: &[&str]) -> Result<()> {
+pub(super) fn migrate(conn: &mut Connection, mark: i64, migrations: &[&str]) -> Result<()> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = usize::try_from(pragma(&tx, "user_version")?).unwrap_or(0);
     if done == migrations.len() {
@@ -108,7 +122,7 @@ pub(super) fn migrate(conn: &mut Connection, migrations: &[&str]) -> Result<()> 
     for step in migrations.iter().skip(done) {
         tx.execute_batch(step)?;
     }
-    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "application_id", mark)?;
     tx.pragma_update(None, "user_version", current(migrations))?;
     tx.commit()
 }
@@ -166,9 +180,9 @@ fn is_plain(kind: &str, sql: Option<&str>) -> bool {
 }
 
 /// How a file's schema differs from ours: one sentence for each way, with all names.
-pub(super) fn differences(conn: &Connection) -> Result<Vec<String>> {
+pub(super) fn differences(conn: &Connection, format: &Format) -> Result<Vec<String>> {
     let mut model = Connection::open_in_memory()?;
-    migrate(&mut model, MIGRATIONS)?;
+    migrate(&mut model, format.mark, format.migrations)?;
     let (ours, theirs) = (objects(&model)?, objects(conn)?);
     let names = |those: &mut dyn Iterator<Item = &String>| -> Vec<String> {
         those.map(String::clone).collect()
@@ -205,11 +219,12 @@ mod tests {
     #[test]
     fn an_older_file_keeps_its_rows_and_becomes_current() {
         let (_dir, mut conn) = file();
-        migrate(&mut conn, MIGRATIONS).expect("first");
+        migrate(&mut conn, APPLICATION_ID, MIGRATIONS).expect("first");
         conn.execute("INSERT INTO ledger VALUES (1, zeroblob(32), 'tea')", []).expect("a row");
         let newer = [MIGRATIONS, &[NEXT]].concat();
         for _ in 0..2 {
-            migrate(&mut conn, &newer).expect("the second time there is nothing to do");
+            migrate(&mut conn, APPLICATION_ID, &newer)
+                .expect("the second time there is nothing to do");
         }
         assert_eq!(pragma(&conn, "user_version").expect("version"), 2);
         let kept: String =
@@ -220,10 +235,10 @@ mod tests {
     #[test]
     fn a_migration_that_fails_half_way_leaves_the_file_as_it_was() {
         let (_dir, mut conn) = file();
-        migrate(&mut conn, MIGRATIONS).expect("first");
+        migrate(&mut conn, APPLICATION_ID, MIGRATIONS).expect("first");
         let before = objects(&conn).expect("objects");
         let newer = [MIGRATIONS, &[NEXT, "CREATE TABLE ledger (number INTEGER)"]].concat();
-        assert!(migrate(&mut conn, &newer).is_err());
+        assert!(migrate(&mut conn, APPLICATION_ID, &newer).is_err());
         assert_eq!(objects(&conn).expect("objects"), before);
         assert_eq!(pragma(&conn, "user_version").expect("version"), 1);
     }
