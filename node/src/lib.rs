@@ -24,6 +24,7 @@
 //! runtime    `Node`: all of it behind the trait `Ledgers`
 //! wire       our types and the protocol's
 //! service    the gRPC services over any `Ledgers`: the log;  book: the book
+//! tiles      the log as files of fixed content;  http: those, over plain HTTP
 //! serve      the server;  connections: no more than so many
 //! batch      entries from afar, before they are believed
 //! client     `Remote`: the trait again, from afar, believing nothing
@@ -37,6 +38,7 @@ mod connections;
 mod disclose;
 pub mod fold;
 mod headfile;
+mod http;
 pub mod keyfile;
 mod load;
 mod page;
@@ -49,6 +51,7 @@ pub mod sequencer;
 pub mod serve;
 pub mod service;
 mod slots;
+mod tiles;
 pub mod tree;
 mod verify;
 mod wire;

@@ -18,6 +18,7 @@ use crate::{
     ring::{Ring, Use},
     sequencer::ledger_of,
     slots::{Kept, Shared, Slot},
+    tiles::{Tile, covered},
     verify::Verifiers,
     writer::{Job, Order, Writer},
 };
@@ -198,6 +199,12 @@ impl Node {
         if let Some(thread) = thread {
             off_executor(move || join(thread)).await;
         }
+    }
+
+    /// The bytes of a tile, as far as the newest checkpoint reaches that may leave.
+    pub(crate) async fn tile(&self, ledger: LedgerId, tile: Tile) -> Result<Vec<u8>, NodeError> {
+        let size = covered(ledger, &self.checkpoint(ledger).await?)?;
+        self.read(move |reader| tile.read(reader, ledger, size)).await
     }
 
     fn writer(&self) -> Result<mpsc::Sender<Job>, NodeError> {

@@ -1,21 +1,25 @@
 //! The server: services, limits, and an orderly end.
 //!
-//! Owns the port. Guarantees bounds: on connections, on calls at a time (on one connection
-//! and on all), on the time of a call that is no stream; that at the end what was begun is
+//! Owns the port, on which gRPC and plain HTTP (1.1 and 2) are answered. Guarantees bounds:
+//! on connections, on calls at a time (on one connection and on all), on the time of a call
+//! that is no stream; that at the end what was begun is
 //! finished and answered, what waits is told, and the store is closed when [`serve`]
 //! returns. Bounds on messages and on open streams are `service`'s. Leaves out a bound on
 //! the time of a stream, which may follow for ever; TLS and limits for each peer, which a
 //! proxy in front of it has; and all authentication: a statement's signature is the
 //! permission.
 
-use crate::{connections::limited, runtime::Node, service::Services};
+use crate::{connections::limited, http, runtime::Node, service::Services};
 use anyhow::Context as _;
+use axum::middleware;
 use futures::StreamExt as _;
 use std::{future::Future, sync::Arc, time::Duration};
 use subak_proto::v1::{book_server::BookServer, log_server::LogServer};
-use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
-use tower::limit::GlobalConcurrencyLimitLayer;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tonic::{
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
 
 /// A call that is not a stream is answered or given up within this.
 const CALL: Duration = Duration::from_secs(30);
@@ -23,8 +27,8 @@ const CALL: Duration = Duration::from_secs(30);
 const CONNECTIONS: usize = 256;
 /// Calls at a time on one connection; beyond them the answer is RESOURCE_EXHAUSTED.
 const CALLS_A_CONNECTION: usize = 256;
-/// Calls at a time on all of them, with the same answer. Each may have a message of two
-/// megabytes in memory.
+/// Calls at a time on all of them, with the same answer (503 over plain HTTP). Each may have a
+/// message of two megabytes in memory.
 const CALLS: usize = 512;
 /// How long the end waits for slow readers.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -62,7 +66,18 @@ pub async fn serve(
             stopping.send_replace(true);
         }
     };
+    let calls =
+        middleware::from_fn_with_state(Arc::new(Semaphore::new(CALLS)), http::one_of_so_many);
+    let routes = Routes::new(services.log())
+        .add_service(services.book())
+        .add_service(health_service)
+        .add_service(reflection)
+        .into_axum_router()
+        .reset_fallback()
+        .merge(http::routes(node.clone()))
+        .layer(calls);
     let server = Server::builder()
+        .accept_http1(true)
         .timeout(CALL)
         .concurrency_limit_per_connection(CALLS_A_CONNECTION)
         .load_shed(true)
@@ -71,11 +86,7 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE))
         // The path names the call; what is in it may be personal.
         .trace_fn(|request| tracing::info_span!("call", path = request.uri().path()))
-        .layer(GlobalConcurrencyLimitLayer::new(CALLS))
-        .add_service(services.log())
-        .add_service(services.book())
-        .add_service(health_service)
-        .add_service(reflection)
+        .add_routes(Routes::from(routes).prepare())
         .serve_with_incoming_shutdown(incoming, end);
     let late = async {
         // An error means that the server is gone already.
