@@ -5,6 +5,7 @@
 //! together. Leaves out what is said on them, and who is there: telling one peer from
 //! another is for the proxy that ends TLS.
 
+use crate::metrics::{Metrics, Present};
 use futures::{Stream, StreamExt as _, stream};
 use std::{
     io,
@@ -23,6 +24,7 @@ use tonic::transport::server::Connected;
 pub(crate) struct Counted {
     socket: TcpStream,
     _permit: OwnedSemaphorePermit,
+    _present: Present,
     /// Whether the writes since the last flush have let the others go first.
     yielded: bool,
 }
@@ -43,16 +45,18 @@ impl Counted {
 pub(crate) fn limited(
     incoming: impl Stream<Item = io::Result<TcpStream>> + Send + Unpin,
     most: usize,
+    metrics: Arc<Metrics>,
 ) -> impl Stream<Item = io::Result<Counted>> + Send {
     let permits = Arc::new(Semaphore::new(most));
-    stream::unfold((incoming, permits), |(mut incoming, permits)| async move {
+    stream::unfold((incoming, permits, metrics), |(mut incoming, permits, metrics)| async move {
         let permit = permits.clone().acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         let accepted = incoming.next().await?;
-        Some((
-            accepted.map(|socket| Counted { socket, _permit: permit, yielded: false }),
-            (incoming, permits),
-        ))
+        let counted = accepted.map(|socket| {
+            let present = metrics.connected();
+            Counted { socket, _permit: permit, _present: present, yielded: false }
+        });
+        Some((counted, (incoming, permits, metrics)))
     })
 }
 
@@ -107,7 +111,7 @@ mod tests {
     async fn the_next_is_let_in_when_one_ends() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut accepted = Box::pin(limited(TcpIncoming::from(listener), 2));
+        let mut accepted = Box::pin(limited(TcpIncoming::from(listener), 2, Arc::default()));
         let mut callers = Vec::new();
         for _ in 0..3 {
             callers.push(TcpStream::connect(address).await.unwrap());

@@ -1,4 +1,4 @@
-//! Plain HTTP beside gRPC, on the same port: the list of ledgers and their tiles.
+//! Plain HTTP beside gRPC, on the same port: the list of ledgers, their tiles, and figures.
 //!
 //! Guarantees that an answer says how long it may be kept (what never changes: a year; the
 //! rest: not at all, errors included, since what is not there yet may be there soon), that
@@ -10,6 +10,7 @@
 use crate::{
     Ledgers as _, NodeError,
     runtime::Node,
+    service::Services,
     tiles::{self, Resource},
 };
 use axum::{
@@ -28,18 +29,27 @@ use tonic::Status;
 const TIME: Duration = Duration::from_secs(20);
 
 const TEXT: &str = "text/plain; charset=utf-8";
+/// Prometheus text.
+const FIGURES: &str = "text/plain; version=0.0.4; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
 /// To be asked for anew each time.
 const MUTABLE: &str = "no-cache";
 /// A year: the bytes are fixed by their path.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-/// An error is about now.
+/// What is about now: figures, and errors.
 const NOW: &str = "no-store";
 
 /// The routes, with a fallback for everything that is nobody's.
-pub(crate) fn routes(node: Arc<Node>) -> Router {
+pub(crate) fn routes(node: Arc<Node>, services: Services) -> Router {
     Router::new()
         .route("/", get(list))
+        .route(
+            "/metrics",
+            get(|State(node): State<Arc<Node>>| async move {
+                let text = services.metrics.text(services.open_streams(), &node.figures());
+                found(FIGURES, NOW, text.into_bytes())
+            }),
+        )
         .fallback(resource)
         .layer(middleware::from_fn(in_time))
         .with_state(node)

@@ -25,6 +25,7 @@
 //! wire       our types and the protocol's
 //! service    the gRPC services over any `Ledgers`: the log;  book: the book
 //! tiles      the log as files of fixed content;  http: those, over plain HTTP
+//! metrics    what was done, in numbers
 //! serve      the server;  connections: no more than so many
 //! batch      entries from afar, before they are believed
 //! client     `Remote`: the trait again, from afar, believing nothing
@@ -41,6 +42,7 @@ mod headfile;
 mod http;
 pub mod keyfile;
 mod load;
+mod metrics;
 mod page;
 mod prepared;
 mod readers;

@@ -52,7 +52,7 @@ pub async fn serve(
         .context("the compiled descriptors")?;
     // Not Server::tcp_nodelay, which does nothing for a listener that is handed over.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let incoming = limited(incoming, CONNECTIONS).boxed();
+    let incoming = limited(incoming, CONNECTIONS, services.metrics.clone()).boxed();
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
     let end = {
         let node = node.clone();
@@ -74,7 +74,7 @@ pub async fn serve(
         .add_service(reflection)
         .into_axum_router()
         .reset_fallback()
-        .merge(http::routes(node.clone()))
+        .merge(http::routes(node.clone(), services.clone()))
         .layer(calls);
     let server = Server::builder()
         .accept_http1(true)

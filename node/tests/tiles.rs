@@ -31,8 +31,8 @@ async fn commons(node: &Arc<Node>, entries: u64) -> LedgerId {
 fn paths(level: &str, there: u64) -> Vec<String> {
     let spell = |n: u64| if n < 1_000 { format!("{n:03}") } else { panic!("a larger test") };
     let full = (0..there / 256).map(|n| format!("tile/{level}/{}", spell(n)));
-    let rest =
-        (there % 256 > 0).then(|| format!("tile/{level}/{}.p/{}", spell(there / 256), there % 256));
+    let rest = (!there.is_multiple_of(256))
+        .then(|| format!("tile/{level}/{}.p/{}", spell(there / 256), there % 256));
     full.chain(rest).collect()
 }
 
