@@ -43,7 +43,7 @@ impl Elsewhere {
     pub async fn reader(&self, cx: &Context, mine: &Connection) -> Done<Connection> {
         match (&self.other_db, &self.other_node) {
             (Some(db), _) => connect::reader(db).await,
-            (None, Some(url)) => connect::node(url, &cx.expect).await,
+            (None, Some(url)) => connect::node(url, &cx.expect, cx.node_ca()).await,
             (None, None) => Ok(mine.clone()),
         }
     }
@@ -52,7 +52,7 @@ impl Elsewhere {
     pub async fn writer(&self, cx: &Context, mine: &Connection) -> Done<Connection> {
         match (&self.other_db, &self.other_node) {
             (Some(db), _) => connect::writer(db, false).await,
-            (None, Some(url)) => connect::node(url, &cx.expect).await,
+            (None, Some(url)) => connect::node(url, &cx.expect, cx.node_ca()).await,
             (None, None) => Ok(mine.clone()),
         }
     }

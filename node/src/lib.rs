@@ -26,6 +26,7 @@
 //! service    the gRPC services over any `Ledgers`: the log;  book: the book
 //! tiles      the log as files of fixed content;  http: those, over plain HTTP
 //! metrics    what was done, in numbers
+//! tls        who a node is, and whom a client believes
 //! serve      the server;  connections: no more than so many
 //! batch      entries from afar, before they are believed
 //! client     `Remote`: the trait again, from afar, believing nothing
@@ -54,6 +55,7 @@ pub mod serve;
 pub mod service;
 mod slots;
 mod tiles;
+pub mod tls;
 pub mod tree;
 mod verify;
 mod wire;

@@ -1,18 +1,23 @@
 //! The server: services, limits, and an orderly end.
 //!
-//! Owns the port, on which gRPC and plain HTTP (1.1 and 2) are answered. Guarantees bounds:
-//! on connections, on calls at a time (on one connection and on all), on the time of a call
-//! that is no stream; that at the end what was begun is
-//! finished and answered, what waits is told, and the store is closed when [`serve`]
-//! returns. Bounds on messages and on open streams are `service`'s. Leaves out a bound on
-//! the time of a stream, which may follow for ever; TLS and limits for each peer, which a
-//! proxy in front of it has; and all authentication: a statement's signature is the
-//! permission.
+//! Owns the port, on which gRPC and plain HTTP (1.1 and 2) are answered, in TLS or not.
+//! Guarantees bounds: on connections, on calls at a time (on one connection and on all), on the
+//! time of a call that is no stream; that at the end what was begun is finished and answered,
+//! what waits is told, and the store is closed when [`serve`] returns. Bounds on messages and
+//! on open streams are `service`'s. Leaves out a bound on the time of a stream, which may
+//! follow for ever; limits for each peer, which a proxy in front of it has; and all
+//! authentication: a statement's signature is the permission.
 
-use crate::{connections::limited, http, runtime::Node, service::Services};
+use crate::{
+    connections::{limited, secured},
+    http,
+    runtime::Node,
+    service::Services,
+    tls::Identity,
+};
 use anyhow::Context as _;
 use axum::middleware;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use std::{future::Future, sync::Arc, time::Duration};
 use subak_proto::v1::{book_server::BookServer, log_server::LogServer};
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -35,10 +40,21 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// A silent peer is asked after this, and given up after as long again.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// Serves `node` on `listener` until `shutdown`; returns once the store is closed.
+/// Serves `node` on `listener` until `shutdown`; returns once the store is closed. Without TLS:
+/// what is said can be read on the way.
 pub async fn serve(
     node: Arc<Node>,
     listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    serve_as(node, listener, None, shutdown).await
+}
+
+/// As [`serve`]; with an identity in TLS and nothing else.
+pub async fn serve_as(
+    node: Arc<Node>,
+    listener: TcpListener,
+    identity: Option<Identity>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let services = Services::new(node.clone());
@@ -86,8 +102,14 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE))
         // The path names the call; what is in it may be personal.
         .trace_fn(|request| tracing::info_span!("call", path = request.uri().path()))
-        .add_routes(Routes::from(routes).prepare())
-        .serve_with_incoming_shutdown(incoming, end);
+        .add_routes(Routes::from(routes).prepare());
+    let server = match identity {
+        None => server.serve_with_incoming_shutdown(incoming, end).left_future(),
+        Some(identity) => {
+            let incoming = secured(incoming, identity.acceptor(), CONNECTIONS);
+            server.serve_with_incoming_shutdown(incoming, end).right_future()
+        }
+    };
     let late = async {
         // An error means that the server is gone already.
         let _ = stopped.wait_for(|stopped| *stopped).await;

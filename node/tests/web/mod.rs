@@ -6,7 +6,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
 };
-use subak_node::serve::serve;
+use subak_node::{serve::serve_as, tls::Identity};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// A node on a port of its own.
@@ -18,12 +18,17 @@ pub struct Web {
 }
 
 pub async fn web() -> Web {
+    web_with(None).await
+}
+
+/// As [`web`]; with an identity in TLS.
+pub async fn web_with(identity: Option<Identity>) -> Web {
     let fresh = fresh();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let node = fresh.node.clone();
-    let served = tokio::spawn(serve(node, listener, async {
+    let served = tokio::spawn(serve_as(node, listener, identity, async {
         let _ = stopped.await;
     }));
     Web { fresh, address, stop, served }
