@@ -9,6 +9,7 @@ use crate::{
     trust::Trust,
 };
 use std::{
+    fs,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -18,6 +19,7 @@ use subak_node::{
     LedgerInfo, Ledgers, NodeError,
     client::Remote,
     runtime::{Node, Options},
+    tls::Pin,
 };
 use tonic::transport::Uri;
 
@@ -68,26 +70,46 @@ fn locked(db: &Path) -> String {
     StoreError::Locked { path }.to_string()
 }
 
-/// A node; with one operator key expected, every ledger of it must have that one.
-pub async fn node(url: &str, trust: &Trust) -> Done<Connection> {
+/// A node; with one operator key expected, every ledger of it must have that one. `ca`: the
+/// file of the only certificates that are believed.
+pub async fn node(url: &str, trust: &Trust, ca: Option<&Path>) -> Done<Connection> {
     let only = match trust.keys() {
         [one] => Some(one.bytes()),
         _ => None, // of several, `as_folded` finds out which
     };
-    Ok(Connection { ledgers: Arc::new(remote(url, only).await?), embedded: None })
+    Ok(Connection { ledgers: Arc::new(remote(url, only, ca).await?), embedded: None })
 }
 
 /// A node as a client of it, for what needs no more than its bytes.
-pub async fn remote(url: &str, expect: Option<Hash>) -> Done<Remote> {
+pub async fn remote(url: &str, expect: Option<Hash>, ca: Option<&Path>) -> Done<Remote> {
     let uri: Option<Uri> = url.parse().ok();
-    let there = uri.filter(|u| u.scheme_str() == Some("http") && u.host().is_some());
-    if there.is_none() {
+    let known = |u: &Uri| matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some();
+    if !uri.as_ref().is_some_and(known) {
         return Err(Failure::usage(
-            format!("node {url:?}: expected http://HOST:PORT (there is no TLS yet)"),
-            "write it as in http://127.0.0.1:7117; for another machine use a tunnel",
+            format!("node {url:?}: expected http://HOST:PORT or https://HOST:PORT"),
+            "write it as in http://127.0.0.1:7117",
         ));
     }
-    Ok(Remote::connect(url, expect).await?)
+    if let Some(file) = ca.filter(|_| !url.starts_with("https:")) {
+        return Err(Failure::usage(
+            format!("{} is for a node in TLS, found {url}", file.display()),
+            "write https:// if the node speaks TLS; else leave out --node-ca and SUBAK_NODE_CA",
+        ));
+    }
+    let pin =
+        ca.map(|file| Pin::from_pem(&pem(file)?).map_err(|e| of_file(file, e))).transpose()?;
+    Ok(Remote::connect_pinned(url, expect, pin.as_ref()).await?)
+}
+
+/// A file of certificates or a key.
+pub fn pem(file: &Path) -> Done<Vec<u8>> {
+    fs::read(file).map_err(|e| Failure::file(file, &e))
+}
+
+/// What is wrong with a file, by its name.
+pub fn of_file(file: &Path, error: NodeError) -> Failure {
+    let failure = Failure::from(error);
+    Failure { message: format!("{}: {}", file.display(), failure.message), ..failure }
 }
 
 /// What is known of a ledger once it is folded. A node's list of ledgers is only its word:

@@ -101,6 +101,11 @@ impl Context {
         self.global.db.clone().unwrap_or_else(|| PathBuf::from("subak.db"))
     }
 
+    /// The file of the only certificates that a node may show.
+    pub fn node_ca(&self) -> Option<&Path> {
+        self.global.node_ca.as_deref()
+    }
+
     /// Where new keys go: `keys` in the home folder.
     pub fn key_folder(&self) -> PathBuf {
         self.home.join("keys")
@@ -134,7 +139,7 @@ impl Context {
             return Ok(self.shared.clone());
         }
         match &self.global.node {
-            Some(url) => connect::node(url, &self.trust).await.map(Some),
+            Some(url) => connect::node(url, &self.trust, self.node_ca()).await.map(Some),
             None => Ok(None),
         }
     }

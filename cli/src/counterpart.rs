@@ -44,7 +44,7 @@ impl Elsewhere {
     pub async fn reader(&self, cx: &Context, mine: &Connection) -> Done<Connection> {
         match (&self.other_db, &self.other_node) {
             (Some(db), _) => connect::reader(db).await,
-            (None, Some(url)) => connect::node(url, &cx.trust).await,
+            (None, Some(url)) => connect::node(url, &cx.trust, cx.node_ca()).await,
             (None, None) => Ok(mine.clone()),
         }
     }
@@ -53,7 +53,7 @@ impl Elsewhere {
     pub async fn writer(&self, cx: &Context, mine: &Connection) -> Done<Connection> {
         match (&self.other_db, &self.other_node) {
             (Some(db), _) => connect::writer(db, false).await,
-            (None, Some(url)) => connect::node(url, &cx.trust).await,
+            (None, Some(url)) => connect::node(url, &cx.trust, cx.node_ca()).await,
             (None, None) => Ok(mine.clone()),
         }
     }

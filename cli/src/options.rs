@@ -15,9 +15,12 @@ pub struct Global {
     /// Ledger file, without a server [default: subak.db]
     #[arg(long, global = true, env = "SUBAK_DB", value_name = "PATH")]
     pub db: Option<PathBuf>,
-    /// A node's URL, as in http://127.0.0.1:7117
+    /// A node's URL, as in http://127.0.0.1:7117 or https://subak.example:7117
     #[arg(long, global = true, env = "SUBAK_NODE", value_name = "URL")]
     pub node: Option<String>,
+    /// Believe only this certificate of a node in TLS, or what it has signed [default: the public authorities]
+    #[arg(long, global = true, env = "SUBAK_NODE_CA", value_name = "FILE")]
+    pub node_ca: Option<PathBuf>,
     /// An operator that you trust, once for each: public key in hex, or verifier key
     #[arg(long, global = true, env = "SUBAK_EXPECT", value_name = "KEY", value_delimiter = ',')]
     pub expect: Vec<String>,
@@ -51,6 +54,8 @@ pub struct Global {
 struct Config {
     db: Option<PathBuf>,
     node: Option<String>,
+    #[serde(rename = "node-ca")]
+    node_ca: Option<PathBuf>,
     #[serde(default)]
     expect: Vec<String>,
     trust_file: Option<PathBuf>,
@@ -112,6 +117,7 @@ impl Global {
         if self.expect.is_empty() && self.trust_file.is_none() {
             (self.expect, self.trust_file) = (config.expect, config.trust_file);
         }
+        self.node_ca = self.node_ca.take().or(config.node_ca);
         self.ledger = self.ledger.take().or(config.ledger);
         self.author = self.author.take().or(config.author);
         self.key = self.key.take().or(config.key);

@@ -16,6 +16,7 @@ use crate::{
     readers::off_executor,
     refusal::corrupt,
     sequencer::{decode, genesis, ledger_of},
+    tls::{self, Pin},
     wire::{self, MOST, away, lie},
 };
 use async_trait::async_trait;
@@ -37,7 +38,7 @@ use subak_ledger::{
 use subak_proto::v1::{self, append_reply, log_client::LogClient};
 use tokio::sync::Mutex;
 use tonic::{
-    Status,
+    Code, Status,
     transport::{Channel, Endpoint},
 };
 
@@ -45,6 +46,8 @@ use tonic::{
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a call may take to be answered, or a stream to begin.
 const CALL: Duration = Duration::from_mins(1);
+/// How often a connection that breaks at once is tried again.
+const GREETINGS: u8 = 5;
 /// A silent node is asked after this whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
@@ -69,27 +72,63 @@ struct Origin {
 }
 
 impl Remote {
-    /// Connects to `http://HOST:PORT`. With `expect`, every ledger used must have this
-    /// operator key; without, a ledger's own id says which key is its operator's.
+    /// Connects to `http://HOST:PORT`, or to `https://HOST:PORT` by what the public authorities
+    /// say. With `expect`, every ledger used must have this operator key; without, a ledger's
+    /// own id says which key is its operator's.
     pub async fn connect(url: &str, expect: Option<Hash>) -> Result<Self, NodeError> {
-        let failed = |e: tonic::transport::Error| away(url, &reasons(&e));
-        let channel = Endpoint::from_shared(url.to_owned())
+        Self::connect_pinned(url, expect, None).await
+    }
+
+    /// As [`Remote::connect`]; with a pin, `https://` by that and not by public authorities.
+    pub async fn connect_pinned(
+        url: &str,
+        expect: Option<Hash>,
+        pin: Option<&Pin>,
+    ) -> Result<Self, NodeError> {
+        let failed = |e: tonic::transport::Error| {
+            let why = reasons(&e);
+            tls::fault(url, &e, pin.is_some())
+                .or_else(|| tls::is_spoken_there(url, &why))
+                .unwrap_or_else(|| away(url, &why))
+        };
+        let endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(failed)?
             .connect_timeout(CONNECT)
             .timeout(CALL)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .connect()
-            .await
-            .map_err(failed)?;
-        Ok(Self {
+            .keep_alive_timeout(KEEPALIVE);
+        let endpoint = match endpoint.uri().scheme_str() {
+            Some("https") => tls::believing(endpoint, pin, CONNECT).map_err(failed)?,
+            _ => endpoint,
+        };
+        let channel = endpoint.connect().await.map_err(failed)?;
+        let remote = Self {
             url: url.to_owned(),
             channel,
             expect,
             origins: Mutex::default(),
             books: Mutex::default(),
-        })
+        };
+        // Whoever says nothing at all is found out by the first call that means something.
+        tokio::time::timeout(CONNECT, remote.greet()).await.unwrap_or(Ok(()))?;
+        Ok(remote)
+    }
+
+    /// Asks what costs a node nothing. Without TLS a connection to anything comes about, and to
+    /// what is no node it breaks at the first call, in ways of which only one says why.
+    async fn greet(&self) -> Result<(), NodeError> {
+        for _ in 0..GREETINGS {
+            let nothing = v1::CheckpointRequest::default();
+            let Err(status) = self.log().checkpoint(nothing).await else { break };
+            if let Some(error) = tls::is_spoken_there(&self.url, &reasons(&status)) {
+                return Err(error);
+            }
+            if !matches!(status.code(), Code::Cancelled | Code::Internal | Code::Unknown) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn log(&self) -> LogClient<Channel> {

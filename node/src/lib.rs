@@ -25,6 +25,9 @@
 //! submit     its heads, to witnesses
 //! wire       our types and the protocol's
 //! service    the gRPC services over any `Ledgers`: the log;  book: the book
+//! tiles      the log as files of fixed content;  http: those, over plain HTTP
+//! metrics    what was done, in numbers
+//! tls        who a node is, and whom a client believes
 //! serve      the server;  connections: no more than so many
 //! batch      entries from afar, before they are believed
 //! client     `Remote`: the trait again, from afar, believing nothing
@@ -39,8 +42,10 @@ mod connections;
 mod disclose;
 pub mod fold;
 mod headfile;
+mod http;
 pub mod keyfile;
 mod load;
+mod metrics;
 mod page;
 mod prepared;
 mod readers;
@@ -52,6 +57,8 @@ pub mod serve;
 pub mod service;
 mod slots;
 pub mod submit;
+mod tiles;
+pub mod tls;
 pub mod tree;
 mod verify;
 mod wire;

@@ -12,12 +12,14 @@ use crate::{
     clock::Reading,
     fold::{Folded, damaged},
     load::{self, unknown},
+    metrics::Figures,
     page,
     readers::{Readers, lock, off_executor},
     refusal::{Refusal, broken, corrupt, not_found, stopping, world},
     ring::{Ring, Use},
     sequencer::ledger_of,
     slots::{Kept, Shared, Slot},
+    tiles::{Tile, covered},
     verify::Verifiers,
     writer::{Job, Order, Writer},
 };
@@ -258,6 +260,25 @@ impl Node {
         if let Some(thread) = thread {
             off_executor(move || join(thread)).await;
         }
+    }
+
+    /// The bytes of a tile, as far as the newest checkpoint reaches that may leave.
+    pub(crate) async fn tile(&self, ledger: LedgerId, tile: Tile) -> Result<Vec<u8>, NodeError> {
+        let size = covered(ledger, &self.checkpoint(ledger).await?)?;
+        self.read(move |reader| tile.read(reader, ledger, size)).await
+    }
+
+    /// The ledgers that were folded, from memory alone.
+    pub(crate) fn figures(&self) -> Vec<Figures> {
+        let figures = |(id, folded): (LedgerId, Arc<Folded>)| {
+            let signed = match self.shared.kept(id) {
+                Some(Kept::Head(note)) => covered(id, &note).ok(),
+                Some(Kept::Nothing) | None => None,
+            };
+            let State { size, time: recorded_at, .. } = *folded.state;
+            Figures { id, name: folded.state.root().name.to_string(), size, signed, recorded_at }
+        };
+        self.shared.slots.folded().into_iter().map(figures).collect()
     }
 
     fn writer(&self) -> Result<mpsc::Sender<Job>, NodeError> {

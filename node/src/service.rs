@@ -7,10 +7,11 @@
 
 use crate::{
     Ledgers, NodeError,
+    metrics::Metrics,
     wire::{self, MOST, malformed, status},
 };
 use futures::{Stream, StreamExt as _, stream};
-use std::{pin::Pin, sync::Arc, thread};
+use std::{pin::Pin, sync::Arc, thread, time::Instant};
 use subak_ledger::log::LedgerId;
 use subak_proto::v1::{
     self, append_reply,
@@ -32,6 +33,7 @@ pub struct Services {
     pub(crate) ledgers: Arc<dyn Ledgers>,
     /// For what is worked out here.
     pub(crate) cores: Arc<Semaphore>,
+    pub(crate) metrics: Arc<Metrics>,
     streams: Arc<Semaphore>,
 }
 
@@ -40,7 +42,7 @@ impl Services {
     pub fn new(ledgers: Arc<dyn Ledgers>) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let [cores, streams] = [cores, STREAMS].map(|most| Arc::new(Semaphore::new(most)));
-        Self { ledgers, cores, streams }
+        Self { ledgers, cores, metrics: Arc::default(), streams }
     }
 
     /// `subak.v1.Log`.
@@ -51,6 +53,11 @@ impl Services {
     /// `subak.v1.Book`.
     pub fn book(&self) -> BookServer<Self> {
         BookServer::new(self.clone()).max_decoding_message_size(MOST)
+    }
+
+    /// Streams that are open.
+    pub(crate) fn open_streams(&self) -> usize {
+        STREAMS.saturating_sub(self.streams.available_permits())
     }
 
     /// Leave to open one more stream; it is given back when the stream ends.
@@ -91,7 +98,10 @@ impl Log for Services {
 
     async fn append(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendReply> {
         let append = wire::append_in(request.into_inner()).map_err(malformed)?;
-        let result = match self.ledgers.append(append).await {
+        let begun = Instant::now();
+        let answer = self.ledgers.append(append).await;
+        self.metrics.count(begun.elapsed(), &answer);
+        let result = match answer {
             Ok(appended) => append_reply::Result::Appended(wire::appended_out(appended)),
             Err(refused @ NodeError::Refused { .. }) => {
                 append_reply::Result::Refused(wire::refused_out(&refused))

@@ -6,7 +6,7 @@
 
 use crate::{fold::Folded, prepared::Prepared, readers::lock, ring::Ring};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
 };
 use subak_ledger::log::LedgerId;
@@ -43,6 +43,11 @@ pub(crate) struct Slots(Mutex<HashMap<LedgerId, Arc<Slot>>>);
 impl Slots {
     pub(crate) fn find(&self, ledger: LedgerId) -> Option<Arc<Slot>> {
         lock(&self.0).get(&ledger).cloned()
+    }
+
+    /// All that were folded, in order of their ids.
+    pub(crate) fn folded(&self) -> BTreeMap<LedgerId, Arc<Folded>> {
+        lock(&self.0).iter().filter_map(|(id, slot)| Some((*id, slot.get()?))).collect()
     }
 
     /// Only for ledgers that exist: strangers' ids would fill the memory.

@@ -55,7 +55,7 @@ impl Audit {
         };
         let mut all = Vec::new();
         for target in targets {
-            let found = audit_one(&target, cx.trust.keys().to_vec(), !cx.out.json).await?;
+            let found = audit_one(cx, &target).await?;
             all.push((target, found));
         }
         // An operator's ledger may be in any of the targets: only all of them can lack it.
@@ -84,11 +84,11 @@ fn bar(shown: bool) -> ProgressBar {
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-async fn audit_one(target: &str, expect: Vec<PublicKey>, shown: bool) -> Done<Found> {
-    let bar = bar(shown);
+async fn audit_one(cx: &Context, target: &str) -> Done<Found> {
+    let (expect, bar) = (cx.trust.keys().to_vec(), bar(!cx.out.json));
     if target.starts_with("http://") || target.starts_with("https://") {
         // Any operator: one that is not expected is a finding, among the others.
-        let remote = connect::remote(target, None).await?;
+        let remote = connect::remote(target, None, cx.node_ca()).await?;
         let store = copy(&remote, &bar).await?;
         return judged(move || Ok(store), expect, bar).await;
     }

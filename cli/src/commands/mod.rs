@@ -18,6 +18,7 @@ mod import;
 mod income;
 mod key;
 mod log;
+mod man;
 mod open;
 mod payout;
 mod places;
@@ -126,6 +127,7 @@ pub enum Command {
     Log(log::Log),
     Show(log::Show),
     Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Command {
@@ -147,6 +149,7 @@ impl Command {
             Self::Log(_) => "subak.log/1",
             Self::Show(_) => "subak.entry/1",
             Self::Completions(_) => "subak.completions/1",
+            Self::Man(_) => "subak.man/1",
             Self::Balance(_) => "subak.balance/1",
             Self::Agreement(c) => c.schema(),
             Self::Revenue(c) => c.schema(),
@@ -184,6 +187,7 @@ impl Command {
             Self::Log(c) => c.run(context).await,
             Self::Show(c) => c.run(context).await,
             Self::Completions(c) => c.run(context),
+            Self::Man(c) => c.run(context),
             Self::Balance(c) => c.run(context).await,
             Self::Agreement(c) => c.run(context).await,
             Self::Revenue(c) => c.run(context).await,

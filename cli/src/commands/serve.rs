@@ -4,6 +4,7 @@
 //! signals that end it. Leaves out the server (`subak_node::serve`).
 
 use crate::{
+    connect,
     context::Context,
     failure::{Done, Failure},
     trust,
@@ -13,7 +14,7 @@ use serde_json::json;
 use std::{
     io::{self, IsTerminal as _},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 use subak_node::{
@@ -22,18 +23,23 @@ use subak_node::{
     runtime::{Node, Options},
     serve,
     submit::Submitter,
+    tls::Identity,
 };
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
 
 /// Serve the ledgers of a file: gRPC, with reflection and health.
 ///
 /// Writing needs no account: a statement's signature is the permission. Ends in order
 /// on SIGINT and SIGTERM: what was acknowledged is durable. Logs go to standard error;
-/// RUST_LOG says how much. TLS is for a proxy in front of it.
+/// RUST_LOG says how much. On the same port are plain pages: `/` lists the ledgers,
+/// below each are its checkpoint and C2SP tiles, and `/metrics` has figures. With a
+/// certificate and its key all of it is in TLS, and nothing without; they are read once,
+/// so start it again when they are renewed.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  subak serve --db subak.db\n  subak serve --listen 0.0.0.0:7117 --new-ledgers\n  subak serve --witnesses witnesses.txt"
+    after_help = "Examples:\n  subak serve --db subak.db\n  subak serve --listen 0.0.0.0:7117 --new-ledgers\n  subak serve --witnesses witnesses.txt\n  subak serve --listen 0.0.0.0:7117 --tls-cert node.pem --tls-key node.key"
 )]
 pub struct Serve {
     /// Address and port; port 0 takes any that is free
@@ -46,6 +52,12 @@ pub struct Serve {
     /// to them, and what they sign is served
     #[arg(long, value_name = "FILE")]
     witnesses: Option<PathBuf>,
+    /// The node's certificate in PEM, and those between it and an authority
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM, not encrypted
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 impl Serve {
@@ -57,6 +69,7 @@ impl Serve {
                 "name the file with --db",
             ));
         }
+        let identity = self.identity()?;
         log_to_stderr();
         let options = Options {
             create: self.new_ledgers,
@@ -90,17 +103,33 @@ impl Serve {
         }
         let names: Vec<String> = ledgers.into_iter().map(|l| l.name).collect();
         let shutdown = signals()?;
+        let url = format!("{}://{address}", if identity.is_some() { "https" } else { "http" });
         cx.out.result(
             "subak.serve/1",
-            &json!({ "url": format!("http://{address}"), "ledgers": names, "without_key": mute }),
+            &json!({ "url": url, "ledgers": names, "without_key": mute }),
             &format!(
-                "serving {} at http://{address}\n  use it: `subak commons show --node http://{address} --ledger NAME`; end with Ctrl-C",
+                "serving {} at {url}\n  use it: `subak commons show --node {url} --ledger NAME`; end with Ctrl-C",
                 if names.is_empty() { "no ledger yet".to_owned() } else { names.join(", ") }
             ),
         )?;
-        serve::serve(node, listener, shutdown).await.map_err(|e| {
+        serve::serve_as(node, listener, identity, shutdown).await.map_err(|e| {
             Failure::world("serve", format!("{e:#}"), "look at the log, then start it again")
         })
+    }
+}
+
+impl Serve {
+    /// Who the node is in TLS; clap sees to it that both files are named or neither.
+    fn identity(&self) -> Done<Option<Identity>> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+            return Ok(None);
+        };
+        let (chain, secret) = (connect::pem(certificate)?, Zeroizing::new(connect::pem(key)?));
+        let named = |e| {
+            let files = format!("{} and {}", certificate.display(), key.display());
+            connect::of_file(Path::new(&files), e)
+        };
+        Identity::from_pem(&chain, &secret).map(Some).map_err(named)
     }
 }
 

@@ -59,7 +59,7 @@ pub async fn serve(
     let routes = routes(witness);
     let (stopping, stopped) = watch::channel(false);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let mut incoming = pin!(limited(incoming, CONNECTIONS));
+    let mut incoming = pin!(limited(incoming, CONNECTIONS, Arc::default()));
     let mut shutdown = pin!(shutdown);
     let mut open = JoinSet::new();
     loop {
