@@ -40,7 +40,7 @@ struct Server {
 
 impl Server {
     fn new(place: &Place) -> Self {
-        let words = ["witness", "serve", "--json", "--trust", "logs.txt", "--listen"];
+        let words = ["witness", "serve", "--json", "--trust-file", "logs.txt", "--listen"];
         let mut command = place.command();
         command.args(words).arg("127.0.0.1:0").stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
@@ -216,7 +216,7 @@ fn keys_and_stores_are_each_for_one_use() {
         assert_eq!(ran.object()["error"]["code"], code, "{line}: {}{}", ran.out, ran.err);
     };
     place.type_in("key new ana").done();
-    let serve = "witness serve --listen 127.0.0.1:0 --trust logs.txt";
+    let serve = "witness serve --listen 127.0.0.1:0 --trust-file logs.txt";
     refused(&format!("{serve} --key home/keys/ana.key"), "not-a-witness-key");
     refused(&format!("{serve} --name witness.example/w2"), "other-name");
     refused(&format!("{serve} --store typo.db"), "missing");
@@ -230,9 +230,9 @@ fn keys_and_stores_are_each_for_one_use() {
     refused(serve, "usage"); // which of the two keys?
     refused(&format!("{serve} --as w2"), "other-store");
     fs::write(place.path().join("nobody.txt"), "quorum none\n").unwrap();
-    refused("witness serve --as w1 --trust nobody.txt", "no-log");
+    refused("witness serve --as w1 --trust-file nobody.txt", "no-log");
     fs::write(place.path().join("broken.txt"), "log nonsense\n").unwrap();
-    refused("witness serve --as w1 --trust broken.txt", "bad-policy");
+    refused("witness serve --as w1 --trust-file broken.txt", "bad-policy");
     assert_eq!(place.data("witness show --as w1")["vkey"], witness.to_string());
 }
 
@@ -247,7 +247,7 @@ fn a_witness_tells_what_it_is_and_what_it_was_shown_and_ends_when_asked_to() {
     assert_eq!(server.told["logs"], serde_json::json!(["log.example"]));
     assert_eq!(server.ask(&log.request(0, 6)).status, 200);
     assert_eq!(server.ask(&other.request(6, 6)).status, 409);
-    let busy = place.type_in("witness serve --trust logs.txt --listen 127.0.0.1:0 --json");
+    let busy = place.type_in("witness serve --trust-file logs.txt --listen 127.0.0.1:0 --json");
     assert_eq!((busy.status, &busy.object()["error"]["code"]), (4, &Value::from("locked")));
 
     // Beside the witness that runs.

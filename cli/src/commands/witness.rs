@@ -21,7 +21,7 @@ use std::{
     sync::Arc,
 };
 use subak_ledger::{
-    log::{Handle, SecretKey, cosignature::CosignerKey, note::VerifierKey},
+    log::{Handle, SecretKey, cosignature::CosignerKey},
     store::{WitnessFile, WitnessReader, witness::Evidence},
 };
 use subak_node::{
@@ -62,11 +62,8 @@ pub enum Witness {
     /// Whose heads are signed is said by the trust file: its lines `log <verifier key> [url]`.
     /// Ends in order on SIGINT and SIGTERM. Logs go to standard error; RUST_LOG says how much.
     /// TLS is for a proxy in front of it.
-    #[command(after_help = "Example:\n  subak witness serve --as w1 --trust logs.txt")]
+    #[command(after_help = "Example:\n  subak witness serve --as w1 --trust-file logs.txt")]
     Serve {
-        /// Trust file (C2SP tlog-policy) that names the logs
-        #[arg(long, value_name = "FILE")]
-        trust: PathBuf,
         /// Its store, as `witness new` made it
         #[arg(long, default_value = "witness.db", value_name = "FILE")]
         store: PathBuf,
@@ -92,10 +89,10 @@ impl Witness {
         match self {
             Self::New { handle, name, store, out } => new(cx, &handle, &name, &store, out),
             Self::Show => show(cx),
-            Self::Serve { trust, store, name, listen } => {
+            Self::Serve { store, name, listen } => {
                 let (key, found) = key(cx)?;
                 must_be_called(name.as_deref(), &found)?;
-                start(cx, &found, key, &trust, &store, listen).await
+                start(cx, &found, key, &store, listen).await
             }
             Self::Evidence { store } => evidence(cx, &store),
         }
@@ -141,22 +138,17 @@ fn show(cx: &Context) -> Done {
     cx.out.result(SCHEMA, &json!({ "name": name, "vkey": vkey }), &vkey)
 }
 
-async fn start(
-    cx: &Context,
-    name: &str,
-    key: SecretKey,
-    trust: &Path,
-    store: &Path,
-    listen: SocketAddr,
-) -> Done {
+async fn start(cx: &Context, name: &str, key: SecretKey, store: &Path, listen: SocketAddr) -> Done {
     log_to_stderr();
-    let text = fs::read_to_string(trust).map_err(|e| Failure::file(trust, &e))?;
-    let logs = Logs::new(logs(&text)?);
+    let policy = cx.trust.policy().ok_or_else(|| {
+        Failure::usage("which logs are to be witnessed?", "name them in a file: --trust-file FILE")
+    })?;
+    let logs = Logs::new(policy.logs().iter().map(|log| log.key.clone()));
     let origins: Vec<String> = logs.origins().into_iter().map(str::to_owned).collect();
     if origins.is_empty() {
         return Err(Failure::refused(
             "no-log",
-            format!("{}: no log to witness in it", trust.display()),
+            "the trust file names no log to witness",
             "add a line `log <verifier key>` for each; `subak commons show --vkey` prints one",
         ));
     }
@@ -278,23 +270,4 @@ fn must_belong(store: &WitnessFile, name: &str, key: &SecretKey) -> Done {
         format!("expected the store of {name}, found that of {owner} or of another key"),
         "name its own store with --store, or the other key with --as or --key",
     ))
-}
-
-/// The logs that a trust file names; its other lines are not for a witness.
-fn logs(text: &str) -> Done<Vec<VerifierKey>> {
-    let mut logs = Vec::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        let words: Vec<&str> = line.split([' ', '\t']).filter(|w| !w.is_empty()).collect();
-        if let ["log", key] | ["log", key, _] = words[..] {
-            let key = VerifierKey::parse(key).map_err(|refused| {
-                Failure::refused(
-                    "bad-policy",
-                    format!("trust file, line {number}: {}", refused.detail),
-                    "mend the line: `log <verifier key> [url]`",
-                )
-            })?;
-            logs.push(key);
-        }
-    }
-    Ok(logs)
 }
