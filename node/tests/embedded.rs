@@ -295,6 +295,9 @@ mod faulty {
             }
             self.store.append(batches)
         }
+        fn purge(&mut self) -> Result<bool> {
+            self.store.purge()
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod contribute;
 mod contribution;
 mod demo;
 mod equation;
+mod erase;
 mod explain;
 mod held;
 mod import;
@@ -111,6 +112,7 @@ pub enum Command {
     Receipt(receipt::ReceiptCommand),
     Serve(serve::Serve),
     Backup(backup::Backup),
+    Erase(erase::Erase),
     Log(log::Log),
     Show(log::Show),
     Completions(completions::Completions),
@@ -146,6 +148,7 @@ impl Command {
             Self::Serve(_) => "subak.serve/1",
             Self::Backup(_) => "subak.backup/1",
             Self::Receipt(_) => "subak.receipt/1",
+            Self::Erase(_) => "subak.erase/1",
         }
     }
 
@@ -181,6 +184,7 @@ impl Command {
             Self::Serve(c) => c.run(context).await,
             Self::Backup(c) => c.run(context).await,
             Self::Receipt(c) => c.run(context).await,
+            Self::Erase(c) => c.run(context).await,
         }
     }
 }

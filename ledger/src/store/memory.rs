@@ -8,7 +8,7 @@ use super::{
     Batch, Disclosure, Hash, Head, Inspection, LedgerRow, Reader, Result, Store, StoreError,
     StoredEntry,
 };
-use imbl::{OrdMap, Vector};
+use imbl::{OrdMap, OrdSet, Vector};
 
 /// How the next append is to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,7 @@ struct Log {
     nodes: OrdMap<(u8, u64), Hash>,
     checkpoint: Option<String>,
     disclosures: OrdMap<Hash, Disclosure>,
+    erased: OrdSet<Hash>,
 }
 
 impl Log {
@@ -45,6 +46,7 @@ impl Log {
             nodes: OrdMap::new(),
             checkpoint: None,
             disclosures: OrdMap::new(),
+            erased: OrdSet::new(),
         }
     }
 
@@ -76,12 +78,16 @@ impl Log {
             self.checkpoint = Some(note.to_owned());
         }
         for opened in batch.disclosures {
-            if !self.disclosures.contains_key(&opened.commitment) {
+            let known = self.disclosures.contains_key(&opened.commitment)
+                || self.erased.contains(&opened.commitment);
+            if !known {
                 self.disclosures.insert(opened.commitment, opened.clone());
             }
         }
         for commitment in batch.erasures {
-            self.disclosures.remove(commitment);
+            if self.disclosures.remove(commitment).is_some() {
+                self.erased.insert(*commitment);
+            }
         }
         Ok(())
     }
@@ -188,6 +194,10 @@ impl Store for MemoryStore {
             }
             None => Ok(()),
         }
+    }
+
+    fn purge(&mut self) -> Result<bool> {
+        Ok(true)
     }
 }
 

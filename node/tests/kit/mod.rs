@@ -253,6 +253,9 @@ impl Store for Watched {
         self.handles.commits.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
+    fn purge(&mut self) -> Stored<bool> {
+        self.store.purge()
+    }
 }
 
 /// A gate: `arrived` tells when the writer stands before it, `go` lets it through once.

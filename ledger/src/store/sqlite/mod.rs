@@ -158,10 +158,28 @@ impl Store for SqliteStore {
         let SqliteReader { conn, path } = &mut self.reader;
         append::group(conn, path, batches)?;
         self.scrub |= batches.iter().any(|batch| !batch.erasures.is_empty());
-        if self.scrub {
-            self.scrub = !append::empty_journal(conn);
-        }
+        self.scrub();
         Ok(())
+    }
+
+    fn purge(&mut self) -> Result<bool> {
+        self.scrub();
+        Ok(!self.scrub)
+    }
+}
+
+impl SqliteStore {
+    fn scrub(&mut self) {
+        if self.scrub {
+            self.scrub = !append::empty_journal(&self.reader.conn);
+        }
+    }
+}
+
+impl Drop for SqliteStore {
+    /// What no reader hinders any more is not left for the next opening.
+    fn drop(&mut self) {
+        self.scrub();
     }
 }
 

@@ -68,7 +68,10 @@ pub(super) fn writer(path: &Path, create: bool) -> Result<SqliteStore> {
     if blank {
         sync_directory(&path)?;
     }
-    Ok(SqliteStore { reader: SqliteReader { conn, path }, scrub: false, _lock: lock })
+    let mut store = SqliteStore { reader: SqliteReader { conn, path }, scrub: true, _lock: lock };
+    // A crash may have come between an erasure and the emptying of the journal.
+    store.scrub();
+    Ok(store)
 }
 
 pub(super) fn reader(path: &Path) -> Result<SqliteReader> {

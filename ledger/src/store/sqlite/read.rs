@@ -16,6 +16,14 @@ use std::{
 /// Bytes of leaf and envelope of most entries.
 const USUAL: usize = 512;
 
+/// Whether a row of the table holds an opening: what was erased has left zeros. A drawn salt
+/// is never all zeros, and where one was chosen so, with a text of zeros, nothing is lost.
+macro_rules! stands {
+    () => {
+        "(salt = zeroblob(32) AND bytes = zeroblob(length(bytes))) IS NOT TRUE"
+    };
+}
+
 /// A ledger's number in this file, if it is known.
 pub(super) fn number(conn: &Connection, path: &Path, ledger: &Hash) -> Result<Option<i64>> {
     let found = conn
@@ -144,8 +152,12 @@ impl Reader for SqliteReader {
         after: Option<&Hash>,
         limit: usize,
     ) -> Result<Vec<Disclosure>> {
-        let sql = "SELECT commitment, salt, tag, author, field, bytes FROM disclosure
-                   WHERE ledger = ?1 AND commitment > ?2 ORDER BY commitment LIMIT ?3";
+        let sql = concat!(
+            "SELECT commitment, salt, tag, author, field, bytes FROM disclosure
+             WHERE ledger = ?1 AND commitment > ?2 AND ",
+            stands!(),
+            " ORDER BY commitment LIMIT ?3"
+        );
         // The empty blob sorts before every commitment.
         let after = after.map_or(&[][..], |a| &a[..]);
         let params = |number| (number, after, bound(limit as u64));
@@ -153,8 +165,11 @@ impl Reader for SqliteReader {
     }
 
     fn disclosure(&self, ledger: &Hash, commitment: &Hash) -> Result<Option<Disclosure>> {
-        let sql = "SELECT commitment, salt, tag, author, field, bytes FROM disclosure
-                   WHERE ledger = ?1 AND commitment = ?2";
+        let sql = concat!(
+            "SELECT commitment, salt, tag, author, field, bytes FROM disclosure
+             WHERE ledger = ?1 AND commitment = ?2 AND ",
+            stands!()
+        );
         let read = |row: &Row<'_>, _| self.read_disclosure(row);
         Ok(self.rows(ledger, "table disclosure", sql, |number| (number, commitment), read)?.pop())
     }
