@@ -207,7 +207,6 @@ impl Writer {
     /// Waits a little for readers.
     fn purge_soon(&mut self) {
         let begun = Instant::now();
-        self.lingers = true;
         self.purge();
         while self.lingers && begun.elapsed() < PURGE_WAIT {
             thread::sleep(PURGE_STEP);
@@ -442,6 +441,8 @@ impl Writer {
             })
             .collect();
         let erases = batches.iter().any(|batch| !batch.erasures.is_empty());
+        // Before: a group whose answer was lost may be there all the same.
+        self.lingers |= erases;
         self.store.append(&batches)?;
         let signed = effects.into_iter();
         let signed =

@@ -73,7 +73,7 @@ fn holding(dir: &Path, needles: &[&[u8]]) -> Vec<PathBuf> {
         } else {
             let bytes = fs::read(&path).unwrap();
             let stands = |needle: &&[u8]| bytes.windows(needle.len()).any(|part| part == *needle);
-            if needles.iter().any(|needle| stands(needle)) {
+            if needles.iter().any(stands) {
                 found.push(path);
             }
         }

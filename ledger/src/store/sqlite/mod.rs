@@ -156,8 +156,9 @@ impl Reader for SqliteStore {
 impl Store for SqliteStore {
     fn append(&mut self, batches: &[Batch<'_>]) -> Result<()> {
         let SqliteReader { conn, path } = &mut self.reader;
-        append::group(conn, path, batches)?;
+        // Before: a group whose answer was lost may be there all the same.
         self.scrub |= batches.iter().any(|batch| !batch.erasures.is_empty());
+        append::group(conn, path, batches)?;
         self.scrub();
         Ok(())
     }

@@ -16,11 +16,13 @@ use std::{
 /// Bytes of leaf and envelope of most entries.
 const USUAL: usize = 512;
 
-/// Whether a row of the table holds an opening: what was erased has left zeros. A drawn salt
-/// is never all zeros, and where one was chosen so, with a text of zeros, nothing is lost.
+/// Whether a row of the table holds an opening: what was erased has left zeros and asterisks
+/// (`append`), of which no handle is made, so no opening looks like it, and what does says
+/// nothing.
 macro_rules! stands {
     () => {
-        "(salt = zeroblob(32) AND bytes = zeroblob(length(bytes))) IS NOT TRUE"
+        "(salt = zeroblob(32) AND bytes = zeroblob(length(bytes)) AND author <> ''
+          AND trim(author, '*') = '' AND trim(tag, '*') = '' AND trim(field, '*') = '') IS NOT TRUE"
     };
 }
 
