@@ -197,6 +197,11 @@ pub fn event(e: &Event, book: Option<&State>) -> String {
             let names: Vec<_> = agents.iter().map(ToString::to_string).collect();
             format!("{name}: {}", names.join(", "))
         }
+        Event::Erase { commitments } => {
+            let all: Vec<_> = commitments.iter().map(short).collect();
+            let texts = count(all.len() as u64, "text");
+            format!("{name}: {texts}, behind {}", all.join(", "))
+        }
         Event::AgentClaim { unclaimed } => format!("{name}: {unclaimed} is the author"),
         Event::ClaimAttest { unclaimed, claimant } => format!("{name}: {unclaimed} is {claimant}"),
         Event::KeyAdd { key, .. } => format!("{name}: {}", hex::encode(key)),

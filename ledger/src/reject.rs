@@ -111,6 +111,7 @@ codes! {
     UnknownClaim "unknown-claim" "there is no such claim to attest" "let the person claim first: `subak agent claim`"
     OwnClaim "own-claim" "nobody attests their own claim" "ask another maintainer"
     AlreadyAttested "already-attested" "the author has attested this claim already" "wait for another maintainer"
+    AlreadyErased "already-erased" "the text is erased already, or the author has asked for it" "nothing: go on"
     BadPossession "bad-possession" "the new key's proof of possession does not verify" "sign the possession text with the new key"
     RoleUnchanged "role-unchanged" "the agent has, or lacks, that role already" "nothing: look at `subak agent list`"
     LastStewards "last-stewards" "fewer stewards than the quorum would remain" "grant the role to another agent first"

@@ -102,6 +102,8 @@ fn each_table_edited_by_hand_is_a_fault_at_its_entry() {
         // disclosure
         ("UPDATE disclosure SET bytes = x'00'".into(), (Code::Disclosure, Some(2))),
         ("UPDATE disclosure SET salt = zeroblob(32)".into(), (Code::Disclosure, Some(2))),
+        ("UPDATE disclosure SET salt = zeroblob(32), bytes = zeroblob(length(bytes)), tag = '*', author = '*'".into(), (Code::Disclosure, Some(2))),
+        ("UPDATE disclosure SET salt = zeroblob(32), tag = '*', author = '*', field = '*'".into(), (Code::Disclosure, Some(2))),
         ("UPDATE disclosure SET field = 'email'".into(), (Code::Disclosure, Some(2))),
         ("UPDATE disclosure SET tag = ''".into(), (Code::Disclosure, Some(2))),
         ("UPDATE disclosure SET author = 'ANA'".into(), (Code::Disclosure, Some(2))),

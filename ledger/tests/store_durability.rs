@@ -210,6 +210,88 @@ fn erased_text_is_in_no_file_any_more() {
     assert_eq!(store.disclosure(&TEA, &commitment).expect("disclosure"), None);
 }
 
+/// Salts and texts of all lengths, over pages and beyond them, that go one after the other.
+/// What is deleted row by row leaves copies behind: SQLite moves the neighbours.
+#[test]
+fn of_many_texts_none_that_was_erased_leaves_a_trace() {
+    let (dir, path) = place();
+    let salt = |n: u64| *blake3::hash(&n.to_le_bytes()).as_bytes();
+    let opening = |n: u64| {
+        let commitment = *blake3::hash(format!("commitment {n}").as_bytes()).as_bytes();
+        let length = [3, 20, 60, 300, 1_500, 9_000][usize::from(salt(n)[1] % 6)];
+        let bytes = format!("text {n:05}, {}", "x".repeat(length)).into_bytes();
+        let (tag, field) = (format!("tag {n:05}"), format!("field {n:05}"));
+        Disclosure { commitment, salt: salt(n), tag, author: "ayu".into(), field, bytes }
+    };
+    let mut store = create(&path);
+    for from in (0..600).step_by(7) {
+        let some: Vec<_> = (from..(from + 7).min(600)).map(opening).collect();
+        store.append(&[Batch { disclosures: &some, ..batch(Head::EMPTY, &[]) }]).expect("append");
+    }
+    let mut order: Vec<u64> = (0..600).collect();
+    order.sort_by_key(|n| salt(*n));
+    let (gone, left) = order.split_at(500);
+    for some in gone.chunks(3) {
+        let erasures: Vec<_> = some.iter().map(|n| opening(*n).commitment).collect();
+        store.append(&[Batch { erasures: &erasures, ..batch(Head::EMPTY, &[]) }]).expect("append");
+    }
+    assert!(store.purge().expect("purge"));
+    store.backup(&dir.path().join("copy.db"), |_, _| {}).expect("backup");
+    let files = fs::read_dir(dir.path()).expect("directory");
+    let all: Vec<u8> =
+        files.flat_map(|file| fs::read(file.expect("file").path()).expect("content")).collect();
+    let stands = |needle: &[u8]| all.windows(needle.len()).filter(|part| *part == needle).count();
+    for n in gone.iter().step_by(5) {
+        let d = opening(*n);
+        for part in [&d.salt[..], &d.bytes[..12], d.tag.as_bytes(), d.field.as_bytes()] {
+            assert_eq!(stands(part), 0, "{n}: {:?}", String::from_utf8_lossy(part));
+        }
+    }
+    assert_eq!(stands(&opening(left[0]).salt), 2, "the search finds what is there");
+    assert_eq!(store.disclosures(&TEA, None, 999).expect("page").len(), left.len());
+}
+
+/// A writer that dies between the commit and the emptying of the journal.
+#[test]
+fn an_erasure_that_a_crash_cut_short_is_made_up_for_when_the_file_is_opened() {
+    let (dir, path) = place();
+    let secret = b"Ni Luh Ayu Pertiwi, Ubud";
+    let opened = Disclosure {
+        commitment: [1; 32],
+        salt: [2; 32],
+        tag: "name".into(),
+        author: "ayu".into(),
+        field: "agent.name".into(),
+        bytes: secret.to_vec(),
+    };
+    let mut store = create(&path);
+    store.append(&[Batch { disclosures: &[opened], ..batch(Head::EMPTY, &[]) }]).expect("append");
+    let reader = SqliteStore::open_reader(&path).expect("reader");
+    reader.freeze().expect("a reader in the way");
+    store.append(&[Batch { erasures: &[[1; 32]], ..batch(Head::EMPTY, &[]) }]).expect("append");
+    assert!(!store.purge().expect("purge"), "the reader holds the journal");
+    // The files as a crash leaves them.
+    let after = tempfile::tempdir().expect("a directory");
+    let copy = after.path().join("tea.db");
+    let beside = |path: &Path, suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        std::path::PathBuf::from(name)
+    };
+    for suffix in ["", "-wal"] {
+        fs::copy(beside(&path, suffix), beside(&copy, suffix)).expect("copy");
+    }
+    let held = |dir: &Path| {
+        let files = fs::read_dir(dir).expect("directory");
+        let content = files.map(|file| fs::read(file.expect("file").path()).expect("content"));
+        content.filter(|bytes| bytes.windows(secret.len()).any(|part| part == secret)).count()
+    };
+    assert!(held(after.path()) > 0, "it is there still");
+    let store = SqliteStore::open_writer(&copy, false).expect("opened again");
+    assert_eq!(held(after.path()), 0);
+    drop((store, reader, dir));
+}
+
 /// Measures, asserts nothing: what the contract costs over plain inserts of the same bytes.
 #[test]
 fn rows_a_second_in_batches_of_a_thousand() {

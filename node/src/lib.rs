@@ -15,6 +15,7 @@
 //! sequencer  (statement, now) -> effects, one per ledger       pure
 //! refusal    our errors, as whoever asked gets them
 //! disclose   do these texts open commitments of this statement?
+//! erase      may these texts be erased, and may those be kept?
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
 //! prepared   keys for ledgers that are to be opened
 //! load       fold, from a store;  page: parts of its lists
@@ -40,6 +41,7 @@ pub mod client;
 pub mod clock;
 mod connections;
 mod disclose;
+mod erase;
 pub mod fold;
 mod headfile;
 mod http;
@@ -119,6 +121,10 @@ pub struct Appended {
     pub path: Vec<Hash>,
     /// Signed note.
     pub checkpoint: String,
+    /// The entry erases, nobody is given the text any more, and yet it stands in the journal
+    /// beside the node's database, because somebody reads an older state. The node empties
+    /// the journal as soon as that one lets go. Known to the node only, and not proven.
+    pub erased_text_lingers: bool,
 }
 
 /// An entry as it is stored or sent: nothing in it is checked.

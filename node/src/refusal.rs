@@ -62,6 +62,20 @@ pub enum Refusal {
         /// Bytes.
         found: usize,
     },
+    /// `unknown-disclosure`: what is to be erased is not kept here.
+    #[error("no text is kept here behind the commitment {0}")]
+    UnknownDisclosure(String),
+    /// `erase-not-yours`: somebody else's text is to be erased, and not by a steward.
+    #[error("the text behind the commitment {commitment} is {author}'s")]
+    EraseNotYours {
+        /// In hex.
+        commitment: String,
+        /// Who disclosed it.
+        author: String,
+    },
+    /// `erased`: a text comes again that the ledger says is erased.
+    #[error("the text behind the commitment {0} is erased, and is not kept again")]
+    Erased(String),
     /// No refusal of the statement, but a fault of the node: its clock lies behind the last
     /// entry. Milliseconds.
     #[error("the node's clock lies {} ms behind the last entry: expected {last} or later, found {now}", .last.saturating_sub(*.now))]
@@ -101,6 +115,18 @@ impl Refusal {
             Self::DisclosuresTooLarge { .. } => (
                 "disclosures-too-large",
                 "shorten the texts, or spread them over several statements",
+            ),
+            Self::UnknownDisclosure(_) => (
+                "unknown-disclosure",
+                "`subak show ENTRY` tells what is disclosed, what is erased and what never was here",
+            ),
+            Self::EraseNotYours { .. } => (
+                "erase-not-yours",
+                "ask a steward, or who disclosed it; name and e-mail also whose they are",
+            ),
+            Self::Erased(_) => (
+                "erased",
+                "leave the text out, or commit to it anew with a salt of its own if it is to be kept",
             ),
             Self::ClockBehind { .. } => {
                 ("clock", "set the node's clock right; nothing was recorded")

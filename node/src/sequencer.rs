@@ -60,14 +60,21 @@ impl Sequencer {
         at: Option<u64>,
         now: u64,
     ) -> Result<u64, Refusal> {
-        if statement.header().ledger == LedgerId::ZERO && self.pending.state.size > 0 {
-            // It is this ledger's own genesis: its body made the ledger's id.
-            let why = "it is this ledger's genesis, entry 0";
-            return Err(Reject::new(Code::Replayed, why).into());
-        }
-        let recorded_at = recorded_at(&self.pending.state, events, at, now)?;
-        let events = events.as_ref().map_err(Clone::clone)?;
-        let mut next = apply_events(&self.pending.state, statement, events, recorded_at)?.next;
+        self.admit_if(statement, events, at, now, |_| Ok(()))
+    }
+
+    /// As [`Sequencer::admit`], if `check` has nothing against it: what no rule can judge. It
+    /// comes last, and gets the state as the statement makes it.
+    pub fn admit_if<E: From<Refusal>>(
+        &mut self,
+        statement: &Statement,
+        events: &Outcome<Vec<Event>>,
+        at: Option<u64>,
+        now: u64,
+        check: impl FnOnce(&State) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let (recorded_at, mut next) = self.judge(statement, events, at, now)?;
+        check(&next)?;
         let leaf = Leaf {
             ledger: next.ledger,
             seq: next.size,
@@ -83,6 +90,25 @@ impl Sequencer {
         let (leaf_bytes, envelope) = (Bytes::copy_from_slice(&bytes), statement.shared());
         self.entries.push(NewEntry { leaf: leaf_bytes, envelope, chain });
         Ok(leaf.seq)
+    }
+
+    /// When the statement would be recorded, and the state that it would make.
+    fn judge(
+        &self,
+        statement: &Statement,
+        events: &Outcome<Vec<Event>>,
+        at: Option<u64>,
+        now: u64,
+    ) -> Result<(u64, State), Refusal> {
+        if statement.header().ledger == LedgerId::ZERO && self.pending.state.size > 0 {
+            // It is this ledger's own genesis: its body made the ledger's id.
+            let why = "it is this ledger's genesis, entry 0";
+            return Err(Reject::new(Code::Replayed, why).into());
+        }
+        let recorded_at = recorded_at(&self.pending.state, events, at, now)?;
+        let events = events.as_ref().map_err(Clone::clone)?;
+        let next = apply_events(&self.pending.state, statement, events, recorded_at)?.next;
+        Ok((recorded_at, next))
     }
 
     /// What is to be stored; `None` while nothing is pending.

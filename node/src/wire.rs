@@ -100,6 +100,7 @@ pub(crate) fn appended_out(appended: Appended) -> v1::Appended {
         leaf: appended.leaf,
         path: bytes(&appended.path),
         checkpoint: appended.checkpoint,
+        erased_text_lingers: appended.erased_text_lingers,
     }
 }
 
@@ -110,6 +111,7 @@ pub(crate) fn appended_in(appended: v1::Appended) -> Result<Appended, String> {
         leaf: appended.leaf,
         path: hashes(&appended.path, "appended.path")?,
         checkpoint: appended.checkpoint,
+        erased_text_lingers: appended.erased_text_lingers,
     })
 }
 

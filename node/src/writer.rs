@@ -10,7 +10,9 @@
 //!   this thread only after, and when it is in the operator's head file (`headfile`): a
 //!   commit is one sync of the store and one for each ledger in it;
 //! - after a failed transaction everything that was pending is gone, and the next group
-//!   starts from what the store says.
+//!   starts from what the store says;
+//! - who erases is answered after the text is gone from the store's files, or told that a
+//!   reader holds on to it; then it goes as soon as that one lets go.
 //!
 //! Leaves out signatures, the form of events and disclosures, which are checked before a
 //! job gets here: a stranger's statement costs this thread no more than its rules do.
@@ -18,6 +20,7 @@
 use crate::{
     Appended, NodeError,
     clock::Watch,
+    erase::{self, Kept},
     fold::damaged,
     headfile::HeadFile,
     load,
@@ -31,6 +34,8 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 use subak_ledger::{
     book::event::Genesis,
@@ -43,6 +48,13 @@ use tokio::sync::{mpsc, oneshot};
 const MOST: usize = 1_024;
 /// Bytes of envelopes in one transaction at most.
 const MOST_BYTES: usize = 8 << 20;
+/// How long an answer waits for readers to let go of text that is erased. Appends wait too,
+/// so that it is little.
+const PURGE_WAIT: Duration = Duration::from_millis(250);
+/// How often it is tried in that time,
+const PURGE_STEP: Duration = Duration::from_millis(5);
+/// and afterwards, while nothing else is to be done.
+const PURGE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Reads, and sends what it found to whoever waits.
 pub(crate) type Look = Box<dyn FnOnce(&dyn Reader) + Send>;
@@ -95,11 +107,30 @@ struct Open {
     unkept: Option<(Checkpoint, String)>,
     /// Of what is pending.
     disclosures: Vec<Disclosure>,
+    /// Of what is pending, too.
+    erasures: Vec<Hash>,
 }
 
 impl Open {
     fn new(sequencer: Sequencer, operator: SecretKey, head: HeadFile) -> Self {
-        Self { sequencer, operator, head, unkept: None, disclosures: Vec::new() }
+        let (disclosures, erasures) = (Vec::new(), Vec::new());
+        Self { sequencer, operator, head, unkept: None, disclosures, erasures }
+    }
+
+    /// Nothing is pending any more.
+    fn forget(&mut self) {
+        self.disclosures.clear();
+        self.erasures.clear();
+    }
+
+    /// Takes what came beside an admitted statement. A text that came and goes in one
+    /// transaction is not even written.
+    fn note(&mut self, disclosures: &mut Vec<Disclosure>, erasures: Vec<Hash>) {
+        self.disclosures.append(disclosures);
+        if !erasures.is_empty() {
+            self.disclosures.retain(|d| !erasures.contains(&d.commitment));
+            self.erasures.extend(erasures);
+        }
     }
 
     /// Keeps what could not be kept before.
@@ -126,6 +157,8 @@ pub(crate) struct Writer {
     newest: bool,
     /// Ledgers that somebody has shown to be old copies, or forks.
     halted: HashMap<LedgerId, NodeError>,
+    /// Erased text may still stand in the store's files: a reader is, or was, in the way.
+    lingers: bool,
 }
 
 impl Writer {
@@ -136,13 +169,15 @@ impl Writer {
         clock: Clock,
     ) -> Self {
         let (watch, open, operators) = (Watch::default(), HashMap::new(), HashMap::new());
-        let halted = HashMap::new();
-        Self { store, queue, shared, clock, watch, open, operators, newest: false, halted }
+        // What a writer that crashed has left behind is unknown.
+        let (newest, lingers, halted) = (false, true, HashMap::new());
+        Self { store, queue, shared, clock, watch, open, operators, newest, lingers, halted }
     }
 
     /// Works until nobody can send any more; then the store is closed.
     pub(crate) fn run(mut self) {
-        while let Some(job) = self.queue.blocking_recv() {
+        self.purge();
+        while let Some(job) = self.next() {
             let group = self.gather(job);
             if group.is_empty() {
                 continue;
@@ -152,6 +187,44 @@ impl Writer {
             } else {
                 self.commit(group);
             }
+        }
+    }
+
+    /// The next job, as soon as there is one. Meanwhile what lingers is tried again.
+    fn next(&mut self) -> Option<Job> {
+        while self.lingers {
+            let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            // Without a timer it is tried after the next transaction.
+            let Ok(timer) = timer else { break };
+            let next = async { tokio::time::timeout(PURGE_AGAIN, self.queue.recv()).await };
+            match timer.block_on(next) {
+                Ok(job) => return job,
+                Err(_) => self.purge(),
+            }
+        }
+        self.queue.blocking_recv()
+    }
+
+    fn purge(&mut self) {
+        match self.store.purge() {
+            Ok(done) => self.lingers = !done,
+            Err(error) => tracing::error!(%error, "erased text may still be in the files"),
+        }
+    }
+
+    /// Waits a little for readers.
+    fn purge_soon(&mut self) {
+        let begun = Instant::now();
+        self.purge();
+        while self.lingers && begun.elapsed() < PURGE_WAIT {
+            thread::sleep(PURGE_STEP);
+            self.purge();
+        }
+        if self.lingers {
+            tracing::warn!(
+                "erased text is still in the journal beside the database, which a reader holds: \
+                 it is emptied as soon as that one lets go"
+            );
         }
     }
 
@@ -218,8 +291,13 @@ impl Writer {
         let open = self.open.get_mut(&order.ledger).expect("it was opened above");
         open.make_up(&self.shared)?;
         let Verified { statement, events, disclosures, at } = &mut order.verified;
-        let entry = open.sequencer.admit(statement, events, *at, now)?;
-        open.disclosures.append(disclosures);
+        let erases = erase::named(events);
+        let Open { sequencer, disclosures: coming, erasures: going, .. } = &mut *open;
+        let (store, ledger): (&dyn Reader, _) = (&*self.store, order.ledger);
+        let kept = Kept { store, ledger, disclosures: coming, erasures: going };
+        let entry = sequencer
+            .admit_if(statement, events, *at, now, |next| kept.judge(next, &erases, disclosures))?;
+        open.note(disclosures, erases);
         Ok(entry)
     }
 
@@ -408,12 +486,22 @@ impl Writer {
                 nodes: effects.nodes,
                 checkpoint: Some(note),
                 disclosures: &open.disclosures,
-                erasures: &[],
+                erasures: &open.erasures,
             })
             .collect();
+        let erases = batches.iter().any(|batch| !batch.erasures.is_empty());
+        // Before: a group whose answer was lost may be there all the same.
+        self.lingers |= erases;
         self.store.append(&batches)?;
         let signed = effects.into_iter();
-        Ok(signed.map(|(ledger, _, effects, note)| (ledger, (effects.head, note))).collect())
+        let signed =
+            signed.map(|(ledger, _, effects, note)| (ledger, (effects.head, note))).collect();
+        if erases {
+            self.purge_soon();
+        } else if self.lingers {
+            self.purge();
+        }
+        Ok(signed)
     }
 
     fn acknowledge(&mut self, judged: Vec<(Order, Result<u64, NodeError>)>, signed: &Signed) {
@@ -423,7 +511,10 @@ impl Writer {
             .map(|(order, verdict)| {
                 let answer = verdict.and_then(|entry| {
                     kept.get(&order.ledger).map_or(Ok(()), |error| Err(error.clone()))?;
-                    Ok(self.appended(order.ledger, entry, signed))
+                    let mut appended = self.appended(order.ledger, entry, signed);
+                    let erases = !erase::named(&order.verified.events).is_empty();
+                    appended.erased_text_lingers = self.lingers && erases;
+                    Ok(appended)
                 });
                 (order, answer)
             })
@@ -431,7 +522,7 @@ impl Writer {
         // Readers first, so that who has an answer finds the entry.
         for ledger in signed.keys() {
             let open = self.open.get_mut(ledger).expect("it was stored from here");
-            open.disclosures.clear();
+            open.forget();
             self.shared.slots.make(*ledger).publish(open.sequencer.committed());
         }
         for (order, answer) in answers {
@@ -461,7 +552,8 @@ impl Writer {
     fn appended(&self, ledger: LedgerId, entry: u64, signed: &Signed) -> Appended {
         let proof = self.open[&ledger].sequencer.prove(entry);
         let (leaf, path) = proof.expect("what was just stored is still pending here");
-        Appended { ledger, entry, leaf, path, checkpoint: signed[&ledger].1.clone() }
+        let checkpoint = signed[&ledger].1.clone();
+        Appended { ledger, entry, leaf, path, checkpoint, erased_text_lingers: false }
     }
 
     /// The transaction failed: nothing of it is acknowledged, and no refusal stands that it
@@ -476,7 +568,7 @@ impl Writer {
         for ledger in touched {
             let open = self.open.get_mut(ledger).expect("it was to be stored from here");
             open.sequencer.failed();
-            open.disclosures.clear();
+            open.forget();
             // The store may have the group all the same: then it is read again.
             let stands = self.store.head(&ledger.0).is_ok_and(|h| h == open.sequencer.head());
             if !stands {

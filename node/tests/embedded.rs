@@ -301,6 +301,9 @@ mod faulty {
         fn keep_witnessed(&mut self, ledger: &Hash, note: &str) -> Result<()> {
             self.store.keep_witnessed(ledger, note)
         }
+        fn purge(&mut self) -> Result<bool> {
+            self.store.purge()
+        }
     }
 }
 

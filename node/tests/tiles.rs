@@ -208,7 +208,7 @@ async fn grpc_is_still_there_and_answers_in_its_own_form() {
     assert_eq!(far.append(hour(ledger, "a")).await.unwrap().entry, 1);
     assert_eq!(far.book(ledger).await.unwrap().size, 2);
     let mut log = LogClient::connect(web.url()).await.unwrap();
-    let request = v1::CheckpointRequest { ledger: ledger.0.to_vec() };
+    let request = v1::CheckpointRequest { ledger: ledger.0.to_vec(), witnessed: false };
     let note = log.checkpoint(request).await.unwrap().into_inner().checkpoint;
     assert_eq!(web.get(&format!("/{ledger}/checkpoint")).text(), note);
     // A call of another program's gets gRPC's own word for it.

@@ -25,7 +25,7 @@ pub enum Agent {
         #[arg(long, default_value = "person")]
         kind: String,
         /// Public key of a person
-        #[arg(long = "key-of", value_name = "HEX")]
+        #[arg(long = "key-of", id = "key_of", value_name = "HEX")]
         key: Option<String>,
         /// Name; only a commitment to it enters the log
         #[arg(long)]

@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use subak_ledger::{
-    audit::{self, Audit as Found, Finding, LedgerReport, Options, Severity, Verdict},
+    audit::{self, Audit as Found, Disclosures, Finding, LedgerReport, Options, Severity, Verdict},
     book::types::AgentKind,
     log::{Frontier, LEAF_LEN, LedgerId, PublicKey, entry::chain_hash, tree::leaf_hash},
     store::{Batch, Head, MemoryStore, NewEntry, Node, Reader, SqliteReader, Store as _},
@@ -231,6 +231,7 @@ fn ledger_data(target: &str, audit: &Found, l: &LedgerReport) -> Value {
         "operator_key": l.operator.as_ref().map(|o| hex::encode(o.bytes())),
         "operator_authenticated": l.operator_authenticated,
         "disclosed": l.disclosures.disclosed, "undisclosed": l.disclosures.undisclosed,
+        "erased": l.disclosures.erased,
         "book_judged_to": l.stopped_book_at,
     })
 }
@@ -275,13 +276,7 @@ fn ledger_text(cx: &Context, audit: &Found, l: &LedgerReport) -> String {
     } else {
         format!("\n       operator {key}\n       {operator}")
     };
-    let hidden = match l.disclosures.undisclosed {
-        0 => String::new(),
-        n => {
-            let all = n + l.disclosures.disclosed;
-            format!("\n       {n} of {} not disclosed", describe::count(all, "committed text"))
-        }
-    };
+    let hidden = hidden(&l.disclosures);
     format!(
         "{}{:gap$}{}: {}{}{}\n       root {}{trust}{hidden}{book}",
         painted(cx, verdict),
@@ -293,6 +288,17 @@ fn ledger_text(cx: &Context, audit: &Found, l: &LedgerReport) -> String {
         hex::encode(l.root),
         gap = 7 - verdict.word().len(),
     )
+}
+
+/// Committed texts that are not there; nothing where all are.
+fn hidden(d: &Disclosures) -> String {
+    let all = describe::count(d.disclosed + d.erased + d.undisclosed, "committed text");
+    match (d.undisclosed, d.erased) {
+        (0, 0) => String::new(),
+        (n, 0) => format!("\n       {n} of {all} not disclosed"),
+        (0, e) => format!("\n       {e} of {all} erased"),
+        (n, e) => format!("\n       {n} of {all} not disclosed, {e} erased"),
+    }
 }
 
 /// The message carries place, expected, found and next step; here it is laid out.

@@ -227,6 +227,19 @@ struct Text {
     field: &'static str,
     commitment: Hash,
     says: Option<String>,
+    /// Where nothing is disclosed: the entry that erased it.
+    erased: Option<u64>,
+}
+
+impl Text {
+    fn line(&self) -> String {
+        let says = match (&self.says, self.erased) {
+            (Some(text), _) => format!("{text:?}"),
+            (None, Some(entry)) => format!("erased at entry {entry}"),
+            (None, None) => "committed to, not disclosed".into(),
+        };
+        format!("        {}: {says}", self.field)
+    }
 }
 
 impl Shown {
@@ -302,7 +315,7 @@ impl Shown {
             })).collect::<Vec<_>>(),
             "texts": texts.iter().map(|t| json!({
                 "event": t.event, "field": t.field, "commitment": hex::encode(t.commitment),
-                "text": t.says,
+                "text": t.says, "erased_at": t.erased,
             })).collect::<Vec<_>>(),
         })
     }
@@ -336,10 +349,7 @@ impl Shown {
         for (n, event) in self.events.iter().enumerate().take(most) {
             let line = format!("  {}.{n}  {}", self.seq, describe::event(event, Some(book)));
             lines.push(describe::wrap(&line, 8));
-            lines.extend(texts.iter().filter(|t| t.event == n).map(|t| match &t.says {
-                Some(text) => format!("        {}: {text:?}", t.field),
-                None => format!("        {}: committed to, not disclosed", t.field),
-            }));
+            lines.extend(texts.iter().filter(|t| t.event == n).map(Text::line));
         }
         if self.events.len() > most {
             lines.push(format!("  and {} more events: --all", self.events.len() - most));
@@ -382,7 +392,7 @@ async fn texts(open: &Open, statement: &Statement) -> Done<Vec<Text>> {
     let mut texts = Vec::new();
     for (event, bytes) in statement.events().iter().enumerate() {
         for (field, commitment) in describe::commitments(bytes) {
-            texts.push(Text { event, field, commitment, says: None });
+            texts.push(Text { event, field, commitment, says: None, erased: None });
         }
     }
     if texts.is_empty() {
@@ -393,6 +403,9 @@ async fn texts(open: &Open, statement: &Statement) -> Done<Vec<Text>> {
     for text in &mut texts {
         let found = known.get(&text.commitment).filter(|d| describe::opens(&open.info.id, d));
         text.says = found.map(|d| String::from_utf8_lossy(&d.bytes).into_owned());
+        if text.says.is_none() {
+            text.erased = open.book.erasure_named(&text.commitment).map(|e| e.entry);
+        }
     }
     Ok(texts)
 }

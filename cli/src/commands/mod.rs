@@ -12,6 +12,7 @@ mod contribute;
 mod contribution;
 mod demo;
 mod equation;
+mod erase;
 mod explain;
 mod held;
 mod import;
@@ -120,10 +121,11 @@ pub enum Command {
     Serve(serve::Serve),
     #[command(
         subcommand,
-        after_help = "Examples:\n  subak witness new w1 --name witness.example/w1\n  subak witness serve --as w1 --trust logs.txt"
+        after_help = "Examples:\n  subak witness new w1 --name witness.example/w1\n  subak witness serve --as w1 --trust-file logs.txt"
     )]
     Witness(witness::Witness),
     Backup(backup::Backup),
+    Erase(erase::Erase),
     Log(log::Log),
     Show(log::Show),
     Completions(completions::Completions),
@@ -163,6 +165,7 @@ impl Command {
             Self::Backup(_) => "subak.backup/1",
             Self::Receipt(_) => "subak.receipt/1",
             Self::Checkpoint(_) => "subak.checkpoint/1",
+            Self::Erase(_) => "subak.erase/1",
         }
     }
 
@@ -201,6 +204,7 @@ impl Command {
             Self::Backup(c) => c.run(context).await,
             Self::Receipt(c) => c.run(context).await,
             Self::Checkpoint(c) => c.run(context).await,
+            Self::Erase(c) => c.run(context).await,
         }
     }
 }

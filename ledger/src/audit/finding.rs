@@ -94,6 +94,7 @@ codes! {
     UnknownEvent "unknown-event" Gap "this program does not know the event, so it cannot judge the book from here on" "audit with a newer version of subak"
     Accounts "accounts" Fault "the accounts are not what the records give" "report this: no log should lead here"
     Disclosure "disclosure-mismatch" Fault "a disclosed text is not what the log commits to" "do not believe the text; ask its author for it again"
+    ErasedPresent "erased-present" Fault "a text is still there that this entry erases" "ask the operator to erase it: a copy that was made before may have been put back"
     // Between the ledgers of a file.
     IncomeUnmatched "income-unmatched" Fault "income was taken that the payer's log does not hold" "compare both entries; the proof in the commons' entry is evidence"
     PayerBehind "payer-behind" Gap "the payer's log kept here ends before what was taken from it" "bring the copy of the payer's log up to date, then audit again"

@@ -169,7 +169,8 @@ pub(super) fn audit(
     let complete = read_log(&mut it, reader, pool, progress)?;
     it.finish();
     let whole = complete && it.entries.readable && it.entries.gapless;
-    let judged = disclosures::judge(reader, id, &it.commitments, whole, &mut it.findings);
+    let (book, found) = (&it.book.state, &mut it.findings);
+    let judged = disclosures::judge(reader, id, &it.commitments, whole, book, found);
     let disclosures = damage_is_found(judged, &mut it.findings)?.unwrap_or_default();
     let authenticated = it.expect(operators);
     let report = it.report(authenticated, disclosures);

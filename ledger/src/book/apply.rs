@@ -68,6 +68,7 @@ pub fn rule(event: &Event) -> (Where, Who) {
         Event::AgentAdd(_) | Event::AgentAdmit { .. } | Event::AgentRefuse { .. } => {
             (Both, Roles(&[Steward, Maintainer]))
         }
+        Event::Erase { .. } => (Both, Member),
         Event::AgentClaim { .. } => (Contribution, Member),
         Event::ClaimAttest { .. } => (Contribution, Roles(&[Maintainer])),
         Event::KeyAdd { .. } => (Both, Member),
@@ -303,6 +304,7 @@ impl State {
             Event::AgentAdd(a) => self.add_agent(step, a).map(|_| ()),
             Event::AgentAdmit { agent } => self.admit(agent),
             Event::AgentRefuse { agents } => self.refuse(agents),
+            Event::Erase { commitments } => self.erase(step, commitments),
             Event::AgentClaim { unclaimed } => self.claim(step, unclaimed),
             Event::ClaimAttest { unclaimed, claimant } => self.attest(step, unclaimed, claimant),
             Event::KeyAdd { key, possession } => self.add_key(step, *key, possession),

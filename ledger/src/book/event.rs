@@ -16,6 +16,9 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use subak_proto::v1;
 
+/// Commitments that one event erases.
+pub const MAX_ERASED: usize = 100;
+
 /// One fact, checked in form.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)] // each variant is the message of the same name in event.proto
@@ -41,6 +44,9 @@ pub enum Event {
     },
     AgentRefuse {
         agents: Vec<Handle>,
+    },
+    Erase {
+        commitments: Vec<Hash>,
     },
     AgentClaim {
         unclaimed: Handle,
@@ -334,6 +340,7 @@ impl Event {
                 let agents = a.agent.iter().map(|h| Handle::new(h)).collect::<Outcome<Vec<_>>>()?;
                 Self::AgentRefuse { agents }
             }
+            K::Erase(e) => Self::Erase { commitments: erased(&e.commitment)? },
             K::AgentClaim(c) => {
                 maybe(&c.evidence, "evidence")?;
                 Self::AgentClaim { unclaimed: Handle::new(&c.unclaimed)? }
@@ -508,6 +515,7 @@ impl Event {
             Self::AgentAdd(_) => "AgentAdd",
             Self::AgentAdmit { .. } => "AgentAdmit",
             Self::AgentRefuse { .. } => "AgentRefuse",
+            Self::Erase { .. } => "Erase",
             Self::AgentClaim { .. } => "AgentClaim",
             Self::ClaimAttest { .. } => "ClaimAttest",
             Self::KeyAdd { .. } => "KeyAdd",
@@ -587,6 +595,15 @@ fn listed(len: usize, most: usize, what: &str) -> Outcome {
     require((1..=most).contains(&len), Code::Malformed, || {
         format!("{what}: expected 1 to {most}, found {len}")
     })
+}
+
+fn erased(commitments: &[Vec<u8>]) -> Outcome<Vec<Hash>> {
+    listed(commitments.len(), MAX_ERASED, "commitments")?;
+    let commitments: Vec<Hash> =
+        commitments.iter().map(|c| hash(c, "commitment")).collect::<Outcome<_>>()?;
+    ascending(&commitments, "commitments")?;
+    require(commitments[0] != [0; 32], Code::Malformed, || "a commitment of zeros is none".into())?;
+    Ok(commitments)
 }
 
 fn nested(events: &[Vec<u8>], may_nest: bool) -> Outcome<Vec<Event>> {

@@ -4,7 +4,7 @@
 //! `equation` (the rules a commons gives itself), `split` (an income over points,
 //! exactly), `accounts` (balanced postings), `state` (everything that is folded
 //! from the log), `references` (who claims what), then one file of guards and effects for each group of events:
-//! `agents`, `work`, `lots`, `agreement`, `income`, `payout`, `revenue`;
+//! `agents`, `erasure`, `work`, `lots`, `agreement`, `income`, `payout`, `revenue`;
 //! `apply` runs them, `foresee` says what a statement must state, `explain` reads the
 //! result, `check` works it out a second time for the audit.
 //!
@@ -20,6 +20,7 @@ pub mod check;
 pub mod decimal;
 pub mod equation;
 pub mod equation_toml;
+pub mod erasure;
 pub mod event;
 pub mod explain;
 mod foresee;

@@ -9,6 +9,7 @@ use super::{
     accounts::{Account, Accounts, Fund, Posting},
     agreement::Agreement,
     equation::{BucketDef, BucketId, Equation},
+    erasure::Erasure,
     event::{Event, InvoiceId},
     references::References,
     split::{Bucket, Point},
@@ -54,6 +55,8 @@ pub struct State {
     pub waiting: (u32, u32),
     /// Claims to unclaimed agents: (unclaimed, claimant) to maintainers who attested.
     pub claims: OrdMap<(AgentId, AgentId), Arc<Vec<AgentId>>>,
+    /// What was erased: (commitment, who erased it). See [`super::erasure`].
+    pub erased: OrdMap<(Hash, AgentId), Erasure>,
     /// Open proposals by entry.
     pub proposals: OrdMap<u64, Arc<Proposal>>,
     /// What time will bring: by (date, entry, number).

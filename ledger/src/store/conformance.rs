@@ -19,6 +19,7 @@ pub fn check(open: impl Fn() -> Box<dyn Store>) {
         a_checkpoint_is_replaced_or_kept,
         a_witnessed_checkpoint_stands_beside_it,
         disclosures_come_and_go,
+        what_was_erased_is_not_kept_again,
         numbers_out_of_range_find_nothing,
         |store| check_retry_after_failure(store, true),
     ];
@@ -282,6 +283,21 @@ fn disclosures_come_and_go(store: &mut dyn Store) {
         Batch { erasures, disclosures: &[disclosure(1, b"x")], ..batch(A, Head::EMPTY, &[]) },
     );
     assert_eq!(bytes(store.disclosures(&A, None, 9).expect("page")), [b"a", b"c"]);
+    assert!(store.purge().expect("purge"), "no reader is in the way");
+}
+
+fn what_was_erased_is_not_kept_again(store: &mut dyn Store) {
+    let disclosures = &[disclosure(1, b"a"), disclosure(2, &[0; 40])];
+    append(store, Batch { disclosures, ..batch(A, Head::EMPTY, &[]) });
+    append(store, Batch { erasures: &[[1; 32]], ..batch(A, Head::EMPTY, &[]) });
+    append(store, Batch { disclosures, ..batch(A, Head::EMPTY, &[]) });
+    assert_eq!(store.disclosure(&A, &[1; 32]).expect("disclosure"), None);
+    append(store, Batch { erasures: &[[1; 32]], ..batch(A, Head::EMPTY, &[]) });
+    let left = store.disclosures(&A, None, 9).expect("page");
+    assert_eq!(left, [disclosure(2, &[0; 40])], "zeros are a text like any other");
+    assert_eq!(store.disclosures(&B, None, 9).expect("page"), [], "each ledger has its own");
+    append(store, Batch { disclosures, ..batch(B, Head::EMPTY, &[]) });
+    assert_eq!(store.disclosures(&B, None, 9).expect("page").len(), 2);
 }
 
 fn numbers_out_of_range_find_nothing(store: &mut dyn Store) {

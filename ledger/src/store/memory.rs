@@ -8,7 +8,7 @@ use super::{
     Batch, Disclosure, Hash, Head, Inspection, LedgerRow, Reader, Result, Store, StoreError,
     StoredEntry,
 };
-use imbl::{OrdMap, Vector};
+use imbl::{OrdMap, OrdSet, Vector};
 
 /// How the next append is to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,7 @@ struct Log {
     checkpoint: Option<String>,
     witnessed: Option<String>,
     disclosures: OrdMap<Hash, Disclosure>,
+    erased: OrdSet<Hash>,
 }
 
 impl Log {
@@ -47,6 +48,7 @@ impl Log {
             checkpoint: None,
             witnessed: None,
             disclosures: OrdMap::new(),
+            erased: OrdSet::new(),
         }
     }
 
@@ -78,12 +80,16 @@ impl Log {
             self.checkpoint = Some(note.to_owned());
         }
         for opened in batch.disclosures {
-            if !self.disclosures.contains_key(&opened.commitment) {
+            let known = self.disclosures.contains_key(&opened.commitment)
+                || self.erased.contains(&opened.commitment);
+            if !known {
                 self.disclosures.insert(opened.commitment, opened.clone());
             }
         }
         for commitment in batch.erasures {
-            self.disclosures.remove(commitment);
+            if self.disclosures.remove(commitment).is_some() {
+                self.erased.insert(*commitment);
+            }
         }
         Ok(())
     }
@@ -201,6 +207,10 @@ impl Store for MemoryStore {
             log.witnessed = Some(note.to_owned());
         }
         Ok(())
+    }
+
+    fn purge(&mut self) -> Result<bool> {
+        Ok(true)
     }
 }
 

@@ -125,7 +125,8 @@ pub struct Batch<'a> {
     pub checkpoint: Option<&'a str>,
     /// Openings to keep. One whose commitment is there already is ignored.
     pub disclosures: &'a [Disclosure],
-    /// Commitments whose openings are removed, after `disclosures` were added. Unknown ones are ignored.
+    /// Commitments whose openings are removed, after `disclosures` were added, and are never kept
+    /// again. Unknown ones are ignored. See [`Store::purge`].
     pub erasures: &'a [Hash],
 }
 
@@ -222,4 +223,11 @@ pub trait Store: Reader + Send {
     /// newest checkpoint, which may be of a larger head. Nothing happens where the ledger is
     /// unknown. As durable as an append.
     fn keep_witnessed(&mut self, ledger: &Hash, note: &str) -> Result<()>;
+
+    /// Whether nothing is left, in any file of the store, of the openings that were erased:
+    /// neither salt nor bytes nor the names beside them. No reader gets them from the append
+    /// on; but one that looks at an older state holds on to the file in which that stands, and is not
+    /// waited for. Until this says `true` it is to be asked again; opening and closing the
+    /// store try too, so that a crash between the two keeps nothing for ever.
+    fn purge(&mut self) -> Result<bool>;
 }

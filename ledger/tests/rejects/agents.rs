@@ -99,6 +99,10 @@ fn refused() -> World {
     world
 }
 
+fn erase(first: u8) -> Kind {
+    Kind::Erase(v1::Erase { commitment: vec![vec![first; 32]] })
+}
+
 /// A further key of ana's.
 fn further_key(world: &World, name: &str) -> Kind {
     let (ana, new) = (handle("ana"), key(name));
@@ -121,6 +125,36 @@ pub const ROWS: &[Row] = &[
         let mut world = two_contributors();
         world.say("new", vec![join()]).unwrap();
         world.refused_decree(grant("new", v1::Role::Maintainer))
+    }),
+    row(Code::NotAdmitted, "a newcomer erases", "new", || {
+        let mut world = two_contributors();
+        world.say("new", vec![join()]).unwrap();
+        world.refusal("new", vec![erase(7)])
+    }),
+    row(Code::AlreadyErased, "erased by a steward", "0707070707070707", || {
+        let mut world = two_contributors();
+        world.say("sam", vec![erase(7)]).unwrap();
+        world.refusal("ana", vec![erase(7)])
+    }),
+    row(Code::AlreadyErased, "twice in one statement", "0707070707070707", || {
+        two_contributors().refusal("ana", vec![erase(7), erase(7)])
+    }),
+    row(Code::Malformed, "no commitment to erase", "expected 1 to 100", || {
+        two_contributors().refusal("sam", vec![Kind::Erase(v1::Erase { commitment: vec![] })])
+    }),
+    row(Code::Malformed, "too many at once", "found 101", || {
+        let commitment = (0..101).map(|n| vec![n + 1; 32]).collect();
+        two_contributors().refusal("sam", vec![Kind::Erase(v1::Erase { commitment })])
+    }),
+    row(Code::Malformed, "commitments out of order", "ascending", || {
+        let commitment = vec![vec![2; 32], vec![1; 32]];
+        two_contributors().refusal("sam", vec![Kind::Erase(v1::Erase { commitment })])
+    }),
+    row(Code::Malformed, "the commitment that is none", "zeros", || {
+        two_contributors().refusal("sam", vec![erase(0)])
+    }),
+    row(Code::ClerkMayNot, "the clerk erases", "Erase", || {
+        two_contributors().refusal("clerk", vec![erase(7)])
     }),
     row(Code::UnknownAgent, "an agent that is not there", "no agent nobody", || {
         two_contributors().refusal("sam", vec![admit("nobody")])

@@ -134,6 +134,7 @@ fn samples() -> Vec<Kind> {
             ..Default::default()
         }),
         Kind::AgentRefuse(v1::AgentRefuse { agent: vec!["x".into()] }),
+        Kind::Erase(v1::Erase { commitment: vec![vec![1; 32]] }),
     ]
 }
 

@@ -259,6 +259,10 @@ impl Store for Watched {
     fn keep_witnessed(&mut self, ledger: &[u8; 32], note: &str) -> Stored<()> {
         self.store.keep_witnessed(ledger, note)
     }
+
+    fn purge(&mut self) -> Stored<bool> {
+        self.store.purge()
+    }
 }
 
 /// A gate: `arrived` tells when the writer stands before it, `go` lets it through once.

@@ -1,11 +1,12 @@
 //! Writing: one group, one transaction.
 //!
 //! Owns compare-and-swap and the inserts. Guarantees that all of a group is committed, synced
-//! to the disk, or nothing of it. Leaves out everything about what is inserted.
+//! to the disk, or nothing of it; and that what is erased is overwritten where it stands.
+//! Leaves out everything about what is inserted.
 
 use super::{StoreError, classify, corrupt, open, read};
 use crate::store::{Batch, Hash, Head, Result};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use std::{path::Path, time::Duration};
 
 pub(super) fn group(conn: &mut Connection, path: &Path, batches: &[Batch<'_>]) -> Result<()> {
@@ -77,10 +78,30 @@ fn disclose(tx: &Transaction<'_>, number: i64, batch: &Batch<'_>) -> rusqlite::R
     for d in batch.disclosures {
         keep.execute(params![number, d.commitment, d.salt, d.tag, d.author, d.field, d.bytes])?;
     }
-    let mut erase =
-        tx.prepare_cached("DELETE FROM disclosure WHERE ledger = ?1 AND commitment = ?2")?;
-    let gone: &[Hash] = batch.erasures;
-    gone.iter().try_for_each(|commitment| erase.execute(params![number, commitment]).map(|_| ()))
+    batch.erasures.iter().try_for_each(|commitment| overwrite(tx, number, commitment))
+}
+
+/// Puts an erased opening out, by what is no opening (`read`: `stands!`). Its row stays, and
+/// every value keeps its length, so SQLite writes over the very bytes. A row that is deleted
+/// can make it move its neighbours to another page, and `secure_delete` does not clear the
+/// place that they are moved from: erased later, they would still stand there. Since rows
+/// are only added at the end and none is ever removed, no copy of any comes about.
+fn overwrite(tx: &Transaction<'_>, number: i64, commitment: &Hash) -> rusqlite::Result<()> {
+    let find = "SELECT rowid, octet_length(tag), octet_length(author), octet_length(field)
+                FROM disclosure WHERE ledger = ?1 AND commitment = ?2";
+    let found = tx
+        .prepare_cached(find)?
+        .query_row(params![number, commitment], |row| row.try_into())
+        .optional()?;
+    let Some((row, tag, author, field)): Option<(i64, i64, i64, i64)> = found else {
+        return Ok(());
+    };
+    let blank = |length| "*".repeat(usize::try_from(length).expect("it was in memory"));
+    let mut erase = tx.prepare_cached(
+        "UPDATE disclosure SET salt = zeroblob(32), tag = ?2, author = ?3, field = ?4,
+         bytes = zeroblob(length(bytes)) WHERE rowid = ?1",
+    )?;
+    erase.execute(params![row, blank(tag), blank(author), blank(field)]).map(drop)
 }
 
 /// Keeps a note that witnesses have signed, in a transaction of its own.

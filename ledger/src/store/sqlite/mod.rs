@@ -163,17 +163,36 @@ impl Reader for SqliteStore {
 impl Store for SqliteStore {
     fn append(&mut self, batches: &[Batch<'_>]) -> Result<()> {
         let SqliteReader { conn, path } = &mut self.reader;
-        append::group(conn, path, batches)?;
+        // Before: a group whose answer was lost may be there all the same.
         self.scrub |= batches.iter().any(|batch| !batch.erasures.is_empty());
-        if self.scrub {
-            self.scrub = !append::empty_journal(conn);
-        }
+        append::group(conn, path, batches)?;
+        self.scrub();
         Ok(())
     }
 
     fn keep_witnessed(&mut self, ledger: &Hash, note: &str) -> Result<()> {
         let SqliteReader { conn, path } = &mut self.reader;
         append::witnessed(conn, path, ledger, note)
+    }
+
+    fn purge(&mut self) -> Result<bool> {
+        self.scrub();
+        Ok(!self.scrub)
+    }
+}
+
+impl SqliteStore {
+    fn scrub(&mut self) {
+        if self.scrub {
+            self.scrub = !append::empty_journal(&self.reader.conn);
+        }
+    }
+}
+
+impl Drop for SqliteStore {
+    /// What no reader hinders any more is not left for the next opening.
+    fn drop(&mut self) {
+        self.scrub();
     }
 }
 

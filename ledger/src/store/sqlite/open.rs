@@ -35,7 +35,10 @@ enum Found {
 
 pub(super) fn writer(path: &Path, create: bool) -> Result<SqliteStore> {
     let (conn, path, lock) = writable(path, create, &schema::LEDGERS)?;
-    Ok(SqliteStore { reader: SqliteReader { conn, path }, scrub: false, _lock: lock })
+    let mut store = SqliteStore { reader: SqliteReader { conn, path }, scrub: true, _lock: lock };
+    // A crash may have come between an erasure and the emptying of the journal.
+    store.scrub();
+    Ok(store)
 }
 
 /// Opens a file of this format for its one writer: the connection, the path without links, and

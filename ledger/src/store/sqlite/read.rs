@@ -16,6 +16,16 @@ use std::{
 /// Bytes of leaf and envelope of most entries.
 const USUAL: usize = 512;
 
+/// Whether a row of the table holds an opening: what was erased has left zeros and asterisks
+/// (`append`), of which no handle is made, so no opening looks like it, and what does says
+/// nothing.
+macro_rules! stands {
+    () => {
+        "(salt = zeroblob(32) AND bytes = zeroblob(length(bytes)) AND author <> ''
+          AND trim(author, '*') = '' AND trim(tag, '*') = '' AND trim(field, '*') = '') IS NOT TRUE"
+    };
+}
+
 /// A ledger's number in this file, if it is known.
 pub(super) fn number(conn: &Connection, path: &Path, ledger: &Hash) -> Result<Option<i64>> {
     let found = conn
@@ -150,8 +160,12 @@ impl Reader for SqliteReader {
         after: Option<&Hash>,
         limit: usize,
     ) -> Result<Vec<Disclosure>> {
-        let sql = "SELECT commitment, salt, tag, author, field, bytes FROM disclosure
-                   WHERE ledger = ?1 AND commitment > ?2 ORDER BY commitment LIMIT ?3";
+        let sql = concat!(
+            "SELECT commitment, salt, tag, author, field, bytes FROM disclosure
+             WHERE ledger = ?1 AND commitment > ?2 AND ",
+            stands!(),
+            " ORDER BY commitment LIMIT ?3"
+        );
         // The empty blob sorts before every commitment.
         let after = after.map_or(&[][..], |a| &a[..]);
         let params = |number| (number, after, bound(limit as u64));
@@ -159,8 +173,11 @@ impl Reader for SqliteReader {
     }
 
     fn disclosure(&self, ledger: &Hash, commitment: &Hash) -> Result<Option<Disclosure>> {
-        let sql = "SELECT commitment, salt, tag, author, field, bytes FROM disclosure
-                   WHERE ledger = ?1 AND commitment = ?2";
+        let sql = concat!(
+            "SELECT commitment, salt, tag, author, field, bytes FROM disclosure
+             WHERE ledger = ?1 AND commitment = ?2 AND ",
+            stands!()
+        );
         let read = |row: &Row<'_>, _| self.read_disclosure(row);
         Ok(self.rows(ledger, "table disclosure", sql, |number| (number, commitment), read)?.pop())
     }
