@@ -18,7 +18,7 @@ use crate::reject::{Code, Outcome, Reject, require};
 pub const MAX_ORIGIN: usize = 1_024;
 
 /// The largest size that is read: proofs have room for trees of less than 2^63 leaves.
-pub const MAX_SIZE: u64 = i64::MAX.cast_unsigned();
+pub const MAX_SIZE: u64 = (1 << 63) - 1;
 
 /// So many leaves under this root, says the log of this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
