@@ -17,13 +17,13 @@
 //! ```
 
 use crate::{Ledgers as _, NodeError, refusal::older, runtime::Node};
-use base64::{Engine, prelude::BASE64_STANDARD};
 use futures::{StreamExt as _, future::join_all, stream};
 use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
 use subak_ledger::log::{
     Checkpoint, Hash, LedgerId, PublicKey,
     note::Note,
     policy::{Policy, Witness},
+    submission::Submission,
 };
 use tokio::{task::JoinSet, time};
 use ureq::Agent;
@@ -210,7 +210,7 @@ impl Submitter {
                     Err(error) => return Ok(useless(witness, &error.to_string())),
                 },
             };
-            let body = request(known, &proof, note);
+            let body = Submission::write(known, &proof, note);
             let answer = self.post(url.clone(), body).await;
             let word = answer.map_or_else(Word::Useless, |(status, text)| {
                 judge(witness, note, known, status, &text)
@@ -255,15 +255,6 @@ impl Submitter {
 fn useless(witness: &Witness, why: &str) -> Option<String> {
     tracing::warn!(witness = %witness.name, why, "no cosignature");
     None
-}
-
-/// The body of `add-checkpoint`.
-fn request(old: u64, proof: &[Hash], note: &str) -> String {
-    let mut body = format!("old {old}\n");
-    for hash in proof {
-        writeln!(body, "{}", BASE64_STANDARD.encode(hash)).expect("a String takes all");
-    }
-    body + "\n" + note
 }
 
 /// What an answer comes to, for a note that was submitted from size `old` on.
@@ -343,16 +334,5 @@ mod tests {
         for status in [400, 403, 404, 429, 500, 301] {
             assert!(matches!(judge(3, status, "why\u{7}"), Word::Useless(_)));
         }
-    }
-
-    #[test]
-    fn a_request_has_the_published_form() {
-        let body = request(7, &[[0; 32], [255; 32]], "log\n8\nroot\n\n— log sig\n");
-        assert_eq!(
-            body,
-            "old 7\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\
-             //////////////////////////////////////////8=\n\nlog\n8\nroot\n\n— log sig\n"
-        );
-        assert_eq!(request(0, &[], "x"), "old 0\n\nx");
     }
 }
