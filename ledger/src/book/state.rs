@@ -103,6 +103,10 @@ pub struct State {
 
     /// Balances.
     pub accounts: Accounts,
+
+    /// The newest StateRoot, while what it says is still so: no other entry came after it,
+    /// and no date that brought anything about.
+    pub stated: Option<u64>,
 }
 
 /// What a genesis fixed.
@@ -460,6 +464,8 @@ pub struct Step<'a> {
     pub digest: Hash,
     /// How many entries the author has seen, if the statement says so.
     pub seen: Option<u64>,
+    /// The state as the entry before left it, for a StateRoot that is alone.
+    pub before: Option<&'a State>,
     /// Postings so far.
     pub journal: &'a mut Vec<Posting>,
 }
