@@ -17,6 +17,7 @@
 //! disclose   do these texts open commitments of this statement?
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
 //! prepared   keys for ledgers that are to be opened
+//! publish    what the node says by itself: state roots, as the clerk
 //! load       fold, from a store;  page: parts of its lists
 //! verify     what of a statement needs no ledger, off the writer
 //! writer     the one thread that appends: group commit
@@ -41,6 +42,7 @@ pub mod keyfile;
 mod load;
 mod page;
 mod prepared;
+mod publish;
 mod readers;
 pub mod refusal;
 pub mod ring;
@@ -194,6 +196,10 @@ pub trait Ledgers: Send + Sync {
 
     /// Appends one statement; returns after the durable commit.
     async fn append(&self, append: Append) -> Result<Appended, NodeError>;
+
+    /// The newest StateRoot of a ledger, proven, if what it says still holds; else one is
+    /// appended by the clerk first.
+    async fn publish_state(&self, ledger: LedgerId) -> Result<Appended, NodeError>;
 
     /// Up to `limit` entries from `from` on, in order; fewer where a bounded message is
     /// full, none at the end.

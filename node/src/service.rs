@@ -6,7 +6,7 @@
 //! open. Leaves out connections, calls at a time and shutdown (`serve`).
 
 use crate::{
-    Ledgers, NodeError,
+    Appended, Ledgers, NodeError,
     wire::{self, MOST, malformed, status},
 };
 use futures::{Stream, StreamExt as _, stream};
@@ -69,6 +69,18 @@ pub(crate) fn failed(error: NodeError) -> Status {
     status(&error)
 }
 
+/// The answer to what appends: a refusal is one, too.
+fn appended(result: Result<Appended, NodeError>) -> Answer<v1::AppendReply> {
+    let result = match result {
+        Ok(appended) => append_reply::Result::Appended(wire::appended_out(appended)),
+        Err(refused @ NodeError::Refused { .. }) => {
+            append_reply::Result::Refused(wire::refused_out(&refused))
+        }
+        Err(error) => return Err(status(&error)),
+    };
+    Ok(Response::new(v1::AppendReply { result: Some(result) }))
+}
+
 #[tonic::async_trait]
 impl Log for Services {
     type EntriesStream = Messages<v1::EntriesReply>;
@@ -91,14 +103,15 @@ impl Log for Services {
 
     async fn append(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendReply> {
         let append = wire::append_in(request.into_inner()).map_err(malformed)?;
-        let result = match self.ledgers.append(append).await {
-            Ok(appended) => append_reply::Result::Appended(wire::appended_out(appended)),
-            Err(refused @ NodeError::Refused { .. }) => {
-                append_reply::Result::Refused(wire::refused_out(&refused))
-            }
-            Err(error) => return Err(status(&error)),
-        };
-        Ok(Response::new(v1::AppendReply { result: Some(result) }))
+        appended(self.ledgers.append(append).await)
+    }
+
+    async fn publish_state(
+        &self,
+        request: Request<v1::PublishStateRequest>,
+    ) -> Answer<v1::AppendReply> {
+        let ledger = id(&request.into_inner().ledger)?;
+        appended(self.ledgers.publish_state(ledger).await)
     }
 
     async fn entries(&self, request: Request<v1::EntriesRequest>) -> Answer<Self::EntriesStream> {
