@@ -15,24 +15,25 @@
 //! Leaves out signatures, the form of events and disclosures, which are checked before a
 //! job gets here: a stranger's statement costs this thread no more than its rules do.
 
+mod wishes;
+
 use crate::{
     Appended, NodeError,
     clock::Watch,
     fold::damaged,
     headfile::HeadFile,
     load,
-    publish::{self, Pace},
+    publish::Pace,
     refusal::{OF_OTHERS, Refusal, stopping, world},
     ring::Use,
     runtime::Clock,
-    sequencer::{Sequencer, decode, genesis},
+    sequencer::{Sequencer, genesis},
     slots::Shared,
     verify::Verified,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
-    time::Instant,
 };
 use subak_ledger::{
     book::event::Genesis,
@@ -40,6 +41,7 @@ use subak_ledger::{
     store::{Batch, Disclosure, Reader, Store},
 };
 use tokio::sync::{mpsc, oneshot};
+pub(crate) use wishes::Wish;
 
 /// Statements in one transaction at most: some milliseconds of judging them.
 const MOST: usize = 1_024;
@@ -61,19 +63,6 @@ pub(crate) enum Job {
     Publish(Wish),
 }
 
-/// A StateRoot, and who waits for its number.
-pub(crate) struct Wish {
-    pub(crate) ledger: LedgerId,
-    pub(crate) answer: oneshot::Sender<Result<u64, NodeError>>,
-}
-
-/// What goes into one transaction. Wishes come last, and those for one ledger share a root.
-#[derive(Default)]
-struct Group {
-    orders: Vec<Order>,
-    wishes: Vec<Wish>,
-}
-
 /// Heads that were stored, each with its signed note.
 type Signed = BTreeMap<LedgerId, (Checkpoint, String)>;
 
@@ -91,19 +80,10 @@ impl Order {
     }
 }
 
-fn answer_all(group: Group, error: &NodeError) {
-    for order in group.orders {
+fn answer_all(group: Vec<Order>, error: &NodeError) {
+    for order in group {
         order.answer(Err(error.clone()));
     }
-    for wish in group.wishes {
-        drop(wish.answer.send(Err(error.clone())));
-    }
-}
-
-/// What was judged, and not answered yet.
-struct Judged {
-    orders: Vec<(Order, Result<u64, NodeError>)>,
-    wishes: Vec<(Wish, Result<u64, NodeError>)>,
 }
 
 /// A ledger that is being written.
@@ -115,13 +95,14 @@ struct Open {
     unkept: Option<(Checkpoint, String)>,
     /// Of what is pending.
     disclosures: Vec<Disclosure>,
+    /// How often anybody may ask for its root.
     pace: Pace,
 }
 
 impl Open {
     fn new(sequencer: Sequencer, operator: SecretKey, head: HeadFile) -> Self {
-        let (disclosures, pace) = (Vec::new(), Pace::default());
-        Self { sequencer, operator, head, unkept: None, disclosures, pace }
+        let pace = Pace::default();
+        Self { sequencer, operator, head, unkept: None, disclosures: Vec::new(), pace }
     }
 
     /// Keeps what could not be kept before.
@@ -146,6 +127,9 @@ pub(crate) struct Writer {
     operators: HashMap<LedgerId, Hash>,
     /// Whether no ledger here is older than what was signed last.
     newest: bool,
+    /// StateRoots that are to go into the next transaction, after all orders; those for one
+    /// ledger share one.
+    wishes: Vec<Wish>,
 }
 
 impl Writer {
@@ -156,17 +140,19 @@ impl Writer {
         clock: Clock,
     ) -> Self {
         let (watch, open, operators) = (Watch::default(), HashMap::new(), HashMap::new());
-        Self { store, queue, shared, clock, watch, open, operators, newest: false }
+        let (newest, wishes) = (false, Vec::new());
+        Self { store, queue, shared, clock, watch, open, operators, newest, wishes }
     }
 
     /// Works until nobody can send any more; then the store is closed.
     pub(crate) fn run(mut self) {
         while let Some(job) = self.queue.blocking_recv() {
             let group = self.gather(job);
-            if group.orders.is_empty() && group.wishes.is_empty() {
+            if group.is_empty() && self.wishes.is_empty() {
                 continue;
             }
             if self.shared.is_closing() {
+                self.refuse_wishes(&stopping());
                 answer_all(group, &stopping());
             } else {
                 self.commit(group);
@@ -175,8 +161,8 @@ impl Writer {
     }
 
     /// The first job and whatever else waits, up to a bound; reads are done on the way.
-    fn gather(&mut self, first: Job) -> Group {
-        let (mut group, mut bytes) = (Group::default(), 0);
+    fn gather(&mut self, first: Job) -> Vec<Order> {
+        let (mut group, mut bytes) = (Vec::new(), 0);
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
@@ -185,78 +171,50 @@ impl Writer {
                 Job::Ready(ledger, answer) => drop(answer.send(self.ready(ledger))),
                 Job::Append(order) => {
                     bytes += order.verified.statement.envelope().len();
-                    group.orders.push(*order);
+                    group.push(*order);
                 }
-                Job::Publish(wish) => group.wishes.push(wish),
+                Job::Publish(wish) => self.wishes.push(wish),
             }
-            let room = group.orders.len() + group.wishes.len() < MOST && bytes < MOST_BYTES;
+            let room = group.len() + self.wishes.len() < MOST && bytes < MOST_BYTES;
             next = if room { self.queue.try_recv().ok() } else { None };
         }
         group
     }
 
-    fn commit(&mut self, group: Group) {
+    fn commit(&mut self, group: Vec<Order>) {
         let now = match self.watch.judge((self.clock)()) {
             Ok(now) => now,
             Err(fault) => {
                 tracing::error!(%fault, "nothing is appended");
-                return answer_all(group, &fault.into());
+                let fault = fault.into();
+                self.refuse_wishes(&fault);
+                return answer_all(group, &fault);
             }
         };
-        let judged = self.judge(group, now);
+        let judged: Vec<_> = group
+            .into_iter()
+            .map(|mut order| {
+                let verdict = self.admit(&mut order, now);
+                if verdict.is_ok() {
+                    self.after_payout(&order, now);
+                }
+                (order, verdict)
+            })
+            .collect();
+        let wished = self.judge_wishes(now);
+        let admitted = judged.iter().filter(|(_, verdict)| verdict.is_ok());
+        let mut touched: BTreeSet<LedgerId> = admitted.map(|(order, _)| order.ledger).collect();
         // What a wish found may have been stored before.
-        let touched: BTreeSet<LedgerId> =
-            self.open.iter().filter(|o| o.1.sequencer.effects().is_some()).map(|o| *o.0).collect();
-        match self.store(&touched) {
-            Ok(signed) => self.acknowledge(judged, &signed),
-            Err(error) => self.take_back(judged, &touched, &error),
+        let stated = wished.iter().filter(|(_, verdict)| verdict.is_ok()).map(|(w, _)| w.ledger);
+        touched.extend(stated.filter(|l| self.open[l].sequencer.effects().is_some()));
+        let stored = self.store(&touched);
+        match &stored {
+            Ok(signed) => self.acknowledge(judged, signed),
+            Err(error) => self.take_back(judged, &touched, error),
         }
+        self.answer_wishes(wished, &touched, stored.err());
         // A ledger whose genesis was refused, or not stored, is not there.
         self.open.retain(|_, open| open.sequencer.head().size > 0);
-    }
-
-    fn judge(&mut self, group: Group, now: u64) -> Judged {
-        let orders = group.orders.into_iter().map(|mut order| {
-            let verdict = self.admit(&mut order, now);
-            let payout = order.verified.events.as_deref().is_ok_and(publish::proposes_payout);
-            if verdict.is_ok() && payout {
-                // Before anything else can be said of the run. It stands without, too.
-                if let Err(error) = self.state_root(order.ledger, now) {
-                    tracing::warn!(%error, ledger = %order.ledger, "a payout without a state root");
-                }
-            }
-            (order, verdict)
-        });
-        let orders = orders.collect();
-        let wishes = group.wishes.into_iter().map(|wish| {
-            let verdict = self.wanted_root(wish.ledger, now);
-            (wish, verdict)
-        });
-        Judged { orders, wishes: wishes.collect() }
-    }
-
-    /// As [`Writer::state_root`], for whoever asks, and so not without end.
-    fn wanted_root(&mut self, ledger: LedgerId, now: u64) -> Result<u64, NodeError> {
-        self.ready(ledger)?;
-        let open = &self.open[&ledger];
-        if let Some(stated) = open.sequencer.pending().stated {
-            return Ok(stated);
-        }
-        let begun = Instant::now();
-        open.pace.require(begun)?;
-        let entry = self.state_root(ledger, now);
-        let open = self.open.get_mut(&ledger).expect("it is open, see above");
-        open.pace.took(begun, Instant::now());
-        entry
-    }
-
-    /// The clerk's StateRoot on top of what is pending: composed here, between two statements,
-    /// it cannot have become false. The ledger is open.
-    fn state_root(&mut self, ledger: LedgerId, now: u64) -> Result<u64, NodeError> {
-        let open = self.open.get_mut(&ledger).expect("the caller has opened it");
-        let ring = &self.shared.ring;
-        let (statement, at) = publish::compose(ring, open.sequencer.pending(), now)?;
-        Ok(open.sequencer.admit(&statement, &decode(&statement), at, now)?)
     }
 
     /// Judges one statement on top of what is pending.
@@ -434,16 +392,13 @@ impl Writer {
         Ok(signed.map(|(ledger, _, effects, note)| (ledger, (effects.head, note))).collect())
     }
 
-    fn acknowledge(&mut self, judged: Judged, signed: &Signed) {
-        let failed = self.keep_heads(signed);
-        let kept =
-            |ledger: &LedgerId| failed.get(ledger).map_or(Ok(()), |error| Err(error.clone()));
+    fn acknowledge(&mut self, judged: Vec<(Order, Result<u64, NodeError>)>, signed: &Signed) {
+        let kept = self.keep_heads(signed);
         let answers: Vec<_> = judged
-            .orders
             .into_iter()
             .map(|(order, verdict)| {
                 let answer = verdict.and_then(|entry| {
-                    kept(&order.ledger)?;
+                    kept.get(&order.ledger).map_or(Ok(()), |error| Err(error.clone()))?;
                     Ok(self.appended(order.ledger, entry, signed))
                 });
                 (order, answer)
@@ -457,10 +412,6 @@ impl Writer {
         }
         for (order, answer) in answers {
             order.answer(answer);
-        }
-        for (wish, verdict) in judged.wishes {
-            let answer = verdict.and_then(|entry| kept(&wish.ledger).map(|()| entry));
-            drop(wish.answer.send(answer));
         }
     }
 
@@ -491,7 +442,12 @@ impl Writer {
 
     /// The transaction failed: nothing of it is acknowledged, and no refusal stands that it
     /// may have caused.
-    fn take_back(&mut self, judged: Judged, touched: &BTreeSet<LedgerId>, error: &NodeError) {
+    fn take_back(
+        &mut self,
+        judged: Vec<(Order, Result<u64, NodeError>)>,
+        touched: &BTreeSet<LedgerId>,
+        error: &NodeError,
+    ) {
         tracing::error!(%error, "a group was not stored");
         for ledger in touched {
             let open = self.open.get_mut(ledger).expect("it was to be stored from here");
@@ -503,16 +459,12 @@ impl Writer {
                 self.open.remove(ledger);
             }
         }
-        for (order, verdict) in judged.orders {
+        for (order, verdict) in judged {
             let lost = |refusal: &NodeError| {
                 touched.contains(&order.ledger) || OF_OTHERS.contains(&refusal.code())
             };
             let refusal = verdict.err().filter(|refusal| !lost(refusal));
             order.answer(Err(refusal.unwrap_or_else(|| error.clone())));
-        }
-        for (wish, verdict) in judged.wishes {
-            let lost = touched.contains(&wish.ledger);
-            drop(wish.answer.send(if lost { Err(error.clone()) } else { verdict }));
         }
     }
 }

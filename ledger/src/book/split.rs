@@ -405,15 +405,19 @@ impl Bucket {
                 (Fixed::from(*points) * accrued, Fixed::from(*points) * settled);
             match &mut last {
                 Some((agent, a, s)) if *agent == run.agent => {
-                    (*a, *s) = (*a + accrued, *s + settled)
+                    *a += accrued;
+                    *s += settled;
                 }
                 _ => {
-                    let done = last.replace((run.agent, accrued, settled));
-                    done.into_iter().for_each(|(agent, a, s)| each(agent, a, s));
+                    if let Some((agent, a, s)) = last.replace((run.agent, accrued, settled)) {
+                        each(agent, a, s);
+                    }
                 }
             }
         }
-        last.into_iter().for_each(|(agent, a, s)| each(agent, a, s));
+        if let Some((agent, a, s)) = last {
+            each(agent, a, s);
+        }
     }
 
     /// The pot of a currency, where there is one.

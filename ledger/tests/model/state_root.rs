@@ -54,7 +54,9 @@ fn leaf(name: &str, currency: &[u8], figures: [i128; 4], points: u64) -> Vec<u8>
     leaf.push(u8::try_from(name.len()).unwrap());
     leaf.extend(name.bytes());
     leaf.extend(currency);
-    figures.iter().for_each(|f| leaf.extend(i64::try_from(*f).unwrap().to_be_bytes()));
+    for figure in figures {
+        leaf.extend(i64::try_from(figure).unwrap().to_be_bytes());
+    }
     leaf.extend(points.to_be_bytes());
     leaf
 }
