@@ -301,6 +301,9 @@ pub fn event(e: &Event, book: Option<&State>) -> String {
                 s.bank
             )
         }
+        Event::StateRoot { root, leaves } => {
+            format!("{name}: {} over {}", hex::encode(root), count(*leaves, "balance"))
+        }
     }
 }
 

@@ -167,6 +167,9 @@ codes! {
     UnknownPayout "unknown-payout" "there is no such payout run, or no such line in it" "look it up: `subak payout list`"
     LineDecided "line-decided" "the line is paid, failed, returned or expired already" "look at the run: `subak payout list`"
     NotRunTreasurer "not-run-treasurer" "the run belongs to another treasurer" "let the treasurer who proposed it record what became of it"
+    // The state, published.
+    StateRootMisplaced "state-root-misplaced" "a state root stands alone in its statement" "sign it by itself: it is about the state before its own entry"
+    StateRootFalse "state-root-false" "the stated root is not that of the state before its entry" "let the node compose it: `subak receipt get --balance AGENT`"
     // Revenue ledgers.
     InvoiceTaken "invoice-taken" "the invoice is recorded or void already" "use the next number, or reverse the one there is"
     UnknownInvoice "unknown-invoice" "no revenue is recorded under this invoice" "look it up: `subak revenue list`"

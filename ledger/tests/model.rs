@@ -28,6 +28,8 @@ mod payout;
 mod script;
 #[path = "model/stage.rs"]
 mod stage;
+#[path = "model/state_root.rs"]
+mod state_root;
 #[path = "model/wishes.rs"]
 mod wishes;
 #[path = "model/work.rs"]

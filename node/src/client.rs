@@ -30,7 +30,7 @@ use std::{
 use subak_ledger::{
     book::state::State,
     log::{
-        Checkpoint, Hash, KeyCache, LedgerId, PublicKey, Statement, Unverified,
+        Checkpoint, Hash, KeyCache, Leaf, LedgerId, PublicKey, Statement, Unverified,
         entry::ledger_id_of_genesis, receipt::place,
     },
     store::Disclosure,
@@ -206,6 +206,16 @@ impl Remote {
         wire::path(&reply).map_err(|what| self.lie(what))
     }
 
+    fn appended(&self, reply: v1::AppendReply) -> Result<Appended, NodeError> {
+        match reply.result {
+            Some(append_reply::Result::Appended(appended)) => {
+                wire::appended_in(appended).map_err(|what| self.lie(what))
+            }
+            Some(append_reply::Result::Refused(refused)) => Err(wire::refused_in(refused)),
+            None => Err(self.lie("an empty answer")),
+        }
+    }
+
     /// Reads on from `base` to `size`.
     async fn fetch(
         &self,
@@ -352,13 +362,7 @@ impl Ledgers for Remote {
         let statement = Unverified::parse(&append.envelope)?.trust_stored()?;
         let reply = self.log().append(wire::append_out(append)).await;
         let reply = reply.map_err(|status| self.failed(&status))?.into_inner();
-        let appended = match reply.result {
-            Some(append_reply::Result::Appended(appended)) => {
-                wire::appended_in(appended).map_err(|what| self.lie(what))?
-            }
-            Some(append_reply::Result::Refused(refused)) => return Err(wire::refused_in(refused)),
-            None => return Err(self.lie("an empty answer")),
-        };
+        let appended = self.appended(reply)?;
         let ledger = ledger_of(&statement);
         let origin = if appended.entry == 0 {
             self.remember(ledger, &statement).await?
@@ -366,6 +370,24 @@ impl Ledgers for Remote {
             self.origin(ledger).await?
         };
         Self::check(&statement, &appended, &origin.operator).map_err(|what| self.lie(what))?;
+        Ok(appended)
+    }
+
+    /// That the entry is in the ledger is checked; that it is a StateRoot, and which, is for
+    /// whoever reads it.
+    async fn publish_state(&self, ledger: LedgerId) -> Result<Appended, NodeError> {
+        let origin = self.origin(ledger).await?;
+        let request = v1::PublishStateRequest { ledger: ledger.0.to_vec() };
+        let reply = self.log().publish_state(request).await;
+        let reply = reply.map_err(|status| self.failed(&status))?.into_inner();
+        let appended = self.appended(reply)?;
+        let Appended { leaf, path, checkpoint, .. } = &appended;
+        let envelope = Leaf::from_bytes(leaf).map_err(|reject| self.lie(reject))?.envelope;
+        let placed = place(ledger, &origin.operator, (leaf, &envelope), path, checkpoint);
+        let (leaf, _) = placed.map_err(|reject| self.lie(reject))?;
+        if (appended.ledger, appended.entry) != (ledger, leaf.seq) {
+            return Err(self.lie("the leaf is not that of the answer"));
+        }
         Ok(appended)
     }
 

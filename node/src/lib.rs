@@ -18,6 +18,7 @@
 //! erase      may these texts be erased, and may those be kept?
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
 //! prepared   keys for ledgers that are to be opened
+//! publish    what the node says by itself: state roots, as the clerk
 //! load       fold, from a store;  page: parts of its lists
 //! verify     what of a statement needs no ledger, off the writer
 //! writer     the one thread that appends: group commit
@@ -50,6 +51,7 @@ mod load;
 mod metrics;
 mod page;
 mod prepared;
+mod publish;
 mod readers;
 pub mod refusal;
 pub mod ring;
@@ -211,6 +213,10 @@ pub trait Ledgers: Send + Sync {
 
     /// Appends one statement; returns after the durable commit.
     async fn append(&self, append: Append) -> Result<Appended, NodeError>;
+
+    /// The newest StateRoot of a ledger, proven, if what it says still holds; else one is
+    /// appended by the clerk first.
+    async fn publish_state(&self, ledger: LedgerId) -> Result<Appended, NodeError>;
 
     /// Up to `limit` entries from `from` on, in order; fewer where a bounded message is
     /// full, none at the end.

@@ -13,15 +13,15 @@ use crate::{
     fold::{Folded, damaged},
     load::{self, unknown},
     metrics::Figures,
-    page,
+    page, publish,
     readers::{Readers, lock, off_executor},
     refusal::{Refusal, broken, corrupt, not_found, stopping, world},
-    ring::{Ring, Use},
+    ring::Ring,
     sequencer::ledger_of,
     slots::{Kept, Shared, Slot},
     tiles::{Tile, covered},
     verify::Verifiers,
-    writer::{Job, Order, Writer},
+    writer::{Job, Order, Wish, Writer},
 };
 use async_trait::async_trait;
 use std::{
@@ -236,13 +236,18 @@ impl Node {
     pub async fn clerk(&self, ledger: LedgerId) -> Result<Option<SecretKey>, NodeError> {
         let state = self.book(ledger).await?;
         let ring = self.shared.ring.clone();
-        off_executor(move || {
-            let clerk = state.agents.iter().find(|agent| agent.clerk);
-            let keys = clerk.map(|agent| agent.keys.clone()).unwrap_or_default();
-            let held = keys.iter().find_map(|key| ring.find(key, Use::Clerk).transpose());
-            Ok(held.transpose()?)
-        })
-        .await
+        off_executor(move || Ok(publish::clerk_key(&ring, &state)?)).await
+    }
+
+    /// An entry under the newest head.
+    async fn shown(&self, ledger: LedgerId, entry: u64) -> Result<Appended, NodeError> {
+        let found = self.entries(ledger, entry, 1).await?.into_iter().next();
+        let raw = found.ok_or_else(|| damaged(&ledger, entry, "it is missing"))?;
+        let checkpoint = self.checkpoint(ledger).await?;
+        let (_, folded) = self.load(ledger).await?;
+        let head = folded.open(&checkpoint).map_err(|what| damaged(&ledger, entry, &what))?;
+        let path = self.inclusion(ledger, entry, head.size).await?;
+        Ok(Appended { ledger, entry, leaf: raw.leaf, path, checkpoint, erased_text_lingers: false })
     }
 
     /// Stops taking statements: what is being stored is finished and answered, what waits
@@ -389,6 +394,20 @@ impl Ledgers for Node {
         }
         drop(writer);
         self.ask_writer(|answer| Job::Append(Box::new(Order { ledger, verified, answer }))).await
+    }
+
+    async fn publish_state(&self, ledger: LedgerId) -> Result<Appended, NodeError> {
+        let (_, folded) = self.load(ledger).await?;
+        if let Some(entry) = folded.state.stated() {
+            return self.shown(ledger, entry).await;
+        }
+        drop(folded);
+        let writer = self.writer()?;
+        let (answer, answered) = oneshot::channel();
+        writer.send(Job::Publish(Wish { ledger, answer })).await.map_err(|_| self.gone())?;
+        drop(writer);
+        let entry = answered.await.map_err(|_| self.gone())??;
+        self.shown(ledger, entry).await
     }
 
     async fn entries(

@@ -155,6 +155,11 @@ impl Sequencer {
         self.durable.head()
     }
 
+    /// What the ledger means with all that is pending.
+    pub fn pending(&self) -> &Arc<State> {
+        &self.pending.state
+    }
+
     /// The name in the genesis, also in one that is pending.
     pub fn name(&self) -> Option<&str> {
         self.pending.state.root.as_ref().map(|root| root.name.as_str())

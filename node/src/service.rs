@@ -6,7 +6,7 @@
 //! open. Leaves out connections, calls at a time and shutdown (`serve`).
 
 use crate::{
-    Ledgers, NodeError,
+    Appended, Ledgers, NodeError,
     metrics::Metrics,
     wire::{self, MOST, malformed, status},
 };
@@ -76,6 +76,18 @@ pub(crate) fn failed(error: NodeError) -> Status {
     status(&error)
 }
 
+/// The answer to what appends: a refusal is one, too.
+fn appended(result: Result<Appended, NodeError>) -> Answer<v1::AppendReply> {
+    let result = match result {
+        Ok(appended) => append_reply::Result::Appended(wire::appended_out(appended)),
+        Err(refused @ NodeError::Refused { .. }) => {
+            append_reply::Result::Refused(wire::refused_out(&refused))
+        }
+        Err(error) => return Err(status(&error)),
+    };
+    Ok(Response::new(v1::AppendReply { result: Some(result) }))
+}
+
 #[tonic::async_trait]
 impl Log for Services {
     type EntriesStream = Messages<v1::EntriesReply>;
@@ -101,14 +113,15 @@ impl Log for Services {
         let begun = Instant::now();
         let answer = self.ledgers.append(append).await;
         self.metrics.count(begun.elapsed(), &answer);
-        let result = match answer {
-            Ok(appended) => append_reply::Result::Appended(wire::appended_out(appended)),
-            Err(refused @ NodeError::Refused { .. }) => {
-                append_reply::Result::Refused(wire::refused_out(&refused))
-            }
-            Err(error) => return Err(status(&error)),
-        };
-        Ok(Response::new(v1::AppendReply { result: Some(result) }))
+        appended(answer)
+    }
+
+    async fn publish_state(
+        &self,
+        request: Request<v1::PublishStateRequest>,
+    ) -> Answer<v1::AppendReply> {
+        let ledger = id(&request.into_inner().ledger)?;
+        appended(self.ledgers.publish_state(ledger).await)
     }
 
     async fn entries(&self, request: Request<v1::EntriesRequest>) -> Answer<Self::EntriesStream> {

@@ -18,7 +18,7 @@
 
 use crate::{Ledgers as _, NodeError, refusal::older, runtime::Node};
 use futures::{StreamExt as _, future::join_all, stream};
-use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use subak_ledger::log::{
     Checkpoint, Hash, LedgerId, PublicKey,
     note::Note,

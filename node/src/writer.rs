@@ -17,6 +17,8 @@
 //! Leaves out signatures, the form of events and disclosures, which are checked before a
 //! job gets here: a stranger's statement costs this thread no more than its rules do.
 
+mod wishes;
+
 use crate::{
     Appended, NodeError,
     clock::Watch,
@@ -43,6 +45,7 @@ use subak_ledger::{
     store::{Batch, Disclosure, Reader, Store},
 };
 use tokio::sync::{mpsc, oneshot};
+pub(crate) use wishes::Wish;
 
 /// Statements in one transaction at most: some milliseconds of judging them.
 const MOST: usize = 1_024;
@@ -73,6 +76,8 @@ pub(crate) enum Job {
     Halt(LedgerId, NodeError),
     /// A checkpoint that witnesses have signed.
     Witnessed(LedgerId, String, oneshot::Sender<Result<(), NodeError>>),
+    /// A StateRoot of a ledger, as it is once what waits before this is appended.
+    Publish(Wish),
 }
 
 /// Heads that were stored, each with its signed note.
@@ -159,6 +164,9 @@ pub(crate) struct Writer {
     halted: HashMap<LedgerId, NodeError>,
     /// Erased text may still stand in the store's files: a reader is, or was, in the way.
     lingers: bool,
+    /// StateRoots that are to go into the next transaction, after all orders; those for one
+    /// ledger share one.
+    wishes: Vec<Wish>,
 }
 
 impl Writer {
@@ -171,7 +179,20 @@ impl Writer {
         let (watch, open, operators) = (Watch::default(), HashMap::new(), HashMap::new());
         // What a writer that crashed has left behind is unknown.
         let (newest, lingers, halted) = (false, true, HashMap::new());
-        Self { store, queue, shared, clock, watch, open, operators, newest, lingers, halted }
+        let wishes = Vec::new();
+        Self {
+            store,
+            queue,
+            shared,
+            clock,
+            watch,
+            open,
+            operators,
+            newest,
+            lingers,
+            halted,
+            wishes,
+        }
     }
 
     /// Works until nobody can send any more; then the store is closed.
@@ -179,10 +200,11 @@ impl Writer {
         self.purge();
         while let Some(job) = self.next() {
             let group = self.gather(job);
-            if group.is_empty() {
+            if group.is_empty() && self.wishes.is_empty() {
                 continue;
             }
             if self.shared.is_closing() {
+                self.refuse_wishes(&stopping());
                 answer_all(group, &stopping());
             } else {
                 self.commit(group);
@@ -249,8 +271,9 @@ impl Writer {
                     bytes += order.verified.statement.envelope().len();
                     group.push(*order);
                 }
+                Job::Publish(wish) => self.wishes.push(wish),
             }
-            let room = group.len() < MOST && bytes < MOST_BYTES;
+            let room = group.len() + self.wishes.len() < MOST && bytes < MOST_BYTES;
             next = if room { self.queue.try_recv().ok() } else { None };
         }
         group
@@ -261,22 +284,33 @@ impl Writer {
             Ok(now) => now,
             Err(fault) => {
                 tracing::error!(%fault, "nothing is appended");
-                return answer_all(group, &fault.into());
+                let fault = fault.into();
+                self.refuse_wishes(&fault);
+                return answer_all(group, &fault);
             }
         };
         let judged: Vec<_> = group
             .into_iter()
             .map(|mut order| {
                 let verdict = self.admit(&mut order, now);
+                if verdict.is_ok() {
+                    self.after_payout(&order, now);
+                }
                 (order, verdict)
             })
             .collect();
+        let wished = self.judge_wishes(now);
         let admitted = judged.iter().filter(|(_, verdict)| verdict.is_ok());
-        let touched: BTreeSet<LedgerId> = admitted.map(|(order, _)| order.ledger).collect();
-        match self.store(&touched) {
-            Ok(signed) => self.acknowledge(judged, &signed),
-            Err(error) => self.take_back(judged, &touched, &error),
+        let mut touched: BTreeSet<LedgerId> = admitted.map(|(order, _)| order.ledger).collect();
+        // What a wish found may have been stored before.
+        let stated = wished.iter().filter(|(_, verdict)| verdict.is_ok()).map(|(w, _)| w.ledger);
+        touched.extend(stated.filter(|l| self.open[l].sequencer.effects().is_some()));
+        let stored = self.store(&touched);
+        match &stored {
+            Ok(signed) => self.acknowledge(judged, signed),
+            Err(error) => self.take_back(judged, &touched, error),
         }
+        self.answer_wishes(wished, &touched, stored.err());
         // A ledger whose genesis was refused, or not stored, is not there.
         self.open.retain(|_, open| open.sequencer.head().size > 0);
     }

@@ -542,6 +542,16 @@ impl Ledgers for Liar {
         }
         Ok(appended)
     }
+    async fn publish_state(&self, ledger: LedgerId) -> Result<Appended, NodeError> {
+        let mut stated = self.node.publish_state(ledger).await?;
+        match self.lie {
+            Lie::NoProof => drop(stated.path.pop()),
+            Lie::NotAppended => stated.entry -= 1,
+            Lie::ForeignCheckpoint => stated.checkpoint = foreign(ledger),
+            _ => {}
+        }
+        Ok(stated)
+    }
     async fn entries(&self, l: LedgerId, from: u64, n: u64) -> Result<Vec<RawEntry>, NodeError> {
         let mut page = self.node.entries(l, from, n).await?;
         match self.lie {
@@ -689,6 +699,8 @@ async fn a_node_that_lies_is_caught() {
     for lie in [Lie::NoProof, Lie::NotAppended, Lie::ForeignCheckpoint] {
         let order = hour(ledger, &format!("{lie:?}"));
         let found = lying(fresh.node.clone(), lie).await.append(order).await;
+        assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{lie:?}: {found:?}");
+        let found = lying(fresh.node.clone(), lie).await.publish_state(ledger).await;
         assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{lie:?}: {found:?}");
     }
     // A head of long ago is signed and sound, but this client has seen a later one.

@@ -8,7 +8,7 @@
 use super::{
     accounts::Posting,
     event::Event,
-    state::{Proposal, State, Step, Task},
+    state::{Before, Proposal, State, Step, Task},
     types::*,
 };
 use crate::{
@@ -48,6 +48,8 @@ pub enum Who {
     Anyone,
     /// Every agent with a key but the clerk, admitted or not.
     Member,
+    /// The node's key alone.
+    Clerk,
     /// An agent with one of these roles.
     Roles(&'static [Role]),
     /// Nobody alone: the stewards' quorum, through a proposal.
@@ -94,6 +96,7 @@ pub fn rule(event: &Event) -> (Where, Who) {
         | Event::InvoiceVoid { .. }
         | Event::RevenueReverse(_)
         | Event::SettlementSent(_) => (Revenue, Roles(&[Treasurer])),
+        Event::StateRoot { .. } => (Contribution, Clerk),
     }
 }
 
@@ -171,6 +174,8 @@ impl State {
                 format!("basis of {} entries, this ledger has {}", basis.size, self.size)
             })?;
         }
+        // Maps are shared, so this costs the same with a million agents.
+        let before = matches!(events, [Event::StateRoot { .. }]).then(|| self.clone());
         self.time = at;
         let mut step = Step {
             at,
@@ -180,9 +185,14 @@ impl State {
             expires_at: header.expires_at,
             digest: statement.body_digest(),
             seen: header.basis.as_ref().map(|basis| basis.size),
+            before: None,
             journal,
         };
-        self.advance(&mut step);
+        let still = !self.advance(&mut step);
+        step.before = before.as_ref().map(|state| Before { state, still });
+        if let Some(last) = &mut self.published {
+            last.holds &= still && before.is_some();
+        }
         if self.root.is_none() {
             let [Event::Genesis(genesis)] = events else {
                 unreachable!("`begin` has refused everything else")
@@ -261,6 +271,9 @@ impl State {
                 return Err(Reject::new(Code::QuorumRequired, event.name().to_owned()));
             }
             Who::Anyone => {}
+            Who::Clerk => require(author.clerk, Code::RoleRequired, || {
+                format!("{} needs the clerk, {} is not", event.name(), author.handle)
+            })?,
             Who::Member | Who::Roles(_) if author.clerk => {
                 return Err(Reject::new(Code::ClerkMayNot, event.name().to_owned()));
             }
@@ -346,16 +359,20 @@ impl State {
             Event::InvoiceVoid { series, number } => self.void(series, *number),
             Event::RevenueReverse(r) => self.reverse_revenue(step, r),
             Event::SettlementSent(s) => self.send(step, s),
+            Event::StateRoot { root, leaves } => self.publish(step, (*root, *leaves)),
         }
     }
 
     /// What the time up to the entry brings about, in (date, entry) order and each at
-    /// its own date, so that nobody gains by when the next entry comes.
-    fn advance(&mut self, step: &mut Step<'_>) {
+    /// its own date, so that nobody gains by when the next entry comes. Returns whether
+    /// there was anything.
+    fn advance(&mut self, step: &mut Step<'_>) -> bool {
         let now = step.at;
+        let mut any = false;
         self.replay.advance(now);
         while let Some(key) = self.agenda.get_min().map(|(key, _)| *key).filter(|k| k.0 <= now) {
             let task = self.agenda.remove(&key).expect("it is the first");
+            any = true;
             step.at = key.0;
             match task {
                 Task::Mature { contribution, part, generation } => {
@@ -370,6 +387,7 @@ impl State {
             }
         }
         step.at = now;
+        any
     }
 }
 

@@ -152,6 +152,10 @@ pub enum Event {
     },
     RevenueReverse(RevenueReverse),
     SettlementSent(Sending),
+    StateRoot {
+        root: Hash,
+        leaves: u64,
+    },
 }
 
 /// See `Genesis` in event.proto.
@@ -501,6 +505,7 @@ impl Event {
                 items: items(&s.item)?,
                 fee: if s.fee == 0 { 0 } else { amount(s.fee, "fee")? },
             }),
+            K::StateRoot(s) => Self::StateRoot { root: hash(&s.root, "root")?, leaves: s.leaves },
         })
     }
 
@@ -545,6 +550,7 @@ impl Event {
             Self::InvoiceVoid { .. } => "InvoiceVoid",
             Self::RevenueReverse(_) => "RevenueReverse",
             Self::SettlementSent(_) => "SettlementSent",
+            Self::StateRoot { .. } => "StateRoot",
         }
     }
 

@@ -6,7 +6,8 @@
 //! from the log), `references` (who claims what), then one file of guards and effects for each group of events:
 //! `agents`, `erasure`, `work`, `lots`, `agreement`, `income`, `payout`, `revenue`;
 //! `apply` runs them, `foresee` says what a statement must state, `explain` reads the
-//! result, `check` works it out a second time for the audit.
+//! result, `check` works it out a second time for the audit; `state_root` makes one hash of
+//! what everybody has, and `balance_proof` the file that holds one agent's part of it.
 //!
 //! Guarantees: a state is a pure function of the entries, in order; an event that a
 //! guard refuses changes nothing; every movement of money balances.
@@ -16,6 +17,7 @@ pub mod accounts;
 pub mod agents;
 pub mod agreement;
 pub mod apply;
+pub mod balance_proof;
 pub mod check;
 pub mod decimal;
 pub mod equation;
@@ -32,6 +34,7 @@ pub mod references;
 mod revenue;
 pub mod split;
 pub mod state;
+pub mod state_root;
 pub mod templates;
 pub mod types;
 mod work;

@@ -17,7 +17,7 @@ use super::{
     types::{AgentId, Currency, Fixed, Minor, Points, Q},
 };
 use imbl::{OrdMap, OrdSet};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// The most weighted points a bucket may hold: 2^60.
 pub const MAX_WEIGHTED: u128 = 1 << 60;
@@ -383,6 +383,41 @@ impl Bucket {
     /// What of it is payable.
     pub fn payable(&self, agent: AgentId, currency: Currency) -> Fixed {
         self.pots.get(&currency).map_or(0, |pot| self.sum(agent, &pot.settled))
+    }
+
+    /// Everybody's at once, by agent: what each has accrued here, and what of it is payable.
+    /// One pass over the runs, where [`Bucket::accrued`] for each agent would look each up.
+    pub fn everybody(&self, currency: Currency, mut each: impl FnMut(AgentId, Fixed, Fixed)) {
+        let Some(pot) = self.pots.get(&currency) else { return };
+        let contributors = match &self.def.to {
+            To::Agent(agent) => return each(*agent, pot.accrued.total(), pot.settled.total()),
+            To::Contributors(contributors) => contributors,
+        };
+        // Many agents' points count from the same income on, for work of the same month.
+        let mut known: HashMap<(u32, u32, u32), (Fixed, Fixed)> = HashMap::new();
+        let mut last: Option<(AgentId, Fixed, Fixed)> = None;
+        for (run, points) in &self.runs {
+            let sum = |sums| self.run_sum(run, &contributors.weight, sums);
+            let per_point = known.entry((run.month, run.from, run.until));
+            let (accrued, settled) =
+                *per_point.or_insert_with(|| (sum(&pot.accrued), sum(&pot.settled)));
+            let (accrued, settled) =
+                (Fixed::from(*points) * accrued, Fixed::from(*points) * settled);
+            match &mut last {
+                Some((agent, a, s)) if *agent == run.agent => {
+                    *a += accrued;
+                    *s += settled;
+                }
+                _ => {
+                    if let Some((agent, a, s)) = last.replace((run.agent, accrued, settled)) {
+                        each(agent, a, s);
+                    }
+                }
+            }
+        }
+        if let Some((agent, a, s)) = last {
+            each(agent, a, s);
+        }
     }
 
     /// The pot of a currency, where there is one.

@@ -11,6 +11,7 @@ use subak_ledger::{
         accounts::Posting,
         apply::apply,
         state::State,
+        state_root,
         types::{AgentId, Currency, DAY_MS, Handle},
     },
     log::{
@@ -622,6 +623,27 @@ impl World {
             state.seal(leaf.chain_hash());
         }
         state
+    }
+}
+
+// What everybody has, published.
+impl World {
+    /// The clerk states the root of what everybody has.
+    pub fn state_root(&mut self) -> Result<u64, Reject> {
+        let (root, leaves) = state_root::root(&self.state);
+        self.say("clerk", vec![Kind::StateRoot(v1::StateRoot { root: root.to_vec(), leaves })])
+    }
+
+    /// What the rules would say of the clerk's statement of this root, now.
+    pub fn judge_root(&self, root: Hash, leaves: u64) -> Result<(), Reject> {
+        let (created_at, expires_at) = (self.now, self.now + DAY_MS);
+        let (ledger, author) = (self.state.ledger, handle("clerk"));
+        let nonce = [255; 16];
+        let header = Header { ledger, author, nonce, created_at, expires_at, basis: None };
+        let event = Kind::StateRoot(v1::StateRoot { root: root.to_vec(), leaves });
+        let envelope = Draft { header, events: vec![encode(event)] }.sign(&self.secret("clerk"));
+        let statement = Unverified::parse(&envelope)?.verify(&mut KeyCache::default())?;
+        apply(&self.state, &statement, self.now).map(drop)
     }
 }
 

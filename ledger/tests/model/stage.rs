@@ -10,6 +10,7 @@ use super::{
     check,
     facts::{Fact, wire},
     money::Effect,
+    state_root,
 };
 use crate::kit::{World, agree};
 use std::{collections::BTreeMap, rc::Rc};
@@ -138,6 +139,9 @@ impl Stage {
             (verdict, _) => panic!("the model says {verdict:?}, the ledger {said:?}"),
         };
         check::agree(&self.model, &self.commons);
+        if self.commons.state.size.is_multiple_of(4) {
+            state_root::agree(&self.model, &self.commons);
+        }
         match &said {
             Ok(_) => facts.iter().for_each(|f| self.count(f.name())),
             Err(reject) => self.count(reject.code.name()),

@@ -42,6 +42,10 @@ fn approve(entry: u64, digest: [u8; 32]) -> Kind {
     Kind::Approve(v1::Approve { entry, digest: digest.to_vec() })
 }
 
+fn state_root(root: [u8; 32], leaves: u64) -> Kind {
+    Kind::StateRoot(v1::StateRoot { root: root.to_vec(), leaves })
+}
+
 /// A sound draft by sam; `alter` makes it otherwise before it is signed.
 fn altered(alter: fn(&mut Draft)) -> Reject {
     let mut world = two_contributors();
@@ -158,6 +162,28 @@ pub const ROWS: &[Row] = &[
     }),
     row(Code::RoleRequired, "a contributor withdraws", "steward, ana is not", || {
         two_contributors().refusal("ana", vec![withdraw(7)])
+    }),
+    row(Code::RoleRequired, "a steward states what everybody has", "clerk, sam is not", || {
+        two_contributors().refusal("sam", vec![state_root([0; 32], 2)])
+    }),
+    row(Code::WrongLedgerKind, "a state root in a phyle's ledger", "phyle", || {
+        World::phyle("phyle-a").refusal("clerk", vec![state_root([0; 32], 0)])
+    }),
+    row(Code::StateRootFalse, "a root of something else", "0909 over 2", || {
+        two_contributors().refusal("clerk", vec![state_root([9; 32], 2)])
+    }),
+    row(Code::StateRootFalse, "the root with another number of leaves", "over 3", || {
+        let mut world = two_contributors();
+        let (root, leaves) = subak_ledger::book::state_root::root(&world.state);
+        world.refusal("clerk", vec![state_root(root, leaves + 1)])
+    }),
+    row(Code::StateRootMisplaced, "two in one statement", "no other event", || {
+        let mut world = two_contributors();
+        let (root, leaves) = subak_ledger::book::state_root::root(&world.state);
+        world.refusal("clerk", vec![state_root(root, leaves), state_root(root, leaves)])
+    }),
+    row(Code::NotProposable, "a state root before the stewards", "StateRoot", || {
+        two_contributors().refused_decree(state_root([0; 32], 2))
     }),
     row(Code::QuorumRequired, "a steward alone grants", "RoleGrant", || {
         two_contributors().refusal("sam", vec![grant("ana", v1::Role::Maintainer)])

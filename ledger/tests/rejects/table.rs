@@ -134,6 +134,7 @@ fn samples() -> Vec<Kind> {
             ..Default::default()
         }),
         Kind::AgentRefuse(v1::AgentRefuse { agent: vec!["x".into()] }),
+        Kind::StateRoot(v1::StateRoot { root: vec![1; 32], leaves: 1 }),
         Kind::Erase(v1::Erase { commitment: vec![vec![1; 32]] }),
     ]
 }
@@ -149,6 +150,7 @@ fn words((place, who): (Where, Who)) -> [String; 2] {
         Who::Newcomer => "newcomer".into(),
         Who::Anyone => "anyone".into(),
         Who::Member => "member".into(),
+        Who::Clerk => "clerk".into(),
         Who::Quorum => "quorum".into(),
         Who::Roles(roles) => roles.iter().map(|r: &Role| r.word()).collect::<Vec<_>>().join(" or "),
     };
