@@ -25,6 +25,8 @@ mod income;
 mod limits;
 #[path = "figures/report.rs"]
 mod report;
+#[path = "figures/state.rs"]
+mod state;
 #[path = "figures/stored.rs"]
 mod stored;
 #[path = "figures/world.rs"]
@@ -55,5 +57,6 @@ fn main() {
     append::figures(&mut report);
     stored::figures(&mut report);
     income::figures(&mut report);
+    state::figures(&mut report);
     report.close();
 }

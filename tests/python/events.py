@@ -327,6 +327,9 @@ def cases():
         ("settlement_sent", "empty", {}, malformed),
         ("settlement_sent", "least", {"agreement": AGREEMENT, "minor": 1, "bank": "bank:1"}, ok),
         ("settlement_sent", "all", {"agreement": AGREEMENT, "minor": MAX_MONEY, "bank": BANK, "item": ITEMS, "fee": 35}, ok),
+        ("state_root", "empty", {}, malformed),
+        ("state_root", "of nobody", {"root": digest("root")}, ok),
+        ("state_root", "all", {"root": digest("root"), "leaves": U64}, ok),
     ]
 
 

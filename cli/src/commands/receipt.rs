@@ -1,12 +1,13 @@
-//! `subak receipt`: a proof of one entry to keep, and its verification without a server.
+//! `subak receipt`: a proof of one entry to keep, and its verification without a server; and
+//! so of what somebody had at an entry (`balance_proof`).
 //!
 //! Owns what is read from a ledger for it, the trust that is given on the command line, and
 //! the words for what was proven. Leaves out the format and the judgement (`log::receipt`)
 //! and trust files (`log::policy`).
 
-use super::places;
+use super::{balance_proof, places};
 use crate::{
-    context::Context,
+    context::{Context, Open},
     describe,
     failure::{Done, Failure},
     money,
@@ -19,10 +20,11 @@ use std::{
     path::{Path, PathBuf},
 };
 use subak_ledger::{
+    book::balance_proof::{BalanceProof, MOST_BYTES},
     log::{
-        Checkpoint, Leaf, PublicKey,
+        Checkpoint, Leaf, PublicKey, Statement,
         policy::{Policy, Seen},
-        receipt::{MOST_BYTES, Proven, Receipt},
+        receipt::{Proven, Receipt},
     },
     reject::{Code, Reject},
 };
@@ -33,15 +35,18 @@ const MOST_TRUST: usize = 1 << 20;
 /// Receipts of entries.
 #[derive(Debug, Subcommand)]
 pub enum ReceiptCommand {
-    /// Get the receipt of an entry: of a claim, a validation, an income, a payout
+    /// Get the receipt of an entry: of a claim, a validation, an income, a payout; or of what somebody has
     ///
     /// It proves, without a server and for as long as the operator's key is known, that the
     /// operator has signed for the entry at this place. What it means takes the log.
+    ///
+    /// With --balance it shows what the operator's node published of one agent: at ENTRY, a
+    /// StateRoot, or now. Where nothing that is published still holds, the node publishes anew.
     #[command(
-        after_help = "Examples:\n  subak receipt get 12 --out claim.tlog-proof\n  subak receipt get 12.3        # the entry of a contribution\n  subak receipt get 40 > run.tlog-proof"
+        after_help = "Examples:\n  subak receipt get 12 --out claim.tlog-proof\n  subak receipt get 12.3        # the entry of a contribution\n  subak receipt get 40 > run.tlog-proof\n  subak receipt get --balance ana --out ana.balance-proof\n  subak receipt get 41 --balance ana     # as the StateRoot at entry 41 has it"
     )]
     Get(Get),
-    /// Verify a receipt without a server
+    /// Verify a receipt, or a proof of a balance, without a server
     #[command(
         after_help = "Examples:\n  subak receipt verify claim.tlog-proof --expect <operator's public key>\n  subak receipt verify claim.tlog-proof --trust trust.txt\n\nA trust file (C2SP tlog-policy) has a line for each ledger, as `subak commons show --vkey`\nprints it; a line for each witness whose word counts; and who of these must have signed:\n\n  log subak/... \n  witness W1 witness.example/w1+...\n  quorum W1                       # or a group; or none\n\nExit status: 0 it holds, 1 it does not, or is no receipt."
     )]
@@ -52,8 +57,11 @@ pub enum ReceiptCommand {
 #[derive(Debug, Args)]
 pub struct Get {
     /// The entry, or the place of a contribution or payout in it
-    #[arg(value_name = "ENTRY")]
-    place: String,
+    #[arg(value_name = "ENTRY", required_unless_present = "balance")]
+    place: Option<String>,
+    /// What this agent had, instead of the entry alone
+    #[arg(long, value_name = "AGENT")]
+    balance: Option<String>,
     /// Write it to a new file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -62,7 +70,7 @@ pub struct Get {
 /// Arguments of `receipt verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The receipt
+    /// The receipt, or the proof of a balance
     file: PathBuf,
     /// A file that names ledgers and their operators; it alone decides then, and not --expect
     #[arg(long, value_name = "FILE")]
@@ -81,31 +89,17 @@ impl ReceiptCommand {
 
 impl Get {
     async fn run(self, cx: &Context) -> Done {
-        let range = places::range(&self.place)?;
-        let seq = range.start().entry;
-        if range.end().entry != seq {
-            return Err(Failure::usage(
-                format!("place {:?}: a receipt is of one entry", self.place),
-                "get one for each",
-            ));
-        }
+        let seq = self.place.as_deref().map(entry).transpose()?;
+        let seq = match (self.balance, seq) {
+            (Some(agent), seq) => {
+                return balance_proof::get(cx, &agent, seq, self.out.as_deref()).await;
+            }
+            (None, Some(seq)) => seq,
+            (None, None) => unreachable!("clap requires one of the two"),
+        };
         let open = cx.read().await?;
-        let (ledgers, id, name) = (&open.connection.ledgers, open.info.id, &open.info.name);
-        let found = ledgers.entries(id, seq, 1).await?.into_iter().find(|raw| raw.seq == seq);
-        let raw = found.ok_or_else(|| {
-            let has = describe::entries(open.book.size);
-            let what = format!("there is no entry {seq}: ledger {name} has {has}");
-            Failure::refused("not-found", what, "`subak log` lists them; --ledger names another")
-        })?;
-        let operator = PublicKey::admit(&open.info.operator)?;
-        let checkpoint = ledgers.checkpoint(id).await?;
-        let head = Checkpoint::open(&checkpoint, id, &operator)?;
-        let path = ledgers.inclusion(id, seq, head.size).await?;
-        let (leaf, envelope) = (raw.leaf.into(), raw.envelope.into());
-        let receipt = Receipt { index: seq, leaf, envelope, path, checkpoint };
-        // What does not hold is not handed out: the very text is read and judged.
+        let (receipt, proven, operator) = of_entry(&open, seq).await?;
         let text = receipt.to_text();
-        let proven = Receipt::parse(&text)?.verify(id, &operator)?;
         let Some(file) = self.out else {
             return if cx.out.json {
                 cx.out.result("subak.receipt/1", &data(&proven, &operator, Some(&text)), "")
@@ -113,18 +107,12 @@ impl Get {
                 cx.out.line(text.trim_end())
             };
         };
-        write_new(&file, &text).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Failure::refused(
-                "exists",
-                format!("{}: it exists and is not overwritten", file.display()),
-                "name another file",
-            ),
-            _ => Failure::file(&file, &error),
-        })?;
+        write_new(&file, &text)?;
         let mut said = data(&proven, &operator, None);
         said["file"] = json!(file);
         let text = format!(
-            "the receipt of entry {seq} of {name} is in {}\n  check it without a server: `subak receipt verify {0} --expect {}`",
+            "the receipt of entry {seq} of {} is in {}\n  check it without a server: `subak receipt verify {1} --expect {}`",
+            open.info.name,
             file.display(),
             hex::encode(operator.bytes())
         );
@@ -132,9 +120,47 @@ impl Get {
     }
 }
 
+/// The one entry that a place is in.
+fn entry(place: &str) -> Done<u64> {
+    let range = places::range(place)?;
+    let seq = range.start().entry;
+    if range.end().entry == seq {
+        return Ok(seq);
+    }
+    let what = format!("place {place:?}: a receipt is of one entry");
+    Err(Failure::usage(what, "get one for each"))
+}
+
+/// The receipt of an entry, as it reads from its own text, and what it proves.
+pub(super) async fn of_entry(open: &Open, seq: u64) -> Done<(Receipt, Proven, PublicKey)> {
+    let (ledgers, id, name) = (&open.connection.ledgers, open.info.id, &open.info.name);
+    let found = ledgers.entries(id, seq, 1).await?.into_iter().find(|raw| raw.seq == seq);
+    let raw = found.ok_or_else(|| {
+        let has = describe::entries(open.book.size);
+        let what = format!("there is no entry {seq}: ledger {name} has {has}");
+        Failure::refused("not-found", what, "`subak log` lists them; --ledger names another")
+    })?;
+    let operator = PublicKey::admit(&open.info.operator)?;
+    let checkpoint = ledgers.checkpoint(id).await?;
+    let head = Checkpoint::open(&checkpoint, id, &operator)?;
+    let path = ledgers.inclusion(id, seq, head.size).await?;
+    let (leaf, envelope) = (raw.leaf.into(), raw.envelope.into());
+    let receipt = Receipt { index: seq, leaf, envelope, path, checkpoint };
+    // What does not hold is not handed out: the very text is read and judged.
+    let receipt = Receipt::parse(&receipt.to_text())?;
+    let proven = receipt.verify(id, &operator)?;
+    Ok((receipt, proven, operator))
+}
+
 impl Verify {
     fn run(self, cx: &Context) -> Done {
-        let receipt = Receipt::parse(&read(&self.file, Code::BadReceipt, MOST_BYTES)?)?;
+        let text = read(&self.file, Code::BadReceipt, MOST_BYTES)?;
+        let balance =
+            BalanceProof::is_one(&text).then(|| BalanceProof::parse(&text)).transpose()?;
+        let receipt = match &balance {
+            Some(proof) => proof.receipt.clone(),
+            None => Receipt::parse(&text)?,
+        };
         let ledger = Leaf::from_bytes(&receipt.leaf)?.ledger;
         let policy = self
             .trust
@@ -172,25 +198,40 @@ impl Verify {
             })?;
         let Proven { statement, leaf, head } = &proven;
         let seen = policy.map_or(Ok(Vec::new()), |policy| policy.witnessed(&receipt.checkpoint))?;
+        let shown = balance.map(|proof| proof.verify(&proven)).transpose()?;
+        let said = shown.as_ref().map_or_else(|| of_entry_alone(statement), balance_proof::told);
         let text = format!(
-            "{}: entry {} of\n  ledger   {ledger}\n  operator {}\n  recorded {} (or so it says, if it is a SANDBOX)\n  under a head of {}\n{}  {}\n{}",
+            "{}: entry {} of\n  ledger   {ledger}\n  operator {}\n  recorded {} (or so it says, if it is a SANDBOX)\n  under a head of {}\n{}{said}",
             cx.out.good("holds"),
             leaf.seq,
             hex::encode(operator.bytes()),
             money::show_time(leaf.recorded_at),
             describe::entries(head.size),
             witnessed(&seen),
-            "It proves that the operator has signed for it at this place. Whether the key was the\n  \
-             author's then, and what became of it, is in the log: `subak audit`, `subak show`.",
-            describe::statement(statement, None)
         );
-        let mut said = data(&proven, operator, None);
+        let (schema, mut said) = match &shown {
+            Some(shown) => {
+                let said = balance_proof::data(shown, &proven, operator, None);
+                ("subak.balance-proof/1", said)
+            }
+            None => ("subak.receipt/1", data(&proven, operator, None)),
+        };
         said["witnessed"] = seen
             .iter()
             .map(|(name, at)| json!({ "witness": name, "at": show_seconds(*at) }))
             .collect();
-        cx.out.result("subak.receipt/1", &said, &text)
+        cx.out.result(schema, &said, &text)
     }
+}
+
+/// What a receipt proves, and what was said.
+fn of_entry_alone(statement: &Statement) -> String {
+    format!(
+        "  {}\n{}",
+        "It proves that the operator has signed for it at this place. Whether the key was the\n  \
+         author's then, and what became of it, is in the log: `subak audit`, `subak show`.",
+        describe::statement(statement, None)
+    )
 }
 
 /// One line for each witness who saw that head, and none that contradicts it.
@@ -230,7 +271,19 @@ fn read(path: &Path, code: Code, most: usize) -> Done<String> {
     String::from_utf8(bytes).map_err(|_| refuse("it is no UTF-8 text").into())
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+/// Writes a file that is not there yet, and syncs it.
+pub(super) fn write_new(path: &Path, text: &str) -> Done {
+    create(path, text).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::refused(
+            "exists",
+            format!("{}: it exists and is not overwritten", path.display()),
+            "name another file",
+        ),
+        _ => Failure::file(path, &error),
+    })
+}
+
+fn create(path: &Path, text: &str) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()

@@ -5,23 +5,21 @@
 
 use super::lines::{is_one_agents, place, points, reason, shown};
 use crate::{
+    commands::past,
     context::{Context, Open},
     describe,
-    failure::{Done, Failure},
+    failure::Done,
     money,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
-use subak_ledger::{
-    book::{
-        equation::To,
-        explain::Reason,
-        split::{Bucket, Point},
-        state::{Income, State},
-        types::{AgentId, Currency, Handle, Ref, whole},
-    },
-    log::{Leaf, Unverified},
+use subak_ledger::book::{
+    equation::To,
+    explain::Reason,
+    split::{Bucket, Point},
+    state::{Income, State},
+    types::{AgentId, Currency, Handle, Ref, whole},
 };
 
 /// Contributions of a kind and month that are listed one by one.
@@ -75,41 +73,8 @@ fn counted(then: &State, bucket: &Bucket, point: &Point, agent: AgentId) -> Vec<
 /// them: the log folded once more, each entry checked against the chain of the book that
 /// is known already.
 async fn book_at(open: &Open, (entry, event): (u64, Option<u32>)) -> Done<State> {
-    const PAGE: u64 = 1_000;
-    let mut state = State::default();
-    let mut journal = Vec::new();
-    while state.size <= entry {
-        let limit = PAGE.min(entry + 1 - state.size);
-        let page = open.connection.ledgers.entries(open.info.id, state.size, limit).await?;
-        if page.is_empty() {
-            return Err(Failure::world(
-                "short-answer",
-                "entries are missing in the answer",
-                "try again",
-            ));
-        }
-        for raw in page {
-            let leaf = Leaf::from_bytes(&raw.leaf)?;
-            let chain = leaf.chain_hash();
-            let index = usize::try_from(state.size).unwrap_or(usize::MAX);
-            let known = open.book.chain.get(index) == Some(&chain);
-            if !known || leaf.envelope != *blake3::hash(&raw.envelope).as_bytes() {
-                return Err(Failure::refused(
-                    "corrupt",
-                    format!("entry {} is not the one that the book was made of", state.size),
-                    "run `subak audit`",
-                ));
-            }
-            let statement = Unverified::parse(&raw.envelope)?.trust_stored()?;
-            if state.size == entry {
-                state.replay_until(&statement, leaf.recorded_at, event)?;
-                return Ok(state);
-            }
-            state.replay_statement(&statement, leaf.recorded_at, &mut journal)?;
-            state.seal(chain);
-            journal.clear();
-        }
-    }
+    let (mut state, leaf, statement) = past::before(open, entry).await?;
+    state.replay_until(&statement, leaf.recorded_at, event)?;
     Ok(state)
 }
 
