@@ -94,21 +94,21 @@ fn it_is_about_the_state_before_its_own_entry_and_before_its_time() {
     let mut world = with_two(for_everybody(1, 10));
     let place = world.contribute("ana", "commit", 1_000);
     world.validate("sam", place).unwrap();
-    assert_eq!(world.state.stated, None);
+    assert_eq!(world.state.stated(), None);
     let early = world.state_root().unwrap();
-    assert_eq!(world.state.stated, Some(early));
+    assert_eq!(world.state.stated(), Some(early));
     let again = world.state_root().unwrap();
-    assert_eq!(world.state.stated, Some(again), "a StateRoot changes nothing");
+    assert_eq!(world.state.stated(), Some(again), "a StateRoot changes nothing");
     world.days(10);
     let (root, leaves) = state_root::root(&world.state);
     assert_eq!(leaves, 0, "nothing is counted until an entry comes");
     world.judge_root(root, leaves).unwrap();
     world.state_root().unwrap();
-    assert_eq!(world.state.stated, None, "its own time has brought ana's points");
+    assert_eq!(world.state.stated(), None, "its own time has brought ana's points");
     let late = world.state_root().unwrap();
-    assert_eq!((state_root::root(&world.state).1, world.state.stated), (1, Some(late)));
+    assert_eq!((state_root::root(&world.state).1, world.state.stated()), (1, Some(late)));
     world.add_person("cy");
-    assert_eq!(world.state.stated, None, "any entry may have changed something");
+    assert_eq!(world.state.stated(), None, "any entry may have changed something");
 }
 
 #[test]
@@ -116,9 +116,9 @@ fn a_refused_one_leaves_no_trace() {
     let mut world = world();
     let stated = world.state_root().unwrap();
     assert_eq!(world.judge_root([0; 32], 3).unwrap_err().code, Code::StateRootFalse);
-    assert_eq!(world.state.stated, Some(stated));
+    assert_eq!(world.state.stated(), Some(stated));
     let replayed = world.replayed();
-    assert_eq!(replayed.stated, Some(stated), "a mirror knows it too");
+    assert_eq!(replayed.stated(), Some(stated), "a mirror knows it too");
 }
 
 // ---- the file ----

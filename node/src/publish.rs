@@ -1,8 +1,8 @@
 //! What a node publishes by itself: the state root, in the clerk's name.
 //!
 //! Owns the statement's composition, when a payout asks for one, and how often anybody may.
-//! Guarantees that a statement composed here is true of the state it was composed from; that
-//! nobody can have the writer work out roots for more than a part of its time. Leaves out
+//! Guarantees that a statement composed here is true of the state it was composed from, and
+//! that nobody can make a log long to read by asking. Leaves out
 //! the root itself (`subak_ledger::book::state_root`), and its place in the queue (`writer`).
 
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
     ring::{Ring, Use},
 };
 use prost::Message as _;
-use std::time::{Duration, Instant};
 use subak_ledger::{
     book::{
         event::Event,
@@ -77,56 +76,53 @@ pub(crate) fn compose(
     Ok((statement, at))
 }
 
-/// Working a root out for less than this is never held back.
-const SHORT: Duration = Duration::from_millis(100);
-/// Of the writer's time, roots that anybody asks for take one part in so many at most.
-const SHARE: u32 = 20;
+/// Leaves that may be hashed, on request, for each entry since the last root.
+const LEAVES_AN_ENTRY: u64 = 100;
 
-/// When the next root may be asked for. A million agents take the writer seconds, in which it
-/// appends nothing, and who may append anything could else ask after each entry.
-#[derive(Debug, Default)]
-pub(crate) struct Pace {
-    from: Option<Instant>,
-}
-
-impl Pace {
-    /// Whether a root may be worked out at `now`; a failure of the world if not yet.
-    pub(crate) fn require(&self, now: Instant) -> Result<(), NodeError> {
-        let left = self.from.map_or(Duration::ZERO, |from| from.saturating_duration_since(now));
-        if left.is_zero() {
-            return Ok(());
-        }
-        let seconds = left.as_secs() + 1;
-        Err(world(
-            "root-too-soon",
-            format!("a state root of this ledger was worked out a moment ago: {seconds} s to wait"),
-            "try again then, or name an entry that holds one: `subak log` shows them",
-        ))
+/// Whether anybody who asks gets a new root at `now`, in milliseconds; a failure of the world
+/// if not yet.
+///
+/// Whoever reads the log works each root out again, over all agents, and anybody may append
+/// and ask. So there is one for as many entries as make it no dearer to read than those
+/// entries are, or one a day: in a ledger of a hundred balances after each entry, in one of
+/// a million after ten thousand. Those after payouts come besides.
+pub(crate) fn require_due(state: &State, now: u64) -> Result<(), NodeError> {
+    let Some(last) = state.published else { return Ok(()) };
+    let entries = state.size - last.entry;
+    let wanted = last.leaves.div_ceil(LEAVES_AN_ENTRY);
+    if entries >= wanted || now >= last.at.saturating_add(DAY_MS) {
+        return Ok(());
     }
-
-    /// One was worked out from `begun` to `now`.
-    pub(crate) fn took(&mut self, begun: Instant, now: Instant) {
-        let time = now.saturating_duration_since(begun);
-        self.from = (time > SHORT).then(|| now + time * SHARE);
-    }
+    Err(world(
+        "root-too-soon",
+        format!(
+            "entry {} publishes what {} balances were: there is a new root after {wanted} entries, \
+             or a day; found {entries}",
+            last.entry, last.leaves
+        ),
+        format!("name that one: `subak receipt get {} --balance AGENT`; or ask later", last.entry),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use subak_ledger::book::state::Published;
 
     #[test]
-    fn what_took_long_is_not_done_again_at_once() {
-        let begun = Instant::now();
-        let after = |ms| begun + Duration::from_millis(ms);
-        let mut pace = Pace::default();
-        assert_eq!(pace.require(begun), Ok(()));
-        pace.took(begun, after(100));
-        assert_eq!(pace.require(after(100)), Ok(()), "short");
-        pace.took(begun, after(2_000));
-        let refused = pace.require(after(2_001)).expect_err("2 s of each 40");
-        assert_eq!(refused.code(), "root-too-soon");
-        assert!(pace.require(after(41_999)).is_err());
-        assert_eq!(pace.require(after(42_000)), Ok(()));
+    fn a_root_over_many_is_not_worked_out_after_each_entry() {
+        let due = |leaves, size, now| {
+            let last = Published { entry: 10, at: 1_000, leaves, holds: false };
+            let state = State { size, published: Some(last), ..State::default() };
+            require_due(&state, now).map_err(|error| error.code().to_owned())
+        };
+        assert_eq!(require_due(&State::default(), 0), Ok(()), "the first");
+        assert_eq!(due(100, 11, 1_000), Ok(()), "its own time has changed something");
+        let soon = Err("root-too-soon".to_owned());
+        assert_eq!(due(101, 11, 1_000), soon);
+        assert_eq!(due(101, 12, 1_000), Ok(()));
+        assert_eq!(due(1_000_000, 10_009, 999 + DAY_MS), soon);
+        assert_eq!(due(1_000_000, 10_010, 1_000), Ok(()));
+        assert_eq!(due(1_000_000, 11, 1_000 + DAY_MS), Ok(()));
     }
 }

@@ -321,7 +321,7 @@ impl Ledgers for Node {
 
     async fn publish_state(&self, ledger: LedgerId) -> Result<Appended, NodeError> {
         let (_, folded) = self.load(ledger).await?;
-        if let Some(entry) = folded.state.stated {
+        if let Some(entry) = folded.state.stated() {
             return self.shown(ledger, entry).await;
         }
         drop(folded);

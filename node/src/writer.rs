@@ -23,7 +23,6 @@ use crate::{
     fold::damaged,
     headfile::HeadFile,
     load,
-    publish::Pace,
     refusal::{OF_OTHERS, Refusal, stopping, world},
     ring::Use,
     runtime::Clock,
@@ -95,14 +94,11 @@ struct Open {
     unkept: Option<(Checkpoint, String)>,
     /// Of what is pending.
     disclosures: Vec<Disclosure>,
-    /// How often anybody may ask for its root.
-    pace: Pace,
 }
 
 impl Open {
     fn new(sequencer: Sequencer, operator: SecretKey, head: HeadFile) -> Self {
-        let pace = Pace::default();
-        Self { sequencer, operator, head, unkept: None, disclosures: Vec::new(), pace }
+        Self { sequencer, operator, head, unkept: None, disclosures: Vec::new() }
     }
 
     /// Keeps what could not be kept before.

@@ -99,7 +99,7 @@ async fn each_run_is_followed_by_what_everybody_had_before_a_cent_of_it_left() {
     let after = handles.commits.load(Ordering::SeqCst);
     assert_eq!(after, commits + 1, "both in one transaction: none without the other");
     let book = node.book(ledger).await.unwrap();
-    assert_eq!((book.size, book.stated), (entry + 2, Some(entry + 1)));
+    assert_eq!((book.size, book.stated()), (entry + 2, Some(entry + 1)));
     let found = stated(&*node, ledger, entry + 1).await;
     // What a StateRoot changes is nothing, so the state after it has the same root.
     assert_eq!(found, Some(state_root::root(&book)));
@@ -115,13 +115,13 @@ async fn dates_that_are_chosen_go_on_from_where_they_are() {
     let ledger = commons_with_cash(&*node, true, Some(start)).await;
     let entry = tell(&*node, ledger, run(4_000, start), Some(start + DAY_MS)).await;
     let book = node.book(ledger).await.unwrap();
-    assert_eq!((book.stated, book.time), (Some(entry + 1), start + DAY_MS));
+    assert_eq!((book.stated(), book.time), (Some(entry + 1), start + DAY_MS));
     // The run has expired by then, so what was published no longer holds.
     tell(&*node, ledger, run(5_000, start + 20 * DAY_MS), Some(start + 20 * DAY_MS)).await;
     let book = node.book(ledger).await.unwrap();
     assert_eq!(book.time, start + 20 * DAY_MS);
     let asked = node.publish_state(ledger).await.unwrap();
-    assert_eq!((Some(asked.entry), asked.entry + 1), (book.stated, book.size));
+    assert_eq!((Some(asked.entry), asked.entry + 1), (book.stated(), book.size));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +149,7 @@ async fn whoever_asks_gets_the_newest_that_still_holds() {
         assert_eq!(asked.await.unwrap(), 3);
     }
     let book: Arc<State> = node.book(ledger).await.unwrap();
-    assert_eq!((book.size, book.stated), (4, Some(3)));
+    assert_eq!((book.size, book.stated()), (4, Some(3)));
     let nobodys = node.publish_state(LedgerId([9; 32])).await;
     assert!(matches!(nobodys, Err(NodeError::NotFound { .. })), "{nobodys:?}");
 }
@@ -166,7 +166,7 @@ async fn without_the_clerks_key_a_payout_stands_all_the_same() {
     }
     let entry = tell(&*node, ledger, run(4_000, now()), None).await;
     let book = node.book(ledger).await.unwrap();
-    assert_eq!((book.size, book.stated), (entry + 1, None));
+    assert_eq!((book.size, book.stated()), (entry + 1, None));
     let refused = node.publish_state(ledger).await.unwrap_err();
     assert_eq!(refused.code(), "clerk-key-missing");
     node.append(hour(ledger, "more")).await.unwrap();
@@ -189,7 +189,7 @@ async fn a_full_disk_publishes_nothing() {
     }
     assert_eq!(failed.expect("the disk was to fill up").code(), "disk-full");
     let book = node.book(ledger).await.unwrap();
-    assert_eq!(book.stated, None);
+    assert_eq!(book.stated(), None);
     handles.pages.store(0, Ordering::SeqCst);
     assert_eq!(node.publish_state(ledger).await.unwrap().entry, book.size);
 }
@@ -205,6 +205,6 @@ async fn from_afar_it_is_proven_to_whoever_asked() {
     let asked = far.publish_state(ledger).await.unwrap();
     proven(&*node, &asked).await;
     assert_eq!(node.publish_state(ledger).await.unwrap(), asked);
-    assert_eq!(far.book(ledger).await.unwrap().stated, Some(asked.entry));
+    assert_eq!(far.book(ledger).await.unwrap().stated(), Some(asked.entry));
     served.abort();
 }

@@ -76,7 +76,7 @@ async fn newest(cx: &Context, open: &mut Open, agent: AgentId) -> Done<u64> {
     if book.points(agent) == 0 && !book.currencies().into_iter().any(has) {
         return Err(nothing(&book.agent(agent).handle, "now"));
     }
-    if let Some(entry) = book.stated {
+    if let Some(entry) = book.stated() {
         return Ok(entry);
     }
     // Only who publishes needs the ledger file for itself.

@@ -8,8 +8,7 @@
 use super::{
     accounts::Posting,
     event::Event,
-    state::{Proposal, State, Step, Task},
-    state_root,
+    state::{Before, Proposal, State, Step, Task},
     types::*,
 };
 use crate::{
@@ -185,12 +184,14 @@ impl State {
             expires_at: header.expires_at,
             digest: statement.body_digest(),
             seen: header.basis.as_ref().map(|basis| basis.size),
-            before: before.as_ref(),
+            before: None,
             journal,
         };
-        let moved = self.advance(&mut step);
-        // Only a StateRoot that is not refused leaves this standing.
-        self.stated = (before.is_some() && !moved).then_some(self.size);
+        let still = !self.advance(&mut step);
+        step.before = before.as_ref().map(|state| Before { state, still });
+        if let Some(last) = &mut self.published {
+            last.holds &= still && before.is_some();
+        }
         if self.root.is_none() {
             let [Event::Genesis(genesis)] = events else {
                 unreachable!("`begin` has refused everything else")
@@ -356,7 +357,7 @@ impl State {
             Event::InvoiceVoid { series, number } => self.void(series, *number),
             Event::RevenueReverse(r) => self.reverse_revenue(step, r),
             Event::SettlementSent(s) => self.send(step, s),
-            Event::StateRoot { root, leaves } => state_root::judge(step.before, (*root, *leaves)),
+            Event::StateRoot { root, leaves } => self.publish(step, (*root, *leaves)),
         }
     }
 

@@ -104,9 +104,31 @@ pub struct State {
     /// Balances.
     pub accounts: Accounts,
 
-    /// The newest StateRoot, while what it says is still so: no other entry came after it,
-    /// and no date that brought anything about.
-    pub stated: Option<u64>,
+    /// The newest StateRoot.
+    pub published: Option<Published>,
+}
+
+/// A StateRoot: its place, and whether one can still go by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// The entry.
+    pub entry: u64,
+    /// When it was recorded.
+    pub at: u64,
+    /// Leaves under its root.
+    pub leaves: u64,
+    /// Whether what it says is still so: no other entry came after it, and no date that
+    /// brought anything about.
+    pub holds: bool,
+}
+
+/// What a StateRoot that is alone in its statement is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Before<'a> {
+    /// The state as the entry before left it.
+    pub state: &'a State,
+    /// Whether the time of its own entry has brought nothing about.
+    pub still: bool,
 }
 
 /// What a genesis fixed.
@@ -464,8 +486,8 @@ pub struct Step<'a> {
     pub digest: Hash,
     /// How many entries the author has seen, if the statement says so.
     pub seen: Option<u64>,
-    /// The state as the entry before left it, for a StateRoot that is alone.
-    pub before: Option<&'a State>,
+    /// For a StateRoot that is alone.
+    pub before: Option<Before<'a>>,
     /// Postings so far.
     pub journal: &'a mut Vec<Posting>,
 }
@@ -552,6 +574,11 @@ impl State {
             }
             _ => Account::Bucket(def.id),
         }
+    }
+
+    /// The StateRoot that says what is so now, if there is one.
+    pub fn stated(&self) -> Option<u64> {
+        self.published.filter(|last| last.holds).map(|last| last.entry)
     }
 
     /// An income by number.

@@ -31,7 +31,7 @@
 
 use super::{
     equation::To,
-    state::State,
+    state::{Published, State, Step},
     types::{Currency, Fixed, Handle, Minor, Points, whole},
 };
 use crate::{
@@ -164,18 +164,22 @@ pub fn prove(state: &State, agent: &Handle) -> Vec<Shown> {
     shown.collect()
 }
 
-/// The guards of a StateRoot: `before` is the state as the entry before left it, where the
-/// event is alone in its statement.
-pub(super) fn judge(before: Option<&State>, stated: (Hash, u64)) -> Outcome {
-    let before = before.ok_or_else(|| {
-        let why = "expected no other event in its statement, which is about the state before it";
-        Reject::new(Code::StateRootMisplaced, why)
-    })?;
-    let expected = root(before);
-    require(stated == expected, Code::StateRootFalse, || {
-        let show = |(root, leaves): (Hash, u64)| format!("{} over {leaves}", hex::encode(root));
-        format!("expected {}, found {}", show(expected), show(stated))
-    })
+impl State {
+    /// StateRoot: true of the state as the entry before left it, or refused.
+    pub(super) fn publish(&mut self, step: &Step<'_>, stated: (Hash, u64)) -> Outcome {
+        let before = step.before.ok_or_else(|| {
+            let why = "expected no other event in its statement, which is about the state before";
+            Reject::new(Code::StateRootMisplaced, why)
+        })?;
+        let expected = root(before.state);
+        require(stated == expected, Code::StateRootFalse, || {
+            let show = |(root, leaves): (Hash, u64)| format!("{} over {leaves}", hex::encode(root));
+            format!("expected {}, found {}", show(expected), show(stated))
+        })?;
+        let (entry, at, leaves, holds) = (step.entry, step.at, stated.1, before.still);
+        self.published = Some(Published { entry, at, leaves, holds });
+        Ok(())
+    }
 }
 
 /// A part of what an agent has: one bucket's, or what was drawn.

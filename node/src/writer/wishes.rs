@@ -7,7 +7,7 @@
 
 use super::{Order, Writer};
 use crate::{NodeError, publish, sequencer::decode};
-use std::{collections::BTreeSet, time::Instant};
+use std::collections::BTreeSet;
 use subak_ledger::log::LedgerId;
 use tokio::sync::oneshot;
 
@@ -51,16 +51,12 @@ impl Writer {
     /// As [`Writer::state_root`], for whoever asks, and so not without end.
     fn wanted_root(&mut self, ledger: LedgerId, now: u64) -> Result<u64, NodeError> {
         self.ready(ledger)?;
-        let open = &self.open[&ledger];
-        if let Some(stated) = open.sequencer.pending().stated {
+        let pending = self.open[&ledger].sequencer.pending();
+        if let Some(stated) = pending.stated() {
             return Ok(stated);
         }
-        let begun = Instant::now();
-        open.pace.require(begun)?;
-        let entry = self.state_root(ledger, now);
-        let open = self.open.get_mut(&ledger).expect("it is open, see above");
-        open.pace.took(begun, Instant::now());
-        entry
+        publish::require_due(pending, now)?;
+        self.state_root(ledger, now)
     }
 
     pub(super) fn judge_wishes(&mut self, now: u64) -> Vec<Wished> {
