@@ -89,6 +89,11 @@ codes! {
     CheckpointBehind "checkpoint-behind" Gap "entries follow that no checkpoint covers" "let the operator sign the newest head, then audit again"
     CheckpointUnjudged "checkpoint-unjudged" Gap "the checkpoint cannot be judged without a genesis" "restore entry 0, then audit again"
     OperatorUnexpected "operator-unexpected" Fault "the operator is not one that was expected" "check the key with the commons or phyle; name it too if it is right"
+    // Against what was seen before, and against other targets.
+    OlderThanSeen "older-than-seen" Fault "the log ends before a head that was seen before" "keep the remembered head: it is evidence; fetch the log from a mirror or a newer backup"
+    RewrittenSinceSeen "rewritten-since-seen" Fault "the log is another one than was seen before" "keep both heads: the operator signed two histories; ask the operator and other auditors"
+    OperatorChanged "operator-changed" Fault "another operator signs here than before" "check the key with the commons or phyle; name it with --expect or in a trust file if it is right"
+    SplitView "split-view" Fault "the operator signed two histories of one ledger" "pass the fraud proof on to everybody who relies on the ledger"
     // The book.
     Rule "rule" Fault "an entry breaks a rule" "ask the author and the operator; the message names the rule"
     UnknownEvent "unknown-event" Gap "this program does not know the event, so it cannot judge the book from here on" "audit with a newer version of subak"

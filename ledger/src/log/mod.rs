@@ -20,6 +20,7 @@
 //!                                                   proofs of logarithmic length
 //! note        C2SP signed text
 //! checkpoint  (ledger, size, root), signed by the operator as a note
+//! fraud       two checkpoints that cannot both be true, in one file
 //! ```
 //!
 //! Chain and tree commit to the same leaf bytes, and each leaf holds the chain hash
@@ -29,6 +30,7 @@ pub mod canonical;
 pub mod checkpoint;
 pub mod commit;
 pub mod entry;
+pub mod fraud;
 pub mod handle;
 pub mod key;
 pub mod note;

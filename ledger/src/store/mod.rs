@@ -154,6 +154,12 @@ pub trait Reader {
         max_bytes: usize,
     ) -> Result<Vec<StoredEntry>>;
 
+    /// Whether it keeps tree nodes at all. What was made to be carried (a bundle) keeps none: whoever
+    /// reads it computes them from the leaves.
+    fn keeps_nodes(&self) -> bool {
+        true
+    }
+
     /// Stored nodes of one level with `index >= from`, ascending, at most `limit`.
     fn nodes(&self, ledger: &Hash, level: u8, from: u64, limit: usize) -> Result<Vec<(u64, Hash)>>;
 

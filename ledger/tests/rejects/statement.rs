@@ -121,6 +121,9 @@ pub const ROWS: &[Row] = &[
         let other = key("operator of nobody").public();
         Checkpoint::open(&world.checkpoint(), world.state.ledger, &other).unwrap_err()
     }),
+    row(Code::BadFraudProof, "a checkpoint for a fraud proof", "expected its lines", || {
+        FraudProof::parse(&two_contributors().checkpoint()).unwrap_err()
+    }),
     row(Code::BadReceipt, "a checkpoint for a receipt", "first line", || {
         let text = format!("\n\n{}", two_contributors().checkpoint());
         Receipt::parse(&text).unwrap_err()

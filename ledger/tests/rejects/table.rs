@@ -197,7 +197,15 @@ fn guards_name_codes_that_exist_and_all_of_them() {
     let ticked = rules.split('`').skip(1).step_by(2);
     let named: BTreeSet<&str> = ticked.filter(|t| codes.contains(t)).collect();
     // Of the log alone, seen by other ledgers as `proof-invalid`, and of files beside it.
-    let log = ["bad-leaf", "bad-proof", "bad-note", "bad-checkpoint", "bad-receipt", "bad-policy"];
+    let log = [
+        "bad-leaf",
+        "bad-proof",
+        "bad-note",
+        "bad-checkpoint",
+        "bad-receipt",
+        "bad-policy",
+        "bad-fraud-proof",
+    ];
     let log = BTreeSet::from(log);
     assert_eq!(&codes - &named, log);
     let (_, events) = rules.split_once("\n## 4. ").unwrap();
