@@ -6,6 +6,7 @@ mod approve;
 mod audit;
 mod backup;
 mod balance;
+mod bundle;
 mod completions;
 mod contribute;
 mod contribution;
@@ -109,6 +110,11 @@ pub enum Command {
         after_help = "Examples:\n  subak receipt get 12 --out claim.tlog-proof\n  subak receipt verify claim.tlog-proof --expect <operator's public key>"
     )]
     Receipt(receipt::ReceiptCommand),
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak bundle export ours.subak\n  subak audit ours.subak --expect <operator's public key>"
+    )]
+    Bundle(bundle::Bundle),
     Serve(serve::Serve),
     Backup(backup::Backup),
     Log(log::Log),
@@ -143,6 +149,7 @@ impl Command {
             Self::Payout(c) => c.schema(),
             Self::Explain(_) => "subak.explain/1",
             Self::Audit(_) => "subak.audit/1",
+            Self::Bundle(_) => "subak.bundle/1",
             Self::Serve(_) => "subak.serve/1",
             Self::Backup(_) => "subak.backup/1",
             Self::Receipt(_) => "subak.receipt/1",
@@ -178,6 +185,7 @@ impl Command {
             Self::Payout(c) => c.run(context).await,
             Self::Explain(c) => c.run(context).await,
             Self::Audit(c) => c.run(context).await,
+            Self::Bundle(c) => c.run(context).await,
             Self::Serve(c) => c.run(context).await,
             Self::Backup(c) => c.run(context).await,
             Self::Receipt(c) => c.run(context).await,

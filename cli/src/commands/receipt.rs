@@ -9,26 +9,19 @@ use crate::{
     context::Context,
     describe,
     failure::{Done, Failure},
+    files::{read, trust_file, write_new},
     money,
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::{
-    fs::{self, File},
-    io::{self, Read as _, Write as _},
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 use subak_ledger::{
     log::{
         Checkpoint, Leaf, PublicKey,
-        policy::Policy,
         receipt::{MOST_BYTES, Proven, Receipt},
     },
-    reject::{Code, Reject},
+    reject::Code,
 };
-
-/// The most that a trust file may have, in bytes: some thousand ledgers.
-const MOST_TRUST: usize = 1 << 20;
 
 /// Receipts of entries.
 #[derive(Debug, Subcommand)]
@@ -138,7 +131,7 @@ impl Verify {
         let ledger = Leaf::from_bytes(&receipt.leaf)?.ledger;
         let trusted: Vec<PublicKey> = match &self.trust {
             Some(file) => {
-                let policy = Policy::parse(&read(file, Code::BadPolicy, MOST_TRUST)?)?;
+                let policy = trust_file(file)?;
                 policy.operators(ledger).cloned().collect()
             }
             None if cx.expect.is_empty() => {
@@ -194,23 +187,4 @@ fn data(proven: &Proven, operator: &PublicKey, text: Option<&str>) -> serde_json
         "size": head.size, "root": hex::encode(head.root),
         "operator_key": hex::encode(operator.bytes()), "receipt": text,
     })
-}
-
-/// A file that a stranger may have made: one of more than `most` bytes is not read.
-fn read(path: &Path, code: Code, most: usize) -> Done<String> {
-    let failed = |error: io::Error| Failure::file(path, &error);
-    let mut bytes = Vec::new();
-    let limit = most as u64 + 1;
-    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
-    let refuse = |what: &str| Reject::new(code, format!("{}: {what}", path.display()));
-    if bytes.len() > most {
-        return Err(refuse(&format!("expected at most {most} bytes")).into());
-    }
-    String::from_utf8(bytes).map_err(|_| refuse("it is no UTF-8 text").into())
-}
-
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }

@@ -33,7 +33,7 @@ pub use disclosures::Disclosures;
 pub use examine::{Examined, examine};
 pub use finding::{Code, Finding, MOST, Severity};
 pub use ledger::{LedgerAudit, LedgerReport};
-pub use parting::{parting, placed};
+pub use parting::{contradict, parting, placed, split_view};
 pub use seen::{Seen, replaced};
 
 use crate::{

@@ -1,10 +1,15 @@
 //! Where two logs of one ledger part, and what proves it.
 //!
-//! Owns the search for the first entry that differs and its two places in the trees. Guarantees
+//! Owns the comparison of two audited copies, the search for the first entry that differs and its two
+//! places in the trees. Guarantees
 //! memory that does not grow with the logs: each is read once for the search and once for its
 //! proof, and nothing stored but leaves is used. Leaves out the verdict: what is built here is
 //! verified by whoever puts it into a [`crate::log::fraud::FraudProof`].
 
+use super::{
+    LedgerReport,
+    finding::{Code, Finding, Findings},
+};
 use crate::{
     log::{
         Frontier, Hash, LedgerId,
@@ -17,6 +22,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries, and bytes, that are read at once.
 const PAGE: (usize, usize) = (256, 1 << 20);
+
+/// Whether the operator has signed two histories: neither signed head is that of the other log
+/// at its size. The longer log's report must have the root there ([`super::Options::sizes`]).
+pub fn contradict(one: &LedgerReport, other: &LedgerReport) -> bool {
+    let (Some((a, _)), Some((b, _))) = (&one.signed, &other.signed) else { return false };
+    let (short, long, longer) = if a.size <= b.size { (a, b, other) } else { (b, a, one) };
+    let there = match short.size == long.size {
+        true => Some(&long.root),
+        false => longer.roots.get(&short.size),
+    };
+    one.id == other.id && one.operator == other.operator && there.is_some_and(|r| *r != short.root)
+}
+
+/// The finding that says so. `entry`: where the histories part, if that is known.
+pub fn split_view(ledger: LedgerId, entry: Option<u64>, detail: &str) -> Finding {
+    let mut findings = Findings::new(Some(ledger));
+    findings.add(Code::SplitView, entry, detail);
+    findings.close().remove(0)
+}
 
 /// The first entry in which two logs differ, with its proofs in the trees of their first
 /// `sizes` entries; none where one log goes on from the other.

@@ -1,17 +1,20 @@
 //! Where a log is kept: the contract that every store fulfils, and its stores.
 //!
 //! Owns the words of the contract ([`Reader`], [`Store`], [`StoreError`]), the stores
-//! [`memory`] and [`sqlite`], and `conformance`, the suite that both pass. Guarantees
+//! [`memory`] and [`sqlite`], [`bundle`] (read-only, to be carried), and `conformance`, the suite that
+//! the first two pass. Guarantees
 //! what the traits' comments say in sentences: what is durable when, what is atomic, and
 //! who is trusted with what. Leaves out all meaning: a store compares heads and keeps
 //! bytes. It checks no signature, no hash and no rule, so whoever reads verifies.
 
+pub mod bundle;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
 pub mod memory;
 pub mod sqlite;
 
+pub use bundle::BundleReader;
 pub use error::{Kind, StoreError};
 pub use memory::MemoryStore;
 pub use sqlite::{SqliteReader, SqliteStore};

@@ -4,8 +4,8 @@ use super::{Row, row};
 use crate::kit::*;
 use subak_ledger::{
     log::{
-        Basis, Checkpoint, Draft, Leaf, LedgerId, note::Note, policy::Policy, receipt::Receipt,
-        statement::MAX_ENVELOPE, statement::MAX_LIFETIME_MS, tree,
+        Basis, Checkpoint, Draft, Leaf, LedgerId, fraud::FraudProof, note::Note, policy::Policy,
+        receipt::Receipt, statement::MAX_ENVELOPE, statement::MAX_LIFETIME_MS, tree,
     },
     reject::{Code, Reject},
 };
