@@ -107,6 +107,7 @@ codes! {
     CashUnmatched "cash-unmatched" Warning "cash that the payer sent is not what the commons received" "wait if it is on its way; else let both treasurers compare their banks' statements"
     AgreementFrozen "agreement-frozen" Warning "the payer told two stories under one number" "compare the two entries with the payer's operator"
     InvoiceGap "invoice-gap" Warning "invoice numbers are neither recorded nor void" "record or void them"
+    ReciprocalValidation "reciprocal-validation" Warning "two maintainers validated each other's work, and nobody else did" "look at that work, and ask a third maintainer: `subak contribution list --agent HANDLE`"
     SingleValidator "single-validator" Warning "one maintainer alone validates work" "adopt an equation that asks for two"
     UnprovenIncome "unproven-income" Warning "income was recorded without a payer's proof" "compare it with the bank's statement"
 }

@@ -28,6 +28,7 @@ mod nodes;
 mod parting;
 mod pool;
 mod seen;
+mod worth;
 
 pub use disclosures::Disclosures;
 pub use examine::{Examined, examine};
