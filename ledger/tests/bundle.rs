@@ -140,6 +140,9 @@ fn no_byte_of_a_bundle_can_be_changed_to_say_something_else() {
     }
 }
 
+/// What is done to a bundle's records.
+type Change<'a> = &'a dyn Fn(&mut Vec<Vec<u8>>);
+
 /// The records, as anybody could write them: order, numbers and limits are held.
 #[test]
 fn records_out_of_place_are_found() {
@@ -153,7 +156,7 @@ fn records_out_of_place_are_found() {
     let kinds: String = records.iter().map(|r| char::from(r[0])).collect();
     let entries = kinds.matches('E').count();
     assert_eq!(kinds, format!("LCS{}DZ", "E".repeat(entries)));
-    let with = |change: &dyn Fn(&mut Vec<Vec<u8>>)| {
+    let with = |change: Change<'_>| {
         let mut records = records.clone();
         change(&mut records);
         let frame = zstd::encode_all(&records.concat()[..], 1).unwrap();
@@ -164,13 +167,13 @@ fn records_out_of_place_are_found() {
     assert_eq!(with(&|_| ()).unwrap(), "fault");
     let text = 3 + entries;
     assert!(with(&|r| drop(r.remove(text))).unwrap().starts_with("Sound"), "without it");
-    let sound_without_text = |change: &dyn Fn(&mut Vec<Vec<u8>>)| {
+    let sound_without_text = |change: Change<'_>| {
         with(&|r| {
             r.remove(text);
             change(r);
         })
     };
-    let unsound: &[(&str, &dyn Fn(&mut Vec<Vec<u8>>))] = &[
+    let unsound: &[(&str, Change<'_>)] = &[
         ("no end", &|r| drop(r.pop())),
         ("two ends", &|r| r.push(r[r.len() - 1].clone())),
         ("an entry less", &|r| drop(r.remove(4))),

@@ -7,6 +7,7 @@ mod kit;
 
 use audit_support::*;
 use kit::*;
+use std::slice::from_ref;
 use subak_ledger::{
     audit::{Options, Seen, audit, parting, placed},
     log::{
@@ -59,7 +60,7 @@ impl Split {
     }
 
     fn parting(&self) -> Option<Parting> {
-        let stores = [in_memory(&[self.one.clone()]), in_memory(&[self.other.clone()])];
+        let stores = [in_memory(from_ref(&self.one)), in_memory(from_ref(&self.other))];
         parting(self.ledger, [&stores[0], &stores[1]], self.sizes()).unwrap()
     }
 
@@ -90,11 +91,11 @@ fn two_histories_are_proven_at_the_entry_where_they_part() {
 #[test]
 fn whoever_keeps_the_last_leaf_of_a_head_can_prove_a_rewrite() {
     let split = split([7, 12]);
-    let remembered = audit_logs(&[split.one.clone()]).ledgers.remove(0);
+    let remembered = audit_logs(from_ref(&split.one)).ledgers.remove(0);
     let (leaf, path) = remembered.last_leaf.unwrap();
     let (head, note) = remembered.signed.unwrap();
     assert_eq!(Some(&note), split.one.checkpoint.as_ref());
-    let store = in_memory(&[split.other.clone()]);
+    let store = in_memory(from_ref(&split.other));
     let second = placed(split.ledger, &store, head.size - 1, 12).unwrap().unwrap();
     let first = subak_ledger::log::fraud::Placed { leaf, path };
     let parting = Parting { index: head.size - 1, first, second };
@@ -141,7 +142,7 @@ fn an_honest_operator_cannot_be_accused() {
     // A prefix of the same log, with every entry that it could be accused of.
     let mut prefix = split.one.clone();
     prefix.entries.truncate(6);
-    let store = in_memory(&[split.one.clone()]);
+    let store = in_memory(from_ref(&split.one));
     let mut tree = subak_ledger::log::Frontier::default();
     for (leaf, _) in &prefix.entries {
         tree.push(subak_ledger::log::tree::leaf_hash(leaf));
@@ -161,7 +162,7 @@ fn an_honest_operator_cannot_be_accused() {
         refused([note, &older], Some(Parting { index, first: first.clone(), second: other }));
     }
     assert_eq!(
-        parting(ledger, [&store, &in_memory(&[split.one.clone()])], [9, 9]).unwrap(),
+        parting(ledger, [&store, &in_memory(from_ref(&split.one))], [9, 9]).unwrap(),
         None,
         "one log does not part from itself"
     );
@@ -190,7 +191,7 @@ fn what_witnesses_said_is_left_away() {
 fn a_rewrite_and_an_old_copy_do_not_pass_for_what_was_seen() {
     let split = split([9, 12]);
     let (ledger, operator) = (split.ledger, split.key());
-    let first = audit_logs(&[split.one.clone()]);
+    let first = audit_logs(from_ref(&split.one));
     let l = &first.ledgers[0];
     assert_eq!((l.signatures_checked, l.seen), (9, None));
     let seen = Seen {
@@ -200,7 +201,7 @@ fn a_rewrite_and_an_old_copy_do_not_pass_for_what_was_seen() {
         sandbox: l.sandbox,
     };
     let with = |log: &RawLog, full: bool| {
-        let store = in_memory(&[log.clone()]);
+        let store = in_memory(from_ref(log));
         let seen = [seen.clone()];
         let options = Options { threads: 2, seen: &seen, full, ..Options::default() };
         let found = audit(&store, &options).unwrap();
@@ -231,7 +232,7 @@ fn a_rewrite_and_an_old_copy_do_not_pass_for_what_was_seen() {
 #[test]
 fn a_signature_that_is_not_checked_again_cannot_be_exchanged() {
     let split = split([9, 9]);
-    let l = audit_logs(&[split.one.clone()]).ledgers.remove(0);
+    let l = audit_logs(from_ref(&split.one)).ledgers.remove(0);
     let seen =
         [Seen { head: l.signed.unwrap().0, operator: split.key(), name: l.name, sandbox: true }];
     for entry in 0..9 {

@@ -28,10 +28,8 @@ const PAGE: (usize, usize) = (256, 1 << 20);
 pub fn contradict(one: &LedgerReport, other: &LedgerReport) -> bool {
     let (Some((a, _)), Some((b, _))) = (&one.signed, &other.signed) else { return false };
     let (short, long, longer) = if a.size <= b.size { (a, b, other) } else { (b, a, one) };
-    let there = match short.size == long.size {
-        true => Some(&long.root),
-        false => longer.roots.get(&short.size),
-    };
+    let same_size = short.size == long.size;
+    let there = if same_size { Some(&long.root) } else { longer.roots.get(&short.size) };
     one.id == other.id && one.operator == other.operator && there.is_some_and(|r| *r != short.root)
 }
 

@@ -25,7 +25,6 @@ use std::{
 use subak_ledger::{
     audit::{self, Audit as Found, LedgerReport, Options, Seen, Severity, Verdict},
     log::{LedgerId, PublicKey, policy::Policy},
-    store::StoreError,
 };
 use target::{Source, Target};
 use tell::Pinned;
@@ -92,7 +91,7 @@ impl Audit {
                     "audit it alone",
                 ));
             }
-            return self.judge_proof(cx, file, policy.as_ref(), memory.as_ref());
+            return proof::judge(cx, file, policy.as_ref(), memory.as_ref());
         }
         let mut sources = Vec::new();
         for target in &targets {
@@ -140,9 +139,27 @@ fn bar(shown: bool) -> ProgressBar {
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// The sizes of all heads of a ledger that is in several targets: there the roots are compared.
+/// Each is only what a note says, and a root that nobody asks for does no harm.
+fn sizes(sources: &[Source]) -> BTreeMap<LedgerId, BTreeSet<u64>> {
+    let mut sizes: BTreeMap<LedgerId, BTreeSet<u64>> = BTreeMap::new();
+    if sources.len() < 2 {
+        return sizes;
+    }
+    for reader in sources.iter().map(Source::reader) {
+        // Damage is found by the audit, with its place.
+        for row in reader.ledgers().unwrap_or_default() {
+            let note = reader.checkpoint(&row.id).ok().flatten();
+            let size = note.and_then(|note| note.lines().nth(1)?.parse().ok());
+            sizes.entry(LedgerId(row.id)).or_default().extend::<Option<u64>>(size);
+        }
+    }
+    sizes
+}
+
 impl Job {
     fn run(&self, sources: &[Source]) -> Done<(Vec<Found>, split::Proofs)> {
-        let sizes = self.sizes(sources)?;
+        let sizes = sizes(sources);
         let seen = self.memory.as_ref().map(Memory::seen).unwrap_or_default();
         let mut found = Vec::new();
         for (target, source) in self.targets.iter().zip(sources) {
@@ -159,29 +176,6 @@ impl Job {
         let proofs = split::compare(self, sources, &mut found)?;
         self.bar.finish_and_clear();
         Ok((found, proofs))
-    }
-
-    /// The sizes of all heads of a ledger that is in several targets: there the roots are compared.
-    /// Each is only what a note says, and a root that nobody asks for does no harm.
-    fn sizes(&self, sources: &[Source]) -> Done<BTreeMap<LedgerId, BTreeSet<u64>>> {
-        let mut sizes: BTreeMap<LedgerId, BTreeSet<u64>> = BTreeMap::new();
-        if sources.len() < 2 {
-            return Ok(sizes);
-        }
-        let size = |source: &Source, id| -> Result<Option<u64>, StoreError> {
-            let note = source.reader().checkpoint(&id)?;
-            Ok(note.and_then(|note| note.lines().nth(1)?.parse().ok()))
-        };
-        for source in sources {
-            // Damage is found by the audit, with its place.
-            for row in source.reader().ledgers().unwrap_or_default() {
-                sizes
-                    .entry(LedgerId(row.id))
-                    .or_default()
-                    .extend(size(source, row.id).ok().flatten());
-            }
-        }
-        Ok(sizes)
     }
 
     fn audit(

@@ -3,7 +3,6 @@
 //! Owns the trust that makes it a fault: a key that the caller names, or has seen sign for the
 //! ledger before. Leaves out the judgement (`log::fraud`).
 
-use super::Audit;
 use crate::{
     context::Context,
     describe,
@@ -23,40 +22,37 @@ use subak_ledger::{
     reject::Code,
 };
 
-impl Audit {
-    /// Judges one: status 1 where it proves a trusted key's fraud, 3 where nobody has said whose
-    /// key that is.
-    pub(super) fn judge_proof(
-        &self,
-        cx: &Context,
-        path: &Path,
-        policy: Option<&Policy>,
-        memory: Option<&Memory>,
-    ) -> Done {
-        let proof = FraudProof::parse(&read(path, Code::BadFraudProof, MOST_BYTES)?)?;
-        let (ledger, operator) = proof.accused();
-        let proven = proof.verify(operator)?;
-        let pinned = memory.and_then(|m| m.of(ledger)).map(|it| it.seen.operator.clone());
-        let trusted: Vec<PublicKey> = match policy {
-            Some(policy) => policy.operators(ledger).cloned().collect(),
-            None if cx.expect.is_empty() => pinned.into_iter().collect(),
-            None => cx.expect.clone(),
-        };
-        let known = trusted.contains(operator);
-        let verdict = if known { Verdict::Fault } else { Verdict::Gap };
-        let heads =
-            proven.heads.map(|head| json!({ "size": head.size, "root": hex::encode(head.root) }));
-        let data = json!({
-            "verdict": verdict.word(), "ledgers": [], "findings": [], "fraud_proofs": [],
-            "proven": {
-                "target": path, "ledger": ledger.to_string(),
-                "operator_key": hex::encode(operator.bytes()), "operator_authenticated": known,
-                "heads": heads, "entry": proven.entry,
-            },
-        });
-        cx.out.result("subak.audit/1", &data, &text(cx, &proven, operator, known))?;
-        Err(Failure::told(if known { 1 } else { 3 }))
-    }
+/// Judges one: status 1 where it proves a trusted key's fraud, 3 where nobody has said whose
+/// key that is.
+pub(super) fn judge(
+    cx: &Context,
+    path: &Path,
+    policy: Option<&Policy>,
+    memory: Option<&Memory>,
+) -> Done {
+    let proof = FraudProof::parse(&read(path, Code::BadFraudProof, MOST_BYTES)?)?;
+    let (ledger, operator) = proof.accused();
+    let proven = proof.verify(operator)?;
+    let pinned = memory.and_then(|m| m.of(ledger)).map(|it| it.seen.operator.clone());
+    let trusted: Vec<PublicKey> = match policy {
+        Some(policy) => policy.operators(ledger).cloned().collect(),
+        None if cx.expect.is_empty() => pinned.into_iter().collect(),
+        None => cx.expect.clone(),
+    };
+    let known = trusted.contains(operator);
+    let verdict = if known { Verdict::Fault } else { Verdict::Gap };
+    let heads =
+        proven.heads.map(|head| json!({ "size": head.size, "root": hex::encode(head.root) }));
+    let data = json!({
+        "verdict": verdict.word(), "ledgers": [], "findings": [], "fraud_proofs": [],
+        "proven": {
+            "target": path, "ledger": ledger.to_string(),
+            "operator_key": hex::encode(operator.bytes()), "operator_authenticated": known,
+            "heads": heads, "entry": proven.entry,
+        },
+    });
+    cx.out.result("subak.audit/1", &data, &text(cx, &proven, operator, known))?;
+    Err(Failure::told(if known { 1 } else { 3 }))
 }
 
 fn text(cx: &Context, proven: &Proven, operator: &PublicKey, known: bool) -> String {
