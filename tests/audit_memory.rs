@@ -131,12 +131,17 @@ fn memory_that_was_changed_is_not_gone_by() {
     place.type_in("audit").done();
     fs::write(folder.join("notes.txt"), "mine").unwrap();
     place.type_in("audit").done();
-    // Where it cannot be kept, the verdict stands and the person is told.
-    let note = place.path().join("file");
-    fs::write(&note, "").unwrap();
-    fs::remove_dir_all(&folder).unwrap();
-    let told = place.type_in("audit --memory /dev/null/seen");
-    assert_ne!(told.status, 0, "no folder: {}", told.err);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn where_nothing_can_be_kept_the_verdict_stands_and_the_person_is_told() {
+    let place = commons();
+    let told = place.type_in("audit --memory /proc/nowhere/seen").done();
+    assert!(told.err.contains("ours: it could not be remembered"), "{}", told.err);
+    assert!(told.out.contains("sound  ours") && !told.out.contains("pinned"), "{}", told.out);
+    let refused = place.type_in("audit --memory subak.db");
+    assert!(refused.status == 4 && refused.err.contains("subak.db"), "{}", refused.err);
 }
 
 #[test]

@@ -113,14 +113,15 @@ impl Audit {
         let (job, found, proofs) = tokio::task::spawn_blocking(work).await.map_err(|e| {
             Failure::world("audit", format!("the audit broke off: {e}"), "report this")
         })??;
-        for failed in proofs.failed.iter().chain(&job.remember(&found)) {
+        let (kept, failed) = job.remember(&found);
+        for failed in proofs.failed.iter().chain(&failed) {
             cx.out.note(failed);
         }
         let all: Vec<(String, Found)> =
             job.targets.iter().map(ToString::to_string).zip(found).collect();
         let verdict = all.iter().map(|(_, a)| a.verdict).max().unwrap_or(Verdict::Sound);
         let data = tell::data(verdict, &all, &proofs.files);
-        let text = tell::text(cx, &all, &proofs.files, &|id| job.pinned(id));
+        let text = tell::text(cx, &all, &proofs.files, &|id| job.pinned(id, &kept));
         cx.out.result("subak.audit/1", &data, &text)?;
         match verdict {
             Verdict::Sound => Ok(()),
@@ -208,11 +209,11 @@ impl Job {
         Ok(found)
     }
 
-    /// Remembers every ledger that was judged sound, in a target that was; returns what could not
-    /// be kept, in sentences: the verdict stands without it.
-    fn remember(&self, found: &[Found]) -> Vec<String> {
-        let Some(memory) = &self.memory else { return Vec::new() };
-        let mut failed = Vec::new();
+    /// Remembers every ledger that was judged sound, in a target that was; returns those, and what
+    /// could not be kept, in sentences: the verdict stands without it.
+    fn remember(&self, found: &[Found]) -> (BTreeSet<LedgerId>, Vec<String>) {
+        let (mut kept, mut failed) = (BTreeSet::new(), Vec::new());
+        let Some(memory) = &self.memory else { return (kept, failed) };
         let whole = |found: &&Found| {
             found.findings.iter().all(|f| f.ledger.is_some() || f.severity == Severity::Warning)
         };
@@ -220,20 +221,23 @@ impl Job {
             let sound =
                 |l: &&LedgerReport| tell::verdict_of(&found.findings, Some(l.id)) == Verdict::Sound;
             for report in found.ledgers.iter().filter(sound) {
-                if let Err(f) = memory.remember(report, target.place().as_deref()) {
-                    let what = format!("{}: it could not be remembered: {f}", report.name);
-                    failed.push(what);
+                match memory.remember(report, target.place().as_deref()) {
+                    Ok(()) => drop(kept.insert(report.id)),
+                    Err(f) => failed.push(format!(
+                        "{}: it could not be remembered: {f}; {}",
+                        report.name, f.next
+                    )),
                 }
             }
         }
-        failed
+        (kept, failed)
     }
 
-    fn pinned(&self, ledger: LedgerId) -> Pinned {
+    fn pinned(&self, ledger: LedgerId, kept: &BTreeSet<LedgerId>) -> Pinned {
         match &self.memory {
-            None => Pinned::No,
             Some(memory) if memory.of(ledger).is_some() => Pinned::Before,
-            Some(_) => Pinned::Now,
+            Some(_) if kept.contains(&ledger) => Pinned::Now,
+            _ => Pinned::No,
         }
     }
 }
