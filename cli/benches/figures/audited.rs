@@ -20,9 +20,9 @@ use subak_ledger::{
     store::{BundleReader, Reader as _, SqliteReader, bundle::export},
 };
 
-const BUNDLE: &str = "audit of a bundle, the program itself";
-const SECOND: &str = "second audit, 1,000 new entries";
-const RECEIPT: &str = "receipt, made and verified";
+const BUNDLE: &str = "auditor: a bundle, by the program itself";
+const SECOND: &str = "auditor: again after 1,000 entries";
+const RECEIPT: &str = "auditor: a receipt, made and verified";
 /// Entries that are new the second time.
 const NEW: usize = 1_000;
 
