@@ -19,6 +19,8 @@
 
 #[path = "figures/append.rs"]
 mod append;
+#[path = "figures/audited.rs"]
+mod audited;
 #[path = "figures/income.rs"]
 mod income;
 #[path = "figures/limits.rs"]
@@ -56,6 +58,7 @@ fn main() {
     report.open();
     append::figures(&mut report);
     stored::figures(&mut report);
+    audited::figures(&mut report);
     income::figures(&mut report);
     state::figures(&mut report);
     report.close();

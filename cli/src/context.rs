@@ -111,6 +111,11 @@ impl Context {
         self.home.join("keys")
     }
 
+    /// What audits remember: `seen` in the home folder.
+    pub fn memory_folder(&self) -> PathBuf {
+        self.home.join("seen")
+    }
+
     /// `keys` beside the ledger file.
     pub fn key_folder_beside(&self) -> PathBuf {
         let db = self.db();

@@ -3,10 +3,12 @@
 //! One file or folder per command in `commands`, whose doc comments are the help;
 //! `options` reads what is meant, `connect` opens files and nodes, `context` finds ledgers
 //! and keys and signs; `output` and `money` turn results into text or JSON; `import` reads
-//! histories and `import_ledger` claims them. It decides no rule: that is `subak-ledger`.
+//! histories and `import_ledger` claims them; `afar` reads a node as a store and `memory` keeps
+//! what an auditor has seen. It decides no rule: that is `subak-ledger`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod afar;
 pub mod bank;
 #[allow(unreachable_pub)] // what the files of one folder share
 pub mod commands;
@@ -15,9 +17,11 @@ pub mod context;
 pub mod counterpart;
 pub mod describe;
 pub mod failure;
+pub mod files;
 pub mod import;
 pub mod import_ledger;
 pub mod keys;
+pub mod memory;
 pub mod money;
 pub mod options;
 pub mod output;

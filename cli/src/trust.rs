@@ -7,15 +7,11 @@
 use crate::{
     context::{Context, Open},
     failure::{Done, Failure},
+    files::trust_file,
     keys,
     options::Global,
 };
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use subak_ledger::{
     log::{
         Checkpoint, Hash, Leaf, LedgerId, PublicKey, checkpoint::ledger_of_origin, policy::Policy,
@@ -24,8 +20,6 @@ use subak_ledger::{
     reject::{Code, Reject},
 };
 
-/// The most that a trust file may have, in bytes: some thousand ledgers.
-const MOST: usize = 1 << 20;
 /// How long a command waits for witnesses, who sign a moment after the operator.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// And how often it looks.
@@ -45,7 +39,7 @@ impl Trust {
             let keys = global.expect.iter().map(|key| keys::operator(key)).collect::<Done<_>>()?;
             return Ok(Self { keys, file: None });
         };
-        let policy = policy(path)?;
+        let policy = trust_file(path)?;
         let named = policy.logs().iter().filter(|log| ledger_of_origin(log.key.name()).is_some());
         let keys = named.map(|log| log.key.key().clone()).collect();
         Ok(Self { keys, file: Some(policy) })
@@ -88,24 +82,6 @@ impl Trust {
     pub fn policy(&self) -> Option<&Policy> {
         self.file.as_ref()
     }
-}
-
-/// Reads a trust file.
-pub fn policy(path: &Path) -> Done<Policy> {
-    Ok(Policy::parse(&read(path, Code::BadPolicy, MOST)?)?)
-}
-
-/// A text that a stranger may have made: one of more than `most` bytes is not read.
-pub fn read(path: &Path, code: Code, most: usize) -> Done<String> {
-    let failed = |error: io::Error| Failure::file(path, &error);
-    let mut bytes = Vec::new();
-    let limit = most as u64 + 1;
-    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
-    let refuse = |what: &str| Reject::new(code, format!("{}: {what}", path.display()));
-    if bytes.len() > most {
-        return Err(refuse(&format!("expected at most {most} bytes")).into());
-    }
-    String::from_utf8(bytes).map_err(|_| refuse("it is no UTF-8 text").into())
 }
 
 /// Before money moves: where the trust file asks for witnesses, they must have seen this very

@@ -209,8 +209,8 @@ fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// A new file lasts only once its directory is synced too.
-pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+/// A new file lasts only once its directory is synced too: that of `path`.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(dir) if dir.as_os_str().is_empty() => File::open(".")?.sync_all(),
         Some(dir) => File::open(dir)?.sync_all(),

@@ -99,6 +99,12 @@ impl Report {
         self.printed += 1;
     }
 
+    /// A figure in words of its own.
+    pub fn show(&mut self, name: &str, text: &str) {
+        println!("{name:<46} {text}");
+        self.printed += 1;
+    }
+
     /// A figure without a limit of its own: for the reader of the others.
     #[allow(clippy::unused_self)] // as above
     pub fn note(&self, text: &str) {

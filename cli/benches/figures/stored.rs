@@ -8,7 +8,7 @@ use crate::{
 use std::{path::Path, time::Instant};
 use subak_ledger::{
     audit::{Options, Verdict, audit},
-    log::{Basis, LedgerId},
+    log::{Basis, LedgerId, SecretKey},
     store::{Batch, SqliteReader, SqliteStore, Store as _},
 };
 use subak_node::{
@@ -84,36 +84,81 @@ const GROUP: usize = 1_000;
 /// A log of fifty people's work, every tenth statement a validation, stored as a node
 /// stores it; returns what was signed.
 fn write(path: &Path, count: usize) -> (LedgerId, Vec<Vec<u8>>) {
-    let operator = key("operator");
-    let opened = genesis(operator.public().bytes(), key("clerk").public().bytes());
-    let genesis = Author::sam(LedgerId::ZERO).say(vec![encode(Kind::Genesis(opened))]);
-    let ledger = subak_ledger::log::entry::ledger_id_of_genesis(statement(&genesis).body());
-    let mut author = Author::sam(ledger);
-    let people: Vec<String> = (0..50).map(|n| format!("person-{n}")).collect();
-    let mut store = SqliteStore::open_writer(path, true).unwrap();
-    let (mut sequencer, at) = (Sequencer::default(), now());
+    let mut log = Written::open(path);
     let mut envelopes = Vec::new();
-    while envelopes.len() < count {
-        for n in envelopes.len()..count.min(envelopes.len() + GROUP) {
-            let entry = n as u64;
-            let envelope = match n {
-                0 => genesis.clone(),
-                1..=50 => author.say(vec![person(&people[n - 1])]),
-                // Work of the group before: what the author has seen.
-                _ if n % 10 == 9 && n > GROUP + 70 => {
-                    let group = GROUP as u64;
-                    author.say(vec![validate(entry - group - 9, entry - group - 1)])
-                }
-                _ => author.say(vec![work(&people[n % people.len()], n)]),
-            };
-            let said = statement(&envelope);
-            sequencer.admit(&said, &decode(&said), None, at).unwrap();
-            envelopes.push(envelope);
+    log.grow(count, &mut |envelope| envelopes.push(envelope));
+    (log.ledger, envelopes)
+}
+
+/// A log that grows as a node would write it.
+pub struct Written {
+    pub ledger: LedgerId,
+    pub operator: SecretKey,
+    genesis: Vec<u8>,
+    author: Author,
+    people: Vec<String>,
+    store: SqliteStore,
+    sequencer: Sequencer,
+    at: u64,
+    size: usize,
+}
+
+impl Written {
+    /// A new file, with no entry yet.
+    pub fn open(path: &Path) -> Self {
+        let operator = key("operator");
+        let opened = genesis(operator.public().bytes(), key("clerk").public().bytes());
+        let genesis = Author::sam(LedgerId::ZERO).say(vec![encode(Kind::Genesis(opened))]);
+        let ledger = subak_ledger::log::entry::ledger_id_of_genesis(statement(&genesis).body());
+        Self {
+            ledger,
+            operator,
+            genesis,
+            author: Author::sam(ledger),
+            people: (0..50).map(|n| format!("person-{n}")).collect(),
+            store: SqliteStore::open_writer(path, true).unwrap(),
+            sequencer: Sequencer::default(),
+            at: now(),
+            size: 0,
         }
-        let effects = sequencer.effects().unwrap();
-        let note = effects.head.sign(&operator);
+    }
+
+    /// Goes on until there are `count` entries; `signed` is given each statement.
+    pub fn grow(&mut self, count: usize, signed: &mut dyn FnMut(Vec<u8>)) {
+        while self.size < count {
+            for n in self.size..count.min(self.size + GROUP) {
+                let envelope = self.statement(n);
+                let said = statement(&envelope);
+                self.sequencer.admit(&said, &decode(&said), None, self.at).unwrap();
+                self.size += 1;
+                signed(envelope);
+            }
+            self.commit();
+        }
+    }
+
+    fn statement(&mut self, n: usize) -> Vec<u8> {
+        let entry = n as u64;
+        match n {
+            0 => self.genesis.clone(),
+            1..=50 => self.author.say(vec![person(&self.people[n - 1])]),
+            // Work of the group before: what the author has seen.
+            _ if n % 10 == 9 && n > GROUP + 70 => {
+                let group = GROUP as u64;
+                self.author.say(vec![validate(entry - group - 9, entry - group - 1)])
+            }
+            _ => {
+                let who = &self.people[n % self.people.len()];
+                self.author.say(vec![work(who, n)])
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        let effects = self.sequencer.effects().unwrap();
+        let note = effects.head.sign(&self.operator);
         let batch = Batch {
-            ledger: ledger.0,
+            ledger: self.ledger.0,
             name: "measured",
             expected: effects.expected,
             entries: effects.entries,
@@ -122,10 +167,9 @@ fn write(path: &Path, count: usize) -> (LedgerId, Vec<Vec<u8>>) {
             disclosures: &[],
             erasures: &[],
         };
-        store.append(&[batch]).unwrap();
-        sequencer.committed();
-        let head = sequencer.head();
-        author.basis = Some(Basis { size: head.size, chain: head.chain });
+        self.store.append(&[batch]).unwrap();
+        self.sequencer.committed();
+        let head = self.sequencer.head();
+        self.author.basis = Some(Basis { size: head.size, chain: head.chain });
     }
-    (ledger, envelopes)
 }

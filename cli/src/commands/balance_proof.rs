@@ -10,7 +10,7 @@ use crate::{
     context::{Context, Open},
     describe,
     failure::{Done, Failure},
-    money,
+    files, money,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -53,7 +53,7 @@ pub(super) async fn get(cx: &Context, agent: &str, entry: Option<u64>, out: Opti
             cx.out.line(text.trim_end())
         };
     };
-    receipt::write_new(file, &text)?;
+    files::write_new(file, &text)?;
     let mut said = data(&shown, &proven, &operator, None);
     said["file"] = json!(file);
     let text = format!(

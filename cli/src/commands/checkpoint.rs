@@ -4,11 +4,10 @@
 //! (`Ledgers::challenge`).
 
 use crate::{
-    commands::receipt::write_new,
     context::Context,
     describe,
     failure::{Done, Failure},
-    trust,
+    files::{read, write_new},
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -103,7 +102,7 @@ impl Get {
 
 impl Challenge {
     async fn run(self, cx: &Context) -> Done {
-        let note = trust::read(&self.file, Code::BadNote, MAX_NOTE)?;
+        let note = read(&self.file, Code::BadNote, MAX_NOTE)?;
         let named = note.lines().next().and_then(ledger_of_origin).ok_or_else(|| {
             let what =
                 format!("{}: expected subak/<ledger id> in the first line", self.file.display());

@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod balance;
 mod balance_proof;
+mod bundle;
 mod checkpoint;
 mod completions;
 mod contribute;
@@ -120,6 +121,11 @@ pub enum Command {
         after_help = "Examples:\n  subak checkpoint get --out today.checkpoint\n  subak checkpoint challenge today.checkpoint"
     )]
     Checkpoint(checkpoint::CheckpointCommand),
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak bundle export ours.subak\n  subak audit ours.subak --expect <operator's public key>"
+    )]
+    Bundle(bundle::Bundle),
     Serve(serve::Serve),
     #[command(
         subcommand,
@@ -162,6 +168,7 @@ impl Command {
             Self::Payout(c) => c.schema(),
             Self::Explain(_) => "subak.explain/1",
             Self::Audit(_) => "subak.audit/1",
+            Self::Bundle(_) => "subak.bundle/1",
             Self::Serve(_) => "subak.serve/1",
             Self::Witness(_) => "subak.witness/1",
             Self::Backup(_) => "subak.backup/1",
@@ -201,6 +208,7 @@ impl Command {
             Self::Payout(c) => c.run(context).await,
             Self::Explain(c) => c.run(context).await,
             Self::Audit(c) => c.run(context).await,
+            Self::Bundle(c) => c.run(context).await,
             Self::Serve(c) => c.run(context).await,
             Self::Witness(c) => c.run(context).await,
             Self::Backup(c) => c.run(context).await,

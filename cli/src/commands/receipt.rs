@@ -9,15 +9,12 @@ use crate::{
     context::{Context, Open},
     describe,
     failure::{Done, Failure},
-    money, trust,
+    files::{read, write_new},
+    money,
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 use subak_ledger::{
     book::balance_proof::{BalanceProof, MOST_BYTES},
     log::{
@@ -152,7 +149,7 @@ pub(super) async fn of_entry(open: &Open, seq: u64) -> Done<(Receipt, Proven, Pu
 
 impl Verify {
     fn run(self, cx: &Context) -> Done {
-        let text = trust::read(&self.file, Code::BadReceipt, MOST_BYTES)?;
+        let text = read(&self.file, Code::BadReceipt, MOST_BYTES)?;
         let balance =
             BalanceProof::is_one(&text).then(|| BalanceProof::parse(&text)).transpose()?;
         let receipt = match &balance {
@@ -246,22 +243,5 @@ fn data(proven: &Proven, operator: &PublicKey, text: Option<&str>) -> serde_json
         "digest": hex::encode(statement.body_digest()),
         "size": head.size, "root": hex::encode(head.root),
         "operator_key": hex::encode(operator.bytes()), "receipt": text,
-    })
-}
-
-/// Writes a file that is not there yet, and syncs it.
-pub fn write_new(path: &Path, text: &str) -> Done {
-    let written = fs::OpenOptions::new().write(true).create_new(true).open(path);
-    let written = written.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::refused(
-            "exists",
-            format!("{}: it exists and is not overwritten", path.display()),
-            "name another file",
-        ),
-        _ => Failure::file(path, &error),
     })
 }

@@ -7,7 +7,7 @@ use crate::{
     connect,
     context::Context,
     failure::{Done, Failure},
-    trust,
+    files::trust_file,
 };
 use clap::Args;
 use serde_json::json;
@@ -97,7 +97,7 @@ impl Serve {
             }
         }
         if let Some(file) = &self.witnesses {
-            let submitter = Submitter::new(node.clone(), trust::policy(file)?)?;
+            let submitter = Submitter::new(node.clone(), trust_file(file)?)?;
             submitter.first().await?;
             tokio::spawn(Arc::new(submitter).run());
         }

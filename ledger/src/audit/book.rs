@@ -7,11 +7,12 @@
 use super::{
     examine::Examined,
     finding::{Code, Findings},
+    worth,
 };
 use crate::book::{
     accounts::{Account, Posting},
     state::State,
-    types::{Currency, Fixed, Handle},
+    types::{Currency, Fixed},
 };
 use std::collections::BTreeMap;
 
@@ -78,7 +79,7 @@ impl Book {
         for detail in self.unequal_balances().into_iter().chain(self.state.check()) {
             findings.add(Code::Accounts, last, &detail);
         }
-        warn(&self.state, findings);
+        worth::knowing(&self.state, findings);
     }
 
     fn unequal_balances(&self) -> Vec<String> {
@@ -93,47 +94,4 @@ impl Book {
             })
             .collect()
     }
-}
-
-/// What an auditor mentions although no rule is broken.
-fn warn(state: &State, findings: &mut Findings) {
-    for (series, first, last) in missing_invoices(state) {
-        let detail = format!("series {series}, {first} to {last}");
-        findings.add(Code::InvoiceGap, None, &detail);
-    }
-    if let Some(equation) = state.equation.as_ref().filter(|e| e.validators == 1) {
-        let detail = format!("equation {} version {}", equation.name, equation.version);
-        findings.add(Code::SingleValidator, None, &detail);
-    }
-    let mut gifts: BTreeMap<Currency, (u64, u128)> = BTreeMap::new();
-    for income in state.incomes.iter().filter(|income| income.source.is_none()) {
-        let (count, sum) = gifts.entry(income.currency).or_default();
-        (*count, *sum) = (*count + 1, *sum + u128::from(income.amount));
-    }
-    for (currency, (count, sum)) in gifts {
-        let detail = format!("{count} incomes, {sum} minor units of {currency} in all");
-        findings.add(Code::UnprovenIncome, None, &detail);
-    }
-    for agreement in state.agreements.values() {
-        if let Some(entry) = agreement.frozen {
-            let payer = &agreement.terms.payer_handle;
-            findings.add(Code::AgreementFrozen, Some(entry), &format!("payer {payer}"));
-        }
-    }
-}
-
-/// Runs of numbers between a series' first and last that are neither recorded nor void.
-fn missing_invoices(state: &State) -> Vec<(Handle, u64, u64)> {
-    let mut numbers: BTreeMap<&Handle, Vec<u64>> = BTreeMap::new();
-    let recorded = state.revenues.keys().map(|id| (&id.series, id.number));
-    for (series, number) in recorded.chain(state.voids.iter().map(|(series, n)| (series, *n))) {
-        numbers.entry(series).or_default().push(number);
-    }
-    let mut missing = Vec::new();
-    for (series, mut numbers) in numbers {
-        numbers.sort_unstable();
-        let gaps = numbers.windows(2).filter(|pair| pair[1] - pair[0] > 1);
-        missing.extend(gaps.map(|pair| (series.clone(), pair[0] + 1, pair[1] - 1)));
-    }
-    missing
 }

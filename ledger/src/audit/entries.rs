@@ -15,6 +15,7 @@ use crate::{
     },
     reject::Outcome,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A node of the tree that an entry has completed: level, index, hash.
 pub(super) type Completed = (u32, u64, Hash);
@@ -38,12 +39,21 @@ pub(super) struct Entries {
     note: Option<String>,
     /// The stored checkpoint, opened with the operator's key from the genesis.
     signed: Option<Outcome<Checkpoint>>,
-    /// The recomputed root at the checkpoint's size.
-    root_at_signed: Option<Hash>,
+    /// Sizes yet to come at which the root is wanted.
+    wanted: BTreeSet<u64>,
+    /// Recomputed roots, by size: those that were wanted, and the one at the checkpoint's.
+    pub(super) roots: BTreeMap<u64, Hash>,
+    /// `recorded_at` of the last entry at those sizes, ms.
+    pub(super) times: BTreeMap<u64, u64>,
+    /// Of the last leaf that the checkpoint covers: its hash, and its path to that root.
+    pub(super) last_leaf: Option<(Hash, Vec<Hash>)>,
+    /// Signatures that were checked.
+    pub(super) signatures: u64,
 }
 
 impl Entries {
-    pub(super) fn new(id: LedgerId, note: Option<String>) -> Self {
+    /// `wanted`: sizes at which the root is to be reported.
+    pub(super) fn new(id: LedgerId, note: Option<String>, wanted: BTreeSet<u64>) -> Self {
         Self {
             id,
             next: 0,
@@ -55,7 +65,11 @@ impl Entries {
             operator: None,
             note,
             signed: None,
-            root_at_signed: None,
+            wanted,
+            roots: BTreeMap::new(),
+            times: BTreeMap::new(),
+            last_leaf: None,
+            signatures: 0,
         }
     }
 
@@ -77,13 +91,21 @@ impl Entries {
         }
         self.chain = e.chain;
         let sound = self.statement(e, findings) && usable;
-        let nodes = self.frontier.push(e.leaf_hash);
-        if let Some(Ok(signed)) = &self.signed
-            && signed.size == self.frontier.size()
-        {
-            self.root_at_signed = Some(self.frontier.root());
+        self.signatures += u64::from(e.checked);
+        (sound, self.grow(e.leaf_hash))
+    }
+
+    fn grow(&mut self, leaf_hash: Hash) -> Vec<Completed> {
+        if self.signed_size() == Some(self.frontier.size() + 1) {
+            self.last_leaf = Some((leaf_hash, self.frontier.next_path()));
         }
-        (sound, nodes)
+        let nodes = self.frontier.push(leaf_hash);
+        if self.wanted.first() == Some(&self.frontier.size()) {
+            self.wanted.pop_first();
+            self.roots.insert(self.frontier.size(), self.frontier.root());
+            self.times.insert(self.frontier.size(), self.time);
+        }
+        nodes
     }
 
     fn place(&mut self, e: &Examined, findings: &mut Findings) {
@@ -138,6 +160,7 @@ impl Entries {
             (Some(note), Some(operator)) => Some(Checkpoint::open(note, self.id, operator)),
             _ => None,
         };
+        self.wanted.extend(self.signed_size().filter(|size| *size > 0));
         let made = ledger_id_of_genesis(statement.body());
         if made != self.id {
             findings.add(Code::GenesisId, Some(0), &format!("expected {}, found {made}", self.id));
@@ -147,7 +170,13 @@ impl Entries {
 
     /// The size that the operator has signed, if the checkpoint is one.
     pub(super) fn signed_size(&self) -> Option<u64> {
-        self.signed.as_ref().and_then(|signed| signed.as_ref().ok()).map(|signed| signed.size)
+        self.signed().map(|(head, _)| head.size)
+    }
+
+    /// The head that the operator has signed, if the checkpoint is one, and the whole note.
+    pub(super) fn signed(&self) -> Option<(Checkpoint, &str)> {
+        let head = self.signed.as_ref()?.as_ref().ok()?;
+        Some((*head, self.note.as_deref()?))
     }
 
     /// After the last entry: the signed head against the recomputed one.
@@ -174,7 +203,8 @@ impl Entries {
             let detail = format!("expected {} entries, found {size}", signed.size);
             return findings.add(Code::CheckpointHead, Some(size), &detail);
         }
-        let root = if signed.size == 0 { Some(tree::EMPTY_ROOT) } else { self.root_at_signed };
+        let at_signed = self.roots.get(&signed.size).copied();
+        let root = if signed.size == 0 { Some(tree::EMPTY_ROOT) } else { at_signed };
         if root != Some(signed.root) {
             let found = root.map_or_else(|| "none".into(), hex::encode);
             let expected = hex::encode(signed.root);

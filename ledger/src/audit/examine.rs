@@ -29,6 +29,8 @@ pub struct Examined {
     /// Of the envelope's raw bytes.
     pub(super) digest: Hash,
     pub(super) statement: Outcome<Statement>,
+    /// Whether its signature was checked now.
+    pub(super) checked: bool,
     /// Of the statement, in order; the first that has no sound form, in place of all.
     pub(super) events: Outcome<Vec<Event>>,
     pub(super) facts: Facts,
@@ -64,8 +66,17 @@ pub(super) struct Take {
 
 /// Examines one entry. `keys` is the thread's own.
 pub fn examine(entry: StoredEntry, keys: &mut KeyCache) -> Examined {
+    examine_from(0, entry, keys)
+}
+
+/// As [`examine`], but checks no signature before entry `first`: those were checked when the head
+/// that ends there was judged sound. Only for whoever then compares the root at `first` with
+/// the root of that head, since the leaves under it fix every envelope's digest.
+pub(super) fn examine_from(first: u64, entry: StoredEntry, keys: &mut KeyCache) -> Examined {
     let digest = *blake3::hash(&entry.envelope).as_bytes();
-    let statement = Unverified::take(entry.envelope).and_then(|it| it.verify(keys));
+    let checked = entry.seq >= first;
+    let statement = Unverified::take(entry.envelope)
+        .and_then(|it| if checked { it.verify(keys) } else { it.trust_stored() });
     let bytes: Option<&[u8; LEAF_LEN]> = entry.leaf[..].try_into().ok();
     let mut facts = Facts::default();
     let events = statement.as_ref().map_or(Ok(vec![]), |statement| read(statement, &mut facts));
@@ -77,6 +88,7 @@ pub fn examine(entry: StoredEntry, keys: &mut KeyCache) -> Examined {
         leaf: Leaf::from_bytes(&entry.leaf),
         digest,
         statement,
+        checked,
         events,
         facts,
     }

@@ -87,8 +87,15 @@ codes! {
     Checkpoint "checkpoint" Fault "the stored checkpoint is not a head signed by the operator" "fetch the checkpoint again from the operator or a witness"
     CheckpointHead "checkpoint-head" Fault "the operator signed another log than this one" "keep both: two signed heads that cannot both be true are proof of a rewrite"
     CheckpointBehind "checkpoint-behind" Gap "entries follow that no checkpoint covers" "let the operator sign the newest head, then audit again"
+    WitnessedHead "witnessed-head" Fault "the head that witnesses signed is no head of this log" "keep both: witnesses have seen another log than this one; fetch it from a mirror or a backup"
+    Unwitnessed "unwitnessed" Gap "the trust file asks for witnesses who have not signed a head of this log" "get a copy with their cosignatures (`subak checkpoint get --witnessed` shows the node's), or mend the trust file on purpose"
     CheckpointUnjudged "checkpoint-unjudged" Gap "the checkpoint cannot be judged without a genesis" "restore entry 0, then audit again"
     OperatorUnexpected "operator-unexpected" Fault "the operator is not one that was expected" "check the key with the commons or phyle; name it too if it is right"
+    // Against what was seen before, and against other targets.
+    OlderThanSeen "older-than-seen" Fault "the log ends before a head that was seen before" "keep the remembered head: it is evidence; fetch the log from a mirror or a newer backup"
+    RewrittenSinceSeen "rewritten-since-seen" Fault "the log is another one than was seen before" "keep both heads: the operator signed two histories; ask the operator and other auditors"
+    OperatorChanged "operator-changed" Fault "another operator signs here than before" "check the key with the commons or phyle; name it with --expect or in a trust file if it is right"
+    SplitView "split-view" Fault "the operator signed two histories of one ledger" "pass the fraud proof on to everybody who relies on the ledger"
     // The book.
     Rule "rule" Fault "an entry breaks a rule" "ask the author and the operator; the message names the rule"
     UnknownEvent "unknown-event" Gap "this program does not know the event, so it cannot judge the book from here on" "audit with a newer version of subak"
@@ -99,10 +106,12 @@ codes! {
     IncomeUnmatched "income-unmatched" Fault "income was taken that the payer's log does not hold" "compare both entries; the proof in the commons' entry is evidence"
     PayerBehind "payer-behind" Gap "the payer's log kept here ends before what was taken from it" "bring the copy of the payer's log up to date, then audit again"
     // Worth knowing.
+    ClockAhead "clock-ahead" Warning "an entry is dated after a witness had signed it" "ask the operator and the witness whose clock is wrong: what an income is split over depends on it"
     NotTaken "numbers-not-taken" Warning "shares fell due that the commons has not taken yet" "take them: anyone may relay the payer's entries"
     CashUnmatched "cash-unmatched" Warning "cash that the payer sent is not what the commons received" "wait if it is on its way; else let both treasurers compare their banks' statements"
     AgreementFrozen "agreement-frozen" Warning "the payer told two stories under one number" "compare the two entries with the payer's operator"
     InvoiceGap "invoice-gap" Warning "invoice numbers are neither recorded nor void" "record or void them"
+    ReciprocalValidation "reciprocal-validation" Warning "two maintainers validated each other's work, and nobody else did" "look at that work, and ask a third maintainer: `subak contribution list --agent HANDLE`"
     SingleValidator "single-validator" Warning "one maintainer alone validates work" "adopt an equation that asks for two"
     UnprovenIncome "unproven-income" Warning "income was recorded without a payer's proof" "compare it with the bank's statement"
 }

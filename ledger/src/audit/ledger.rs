@@ -5,22 +5,25 @@
 //! out each layer's own checks.
 
 use super::{
+    Options,
     between::{Side, Stated},
     book::Book,
     damage_is_found,
     disclosures::{self, Disclosures},
     entries::{Completed, Entries},
     examine::{Examined, Take},
-    finding::{Code, Finding, Findings},
+    finding::{Code, Finding, Findings, Severity},
     nodes::StoredNodes,
     pool::Pool,
+    seen::Seen,
+    witnessed::{self, Witnessed},
 };
 use crate::{
     book::types::AgentKind,
-    log::{Hash, LedgerId, PublicKey},
+    log::{Checkpoint, Hash, LedgerId, PublicKey},
     store::{LedgerRow, Reader, StoreError},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries, and bytes, that go to a thread at once: enough to outweigh the handing
 /// over, little enough to keep every core busy on a small log.
@@ -56,6 +59,20 @@ pub struct LedgerReport {
     pub disclosures: Disclosures,
     /// The entry from which on the book was not judged.
     pub stopped_book_at: Option<u64>,
+    /// Signatures of statements that were checked now; fewer than entries where those before a
+    /// remembered head were not checked again.
+    pub signatures_checked: u64,
+    /// The size of the remembered head that this log goes on from.
+    pub seen: Option<u64>,
+    /// What the witnesses of the caller's trust file have signed of it.
+    pub witnessed: Option<Witnessed>,
+    /// The checkpoint whose signature holds: what it says, and the whole note.
+    pub signed: Option<(Checkpoint, String)>,
+    /// Of the last leaf that the checkpoint covers: its hash, and its path to the signed root. It
+    /// holds the chain hash of all before it, so whoever keeps it can prove any rewrite.
+    pub last_leaf: Option<(Hash, Vec<Hash>)>,
+    /// Recomputed roots by size: at the checkpoint's, and those asked for ([`Options::sizes`]).
+    pub roots: BTreeMap<u64, Hash>,
 }
 
 /// A ledger's audit, fed entry by entry. A clone is cheap but for what it collects.
@@ -74,10 +91,19 @@ pub struct LedgerAudit {
 impl LedgerAudit {
     /// The audit of a log that is listed as `row` and has this checkpoint.
     pub fn new(row: LedgerRow, checkpoint: Option<String>) -> Self {
+        Self::with_sizes(row, checkpoint, BTreeSet::new())
+    }
+
+    /// As [`LedgerAudit::new`]; the report will have the roots at these sizes.
+    pub(super) fn with_sizes(
+        row: LedgerRow,
+        checkpoint: Option<String>,
+        sizes: BTreeSet<u64>,
+    ) -> Self {
         let id = LedgerId(row.id);
         Self {
             row,
-            entries: Entries::new(id, checkpoint),
+            entries: Entries::new(id, checkpoint, sizes),
             book: Book::default(),
             findings: Findings::new(Some(id)),
             commitments: BTreeMap::new(),
@@ -124,17 +150,49 @@ impl LedgerAudit {
         }
     }
 
-    fn expect(&mut self, operators: &[PublicKey]) -> bool {
+    /// Whether the operator is one that the caller trusts for this ledger.
+    fn expect(&mut self, options: &Options<'_>) -> bool {
         let Some(operator) = &self.entries.operator else { return false };
-        let expected = operators.contains(operator);
-        if !expected && !operators.is_empty() {
+        let trusted = options.trusted(LedgerId(self.row.id));
+        let expected = trusted.as_ref().is_some_and(|keys| keys.contains(operator));
+        if trusted.is_some() && !expected {
             let detail = format!("found {}", hex::encode(operator.bytes()));
             self.findings.add(Code::OperatorUnexpected, Some(0), &detail);
         }
         expected
     }
 
-    fn report(&self, operator_authenticated: bool, disclosures: Disclosures) -> LedgerReport {
+    /// The log against the head that is remembered of it; the size if it goes on from there.
+    fn compare(&mut self, seen: &Seen, authenticated: bool) -> Option<u64> {
+        let operator = self.entries.operator.as_ref();
+        if let Some(operator) = operator.filter(|key| !authenticated && **key != seen.operator) {
+            let (expected, found) = (seen.operator.bytes(), operator.bytes());
+            let detail =
+                format!("expected {}, found {}", hex::encode(expected), hex::encode(found));
+            self.findings.add(Code::OperatorChanged, Some(0), &detail);
+        }
+        let (head, size) = (&seen.head, self.entries.frontier.size());
+        let Some(root) = self.entries.roots.get(&head.size) else {
+            let detail = format!("expected at least {} entries, found {size}", head.size);
+            self.findings.add(Code::OlderThanSeen, None, &detail);
+            return None;
+        };
+        if *root != head.root {
+            let (expected, found) = (hex::encode(head.root), hex::encode(root));
+            let detail = format!("{} entries, expected root {expected}, found {found}", head.size);
+            self.findings.add(Code::RewrittenSinceSeen, None, &detail);
+            return None;
+        }
+        Some(head.size)
+    }
+
+    fn report(
+        &mut self,
+        operator_authenticated: bool,
+        disclosures: Disclosures,
+        seen: Option<u64>,
+        witnessed: Option<Witnessed>,
+    ) -> LedgerReport {
         let root = self.book.state.root.as_deref();
         LedgerReport {
             id: LedgerId(self.row.id),
@@ -150,30 +208,64 @@ impl LedgerAudit {
             operator_authenticated,
             disclosures,
             stopped_book_at: self.book.stopped,
+            signatures_checked: self.entries.signatures,
+            seen,
+            witnessed,
+            signed: self.entries.signed().map(|(head, note)| (head, note.to_owned())),
+            last_leaf: self.entries.last_leaf.take(),
+            roots: std::mem::take(&mut self.entries.roots),
         }
     }
 }
 
-/// Audits one ledger of a store.
+/// Audits one ledger of a store. What an earlier audit has judged sound is spared the checking
+/// of signatures; where anything is at fault, nothing is spared: then the log is read anew, so
+/// that what is found does not depend on what is remembered.
 pub(super) fn audit(
     reader: &dyn Reader,
     row: LedgerRow,
-    operators: &[PublicKey],
+    options: &Options<'_>,
+    pool: &Pool,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(LedgerReport, Side, Findings), StoreError> {
+    let seen = options.seen.iter().find(|seen| seen.head.ledger.0 == row.id);
+    let first = seen.filter(|_| !options.full).map_or(0, |seen| seen.head.size);
+    let begun = (seen, first);
+    let found = audit_from(reader, row.clone(), options, begun, pool, progress)?;
+    if first == 0 || found.2.list().iter().all(|f| f.severity != Severity::Fault) {
+        return Ok(found);
+    }
+    audit_from(reader, row, options, (seen, 0), pool, &mut |_| {})
+}
+
+fn audit_from(
+    reader: &dyn Reader,
+    row: LedgerRow,
+    options: &Options<'_>,
+    (seen, first): (Option<&Seen>, u64),
     pool: &Pool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(LedgerReport, Side, Findings), StoreError> {
     let id = LedgerId(row.id);
     let mut early = Findings::new(Some(id));
     let note = damage_is_found(reader.checkpoint(&row.id), &mut early)?.flatten();
-    let mut it = LedgerAudit { findings: early, ..LedgerAudit::new(row, note) };
-    let complete = read_log(&mut it, reader, pool, progress)?;
+    let mut sizes = options.sizes.get(&id).cloned().unwrap_or_default();
+    sizes.extend(seen.map(|seen| seen.head.size));
+    let seen_by = damage_is_found(reader.witnessed(&row.id), &mut early)?.flatten();
+    sizes.extend(witnessed::size(seen_by.as_deref()));
+    sizes.remove(&0); // no entry completes the empty tree
+    let mut it = LedgerAudit { findings: early, ..LedgerAudit::with_sizes(row, note, sizes) };
+    let complete = read_log(&mut it, reader, pool, first, progress)?;
     it.finish();
     let whole = complete && it.entries.readable && it.entries.gapless;
     let (book, found) = (&it.book.state, &mut it.findings);
     let judged = disclosures::judge(reader, id, &it.commitments, whole, book, found);
     let disclosures = damage_is_found(judged, &mut it.findings)?.unwrap_or_default();
-    let authenticated = it.expect(operators);
-    let report = it.report(authenticated, disclosures);
+    let authenticated = it.expect(options);
+    let goes_on = seen.and_then(|seen| it.compare(seen, authenticated));
+    let (log, found) = (&it.entries, &mut it.findings);
+    let witnessed = witnessed::judge(id, seen_by.as_deref(), options.policy, log, found);
+    let report = it.report(authenticated, disclosures, goes_on, witnessed);
     let side = Side {
         id,
         size: report.size,
@@ -192,11 +284,12 @@ fn read_log(
     it: &mut LedgerAudit,
     reader: &dyn Reader,
     pool: &Pool,
+    first: u64,
     progress: &mut dyn FnMut(u64),
 ) -> Result<bool, StoreError> {
     let id = it.row.id;
-    let mut nodes = Some(StoredNodes::new(reader, id));
-    let mut queue = pool.queue();
+    let mut nodes = reader.keeps_nodes().then(|| StoredNodes::new(reader, id));
+    let mut queue = pool.queue(first);
     let (mut from, mut more, mut complete) = (0, true, true);
     loop {
         while more && !queue.is_full() {

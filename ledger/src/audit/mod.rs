@@ -4,8 +4,8 @@
 //! compared with itself, that a broken rule (a fault) and what could not be judged (a
 //! gap) are told apart and neither is silent, and that after the first fault the book
 //! stops while the log layers go on to the end. Pure over a [`Reader`]: no clock, no
-//! printing. Leaves out what only its caller can know: which operators to trust, and
-//! which head was seen before.
+//! printing. What only its caller can know is told it ([`Options`]): which operators to trust, and
+//! which heads were seen before. Leaves out where those are kept.
 //!
 //! ```text
 //! reader ──chunks──> pool: hashes, signatures, form ──in order──> entries: chain, tree, time
@@ -25,15 +25,22 @@ mod examine;
 mod finding;
 mod ledger;
 mod nodes;
+mod parting;
 mod pool;
+mod seen;
+mod witnessed;
+mod worth;
 
 pub use disclosures::Disclosures;
 pub use examine::{Examined, examine};
 pub use finding::{Code, Finding, MOST, Severity};
 pub use ledger::{LedgerAudit, LedgerReport};
+pub use parting::{contradict, parting, placed, split_view};
+pub use seen::{Seen, replaced};
+pub use witnessed::Witnessed;
 
 use crate::{
-    log::{Hash, LedgerId, PublicKey},
+    log::{Hash, LedgerId, PublicKey, policy::Policy},
     store::{Kind, Reader, StoreError},
 };
 use finding::Findings;
@@ -88,6 +95,15 @@ pub struct Options<'a> {
     /// same key too. For whoever audits several, and asks [`operators`] of all of
     /// them at the end.
     pub several_stores: bool,
+    /// A trust file; it alone decides then, and not `expect_operator`.
+    pub policy: Option<&'a Policy>,
+    /// Heads that this auditor has judged sound before, one a ledger. Each log must go on from
+    /// its own; up to it, signatures are not checked again.
+    pub seen: &'a [Seen],
+    /// Check every signature, whatever was seen.
+    pub full: bool,
+    /// Sizes at which the roots are wanted in the report, to compare with other heads.
+    pub sizes: BTreeMap<LedgerId, BTreeSet<u64>>,
     /// Called now and then with entries done and entries in all.
     pub progress: &'a dyn Fn(u64, u64),
 }
@@ -95,7 +111,26 @@ pub struct Options<'a> {
 impl Default for Options<'_> {
     fn default() -> Self {
         let progress = &|_, _| {};
-        Self { threads: 0, expect_operator: Vec::new(), several_stores: false, progress }
+        Self {
+            threads: 0,
+            expect_operator: Vec::new(),
+            several_stores: false,
+            policy: None,
+            seen: &[],
+            full: false,
+            sizes: BTreeMap::new(),
+            progress,
+        }
+    }
+}
+
+impl Options<'_> {
+    /// The operators that are believed for a ledger; none where any is.
+    fn trusted(&self, ledger: LedgerId) -> Option<Vec<PublicKey>> {
+        match self.policy {
+            Some(policy) => Some(policy.operators(ledger).cloned().collect()),
+            None => Some(self.expect_operator.clone()).filter(|keys| !keys.is_empty()),
+        }
     }
 }
 
@@ -123,8 +158,7 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
         let inspection = scope.spawn(reader.inspection());
         let pool = Pool::start(scope, threads);
         for row in rows {
-            let (report, side, found) =
-                ledger::audit(reader, row, &options.expect_operator, &pool, &mut progress)?;
+            let (report, side, found) = ledger::audit(reader, row, options, &pool, &mut progress)?;
             reports.push(report);
             sides.push(side);
             findings.push(found);
@@ -141,7 +175,9 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
     let missing = if options.several_stores {
         Vec::new()
     } else {
-        operators(&reports, &options.expect_operator)
+        // A trust file may name ledgers that nobody meant to audit now.
+        let expected = options.policy.map_or(&options.expect_operator[..], |_| &[]);
+        operators(&reports, expected)
     };
     let gathered = std::iter::once(whole).chain(findings).flat_map(Findings::close);
     let findings: Vec<Finding> = missing.into_iter().chain(gathered).collect();

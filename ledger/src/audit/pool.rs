@@ -6,7 +6,7 @@
 //! Leaves out reading (the reader stays on its own thread) and what is done with the
 //! results.
 
-use super::examine::{Examined, examine};
+use super::examine::{Examined, examine_from};
 use crate::{log::KeyCache, store::StoredEntry};
 use std::{
     collections::VecDeque,
@@ -18,6 +18,8 @@ use std::{
 };
 
 struct Job {
+    /// The first entry whose signature is checked.
+    first: u64,
     entries: Vec<StoredEntry>,
     done: Sender<Vec<Examined>>,
 }
@@ -42,9 +44,9 @@ impl Pool {
         Self { jobs, waiting, depth: 8 * threads + 8 }
     }
 
-    /// Begins with a log.
-    pub(super) fn queue(&self) -> Queue<'_> {
-        Queue { pool: self, pending: VecDeque::new(), keys: KeyCache::default() }
+    /// Begins with a log whose signatures are checked from entry `first` on.
+    pub(super) fn queue(&self, first: u64) -> Queue<'_> {
+        Queue { pool: self, first, pending: VecDeque::new(), keys: KeyCache::default() }
     }
 
     /// Does the job that has waited longest. False if none waits: then the lock is held by a
@@ -57,7 +59,8 @@ impl Pool {
 
 impl Job {
     fn run(self, keys: &mut KeyCache) {
-        let examined = self.entries.into_iter().map(|entry| examine(entry, keys)).collect();
+        let first = self.first;
+        let examined = self.entries.into_iter().map(|e| examine_from(first, e, keys)).collect();
         // Nobody listens any more where the store has failed.
         let _ = self.done.send(examined);
     }
@@ -76,6 +79,7 @@ fn work(waiting: &Mutex<Receiver<Job>>) {
 /// need no sorting.
 pub(super) struct Queue<'p> {
     pool: &'p Pool,
+    first: u64,
     pending: VecDeque<Receiver<Vec<Examined>>>,
     keys: KeyCache,
 }
@@ -89,7 +93,7 @@ impl Queue<'_> {
     /// Hands entries over.
     pub(super) fn put(&mut self, entries: Vec<StoredEntry>) {
         let (done, result) = channel();
-        let sent = self.pool.jobs.send(Job { entries, done });
+        let sent = self.pool.jobs.send(Job { first: self.first, entries, done });
         sent.expect("the threads listen for as long as the pool is there");
         self.pending.push_back(result);
     }

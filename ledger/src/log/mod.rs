@@ -23,6 +23,7 @@
 //! cosignature a witness's line under it;  policy: whose lines are asked for
 //! head        the head of any log;  submission: how it is brought to a witness
 //! receipt     an entry, its path and its checkpoint, in a file
+//! fraud       two checkpoints that cannot both be true, in one file
 //! ```
 //!
 //! Chain and tree commit to the same leaf bytes, and each leaf holds the chain hash
@@ -33,6 +34,7 @@ pub mod checkpoint;
 pub mod commit;
 pub mod cosignature;
 pub mod entry;
+pub mod fraud;
 pub mod handle;
 pub mod head;
 pub mod key;

@@ -157,9 +157,10 @@ impl Unverified {
         Statement::read(self.envelope)
     }
 
-    /// Decodes without checking the signature: only for a node that reads back from its
-    /// own store what it verified when it appended it. The audit and a mirror, whose
-    /// point is not to believe a store, never call this.
+    /// Decodes without checking the signature: for a node that reads back from its own store
+    /// what it verified when it appended it, and for an auditor who has verified the same bytes
+    /// before and recomputes their place under the root remembered from then. A mirror, whose
+    /// point is not to believe a store, never calls this.
     pub fn trust_stored(self) -> Outcome<Statement> {
         Statement::read(self.envelope)
     }

@@ -167,6 +167,12 @@ impl Frontier {
         completed
     }
 
+    /// The inclusion proof that the next leaf will have in the tree that ends with it: every
+    /// sibling lies to its left, so it follows from what is here.
+    pub fn next_path(&self) -> Vec<Hash> {
+        self.subtrees.iter().rev().copied().collect()
+    }
+
     /// How many leaves there are.
     pub fn size(&self) -> u64 {
         self.size

@@ -1,12 +1,13 @@
 //! Where a log is kept: the contract that every store fulfils, and its stores.
 //!
 //! Owns the words of the contract ([`Reader`], [`Store`], [`StoreError`]), the stores
-//! [`memory`] and [`sqlite`], and `conformance`, the suite that both pass; apart from them
-//! [`witness`], what a witness keeps of other logs. Guarantees
+//! [`memory`] and [`sqlite`], [`bundle`] (read-only, to be carried), and `conformance`, the suite that
+//! the first two pass; apart from them [`witness`], what a witness keeps of other logs. Guarantees
 //! what the traits' comments say in sentences: what is durable when, what is atomic, and
 //! who is trusted with what. Leaves out all meaning: a store compares heads and keeps
 //! bytes. It checks no signature, no hash and no rule, so whoever reads verifies.
 
+pub mod bundle;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
@@ -14,6 +15,7 @@ pub mod memory;
 pub mod sqlite;
 pub mod witness;
 
+pub use bundle::BundleReader;
 pub use error::{Kind, StoreError};
 pub use memory::MemoryStore;
 pub use sqlite::{SqliteReader, SqliteStore, WitnessFile, WitnessReader};
@@ -157,6 +159,12 @@ pub trait Reader {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<StoredEntry>>;
+
+    /// Whether it keeps tree nodes at all. What was made to be carried (a bundle) keeps none: whoever
+    /// reads it computes them from the leaves.
+    fn keeps_nodes(&self) -> bool {
+        true
+    }
 
     /// Stored nodes of one level with `index >= from`, ascending, at most `limit`.
     fn nodes(&self, ledger: &Hash, level: u8, from: u64, limit: usize) -> Result<Vec<(u64, Hash)>>;

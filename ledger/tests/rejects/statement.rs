@@ -4,9 +4,9 @@ use super::{Row, row};
 use crate::kit::*;
 use subak_ledger::{
     log::{
-        Basis, Checkpoint, Draft, Leaf, LedgerId, cosignature::CosignerKey, note::Note,
-        policy::Policy, receipt::Receipt, statement::MAX_ENVELOPE, statement::MAX_LIFETIME_MS,
-        tree,
+        Basis, Checkpoint, Draft, Leaf, LedgerId, cosignature::CosignerKey, fraud::FraudProof,
+        note::Note, policy::Policy, receipt::Receipt, statement::MAX_ENVELOPE,
+        statement::MAX_LIFETIME_MS, tree,
     },
     reject::{Code, Reject},
 };
@@ -125,6 +125,9 @@ pub const ROWS: &[Row] = &[
         let world = two_contributors();
         let other = key("operator of nobody").public();
         Checkpoint::open(&world.checkpoint(), world.state.ledger, &other).unwrap_err()
+    }),
+    row(Code::BadFraudProof, "a checkpoint for a fraud proof", "expected its lines", || {
+        FraudProof::parse(&two_contributors().checkpoint()).unwrap_err()
     }),
     row(Code::BadReceipt, "a checkpoint for a receipt", "first line", || {
         let text = format!("\n\n{}", two_contributors().checkpoint());

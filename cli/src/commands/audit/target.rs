@@ -1,0 +1,131 @@
+//! What an audit is pointed at: a ledger file, a bundle, a node, a fraud proof.
+//!
+//! Owns how a target is told from another and opened. Guarantees one state throughout for each.
+//! Leaves out what is found there.
+
+use crate::{
+    afar::NodeReader,
+    context::Context,
+    failure::{Done, Failure},
+};
+use std::{
+    fmt,
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+use subak_ledger::{
+    log::fraud,
+    store::{BundleReader, Reader, SqliteReader, StoreError},
+};
+
+/// Where to look, as it was named.
+#[derive(Debug, Clone)]
+pub struct Target {
+    named: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File,
+    Bundle,
+    Node,
+    Proof,
+}
+
+/// An open target.
+pub enum Source {
+    /// A ledger file.
+    File(SqliteReader),
+    /// A bundle.
+    Bundle(BundleReader),
+    /// A node.
+    Node(NodeReader),
+}
+
+impl Target {
+    /// Told by its form, and a file by its first bytes.
+    pub fn of(named: &str) -> Self {
+        let path = Path::new(named);
+        let kind = if named.starts_with("http://") || named.starts_with("https://") {
+            Kind::Node
+        } else if BundleReader::is_bundle(path) {
+            Kind::Bundle
+        } else if is_proof(path) {
+            Kind::Proof
+        } else {
+            Kind::File
+        };
+        Self { named: named.to_owned(), kind }
+    }
+
+    /// The file, if it is a fraud proof.
+    pub fn proof(&self) -> Option<&Path> {
+        (self.kind == Kind::Proof).then(|| Path::new(&self.named))
+    }
+
+    /// A place that one comes back to: whoever was found there is expected again. A bundle is
+    /// carried about and is none.
+    pub fn place(&self) -> Option<String> {
+        match self.kind {
+            Kind::File => {
+                let path = Path::new(&self.named).canonicalize();
+                Some(path.unwrap_or_else(|_| PathBuf::from(&self.named)).display().to_string())
+            }
+            Kind::Node => Some(self.named.trim_end_matches('/').to_owned()),
+            Kind::Bundle | Kind::Proof => None,
+        }
+    }
+
+    /// Opens it. A node is asked for its heads, and connected to.
+    pub async fn open(&self, cx: &Context) -> Done<Source> {
+        let path = Path::new(&self.named);
+        match self.kind {
+            Kind::Node => Ok(Source::Node(NodeReader::open(&self.named, cx.node_ca()).await?)),
+            Kind::Bundle => match BundleReader::open(path) {
+                // Not judged, and nothing is known to be wrong.
+                Err(e @ StoreError::TooNew { .. }) => {
+                    Err(Failure::gap("bundle-version", e.to_string(), e.next()))
+                }
+                opened => Ok(Source::Bundle(opened?)),
+            },
+            Kind::File | Kind::Proof => {
+                let reader = SqliteReader::open(path)?;
+                reader.freeze()?;
+                Ok(Source::File(reader))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.named)
+    }
+}
+
+impl Source {
+    /// The store in it.
+    pub fn reader(&self) -> &dyn Reader {
+        match self {
+            Self::File(reader) => reader,
+            Self::Bundle(reader) => reader,
+            Self::Node(reader) => reader,
+        }
+    }
+
+    /// What a failed read means to the person.
+    pub fn failure(&self, error: StoreError) -> Failure {
+        match self {
+            Self::Node(reader) => reader.failure(error),
+            Self::File(_) | Self::Bundle(_) => error.into(),
+        }
+    }
+}
+
+fn is_proof(path: &Path) -> bool {
+    let mut start = [0; fraud::FORMAT.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *fraud::FORMAT.as_bytes()
+}

@@ -1,0 +1,190 @@
+//! What an audit found, for people and for programs.
+//!
+//! Owns the words around the findings, which bring their own. Leaves out the exit status.
+
+use crate::{context::Context, describe, money};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use subak_ledger::{
+    audit::{Audit as Found, Disclosures, Finding, LedgerReport, Severity, Verdict, Witnessed},
+    book::types::AgentKind,
+    log::LedgerId,
+};
+
+/// What the auditor's memory holds of an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pinned {
+    /// It was seen before.
+    Before,
+    /// This was the first time.
+    Now,
+    /// Nothing is remembered.
+    No,
+}
+
+pub(super) fn verdict_of(findings: &[Finding], ledger: Option<LedgerId>) -> Verdict {
+    let own = findings.iter().filter(|f| f.ledger == ledger).map(|f| f.severity);
+    match own.max() {
+        Some(Severity::Fault) => Verdict::Fault,
+        Some(Severity::Gap) => Verdict::Gap,
+        Some(Severity::Warning) | None => Verdict::Sound,
+    }
+}
+
+pub(super) fn data(verdict: Verdict, all: &[(String, Found)], proofs: &[PathBuf]) -> Value {
+    let mut ledgers = Vec::new();
+    let mut findings = Vec::new();
+    for (target, audit) in all {
+        ledgers.extend(audit.ledgers.iter().map(|l| ledger_data(target, audit, l)));
+        findings.extend(audit.findings.iter().map(|f| {
+            json!({
+                "target": target, "code": f.code.name(), "severity": f.severity.word(),
+                "rule": f.rule.map(subak_ledger::reject::Code::name),
+                "ledger": f.ledger.map(|l| l.to_string()), "entry": f.entry,
+                "message": f.message,
+            })
+        }));
+    }
+    json!({
+        "verdict": verdict.word(), "ledgers": ledgers, "findings": findings,
+        "fraud_proofs": proofs,
+    })
+}
+
+fn ledger_data(target: &str, audit: &Found, l: &LedgerReport) -> Value {
+    json!({
+        "target": target, "id": l.id.to_string(), "name": l.name,
+        "verdict": verdict_of(&audit.findings, Some(l.id)).word(),
+        "kind": l.kind.map(AgentKind::word), "size": l.size, "head": hex::encode(l.head),
+        "root": hex::encode(l.root), "checkpoint_size": l.checkpoint_size,
+        "recorded_at": l.recorded_at.map(money::show_time), "sandbox": l.sandbox,
+        "operator_key": l.operator.as_ref().map(|o| hex::encode(o.bytes())),
+        "operator_authenticated": l.operator_authenticated,
+        "disclosed": l.disclosures.disclosed, "undisclosed": l.disclosures.undisclosed,
+        "erased": l.disclosures.erased,
+        "book_judged_to": l.stopped_book_at, "signatures_checked": l.signatures_checked,
+        "seen_size": l.seen,
+        "witnessed": l.witnessed.as_ref().map(|w| json!({
+            "size": w.size,
+            "by": w.by.iter().map(|(name, at)| json!({
+                "witness": name, "at": money::show_time(at.saturating_mul(1_000)),
+            })).collect::<Vec<_>>(),
+        })),
+    })
+}
+
+pub(super) fn text(
+    cx: &Context,
+    all: &[(String, Found)],
+    proofs: &[PathBuf],
+    pinned: &dyn Fn(LedgerId) -> Pinned,
+) -> String {
+    let mut lines = Vec::new();
+    for (target, audit) in all {
+        if all.len() > 1 {
+            lines.push(format!("{target}:"));
+        }
+        for l in &audit.ledgers {
+            lines.push(ledger_text(cx, audit, l, pinned(l.id)));
+        }
+        for f in &audit.findings {
+            lines.push(finding_text(cx, audit, f));
+        }
+    }
+    for file in proofs {
+        lines.push(format!(
+            "the fraud proof is in {0}\n  next: pass it on; whoever has the operator's key checks it: `subak audit {0} --expect KEY`",
+            file.display()
+        ));
+    }
+    lines.join("\n")
+}
+
+fn painted(cx: &Context, verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Sound => cx.out.good(verdict.word()),
+        Verdict::Gap | Verdict::Fault => cx.out.bad(verdict.word()),
+    }
+}
+
+fn ledger_text(cx: &Context, audit: &Found, l: &LedgerReport, pinned: Pinned) -> String {
+    let operator = match (l.operator_authenticated, pinned) {
+        (true, _) => "operator authenticated",
+        (false, Pinned::Before) => "operator as pinned when it was first seen, not authenticated",
+        (false, Pinned::Now) => "internally consistent, operator not authenticated (pinned now)",
+        (false, Pinned::No) => "internally consistent, operator not authenticated",
+    };
+    let verdict = verdict_of(&audit.findings, Some(l.id));
+    let book = l
+        .stopped_book_at
+        .map_or_else(String::new, |n| format!("\n       the book is not judged from entry {n} on"));
+    // Who signs an unsound log does not matter.
+    let key = l.operator.as_ref().map(|key| hex::encode(key.bytes())).unwrap_or_default();
+    let trust = if verdict == Verdict::Fault {
+        String::new()
+    } else {
+        format!("\n       operator {key}\n       {operator}")
+    };
+    let hidden = hidden(&l.disclosures);
+    let seen = l.seen.map_or_else(String::new, |size| {
+        let (checked, all) = (l.signatures_checked, l.size);
+        let spared = if checked < all {
+            format!("; {checked} of {} checked now", describe::count(all, "signature"))
+        } else {
+            String::new()
+        };
+        format!("\n       goes on from the {} seen before{spared}", describe::entries(size))
+    });
+    let witnessed = l.witnessed.as_ref().map_or_else(String::new, witnessed);
+    format!(
+        "{}{:gap$}{}: {}{}{}\n       root {}{trust}{witnessed}{seen}{hidden}{book}",
+        painted(cx, verdict),
+        "",
+        cx.out.strong(&l.name),
+        describe::entries(l.size),
+        l.recorded_at.map_or_else(String::new, |t| format!(" to {}", money::show_time(t))),
+        if l.sandbox { ", SANDBOX" } else { "" },
+        hex::encode(l.root),
+        gap = 7 - verdict.word().len(),
+    )
+}
+
+/// Who of the trust file's witnesses has signed how much, and the newest of them when.
+fn witnessed(w: &Witnessed) -> String {
+    let newest = w.by.iter().map(|(_, at)| *at).max().unwrap_or_default();
+    let names: Vec<&str> = w.by.iter().map(|(name, _)| name.as_str()).collect();
+    let at = money::show_time(newest.saturating_mul(1_000));
+    format!("\n       the first {} seen by {}, {at}", describe::entries(w.size), names.join(", "))
+}
+
+/// Committed texts that are not there; nothing where all are.
+fn hidden(d: &Disclosures) -> String {
+    let all = describe::count(d.disclosed + d.erased + d.undisclosed, "committed text");
+    match (d.undisclosed, d.erased) {
+        (0, 0) => String::new(),
+        (n, 0) => format!("\n       {n} of {all} not disclosed"),
+        (0, e) => format!("\n       {e} of {all} erased"),
+        (n, e) => format!("\n       {n} of {all} not disclosed, {e} erased"),
+    }
+}
+
+/// The message carries place, expected, found and next step; here it is laid out.
+fn finding_text(cx: &Context, audit: &Found, f: &Finding) -> String {
+    let name = f.ledger.map_or_else(
+        || "the file".to_owned(),
+        |id| {
+            audit
+                .ledgers
+                .iter()
+                .find(|l| l.id == id)
+                .map_or_else(|| id.to_string(), |l| l.name.clone())
+        },
+    );
+    let word = match f.severity {
+        Severity::Warning => f.severity.word().to_owned(),
+        Severity::Gap | Severity::Fault => cx.out.bad(f.severity.word()),
+    };
+    let (what, next) = f.message.split_once("; next: ").unwrap_or((&f.message, ""));
+    let next = if next.is_empty() { String::new() } else { format!("\n  next: {next}") };
+    format!("{word}  {name} [{}]\n  {what}{next}", f.code.name())
+}

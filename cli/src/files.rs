@@ -1,0 +1,55 @@
+//! Small files of evidence and trust: read within limits, written once.
+//!
+//! Guarantees that a file that a stranger made cannot fill the memory, and that none is overwritten.
+
+use crate::failure::{Done, Failure};
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::Path,
+};
+use subak_ledger::{
+    log::policy::Policy,
+    reject::{Code, Reject},
+};
+
+/// The most that a trust file may have, in bytes: some thousand ledgers.
+const MOST_TRUST: usize = 1 << 20;
+
+/// The text of a file that a stranger may have made; one of more than `most` bytes is not read.
+/// Refused with `code`.
+pub fn read(path: &Path, code: Code, most: usize) -> Done<String> {
+    let failed = |error: io::Error| Failure::file(path, &error);
+    let mut bytes = Vec::new();
+    let limit = most as u64 + 1;
+    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
+    let refuse = |what: &str| Reject::new(code, format!("{}: {what}", path.display()));
+    if bytes.len() > most {
+        return Err(refuse(&format!("expected at most {most} bytes")).into());
+    }
+    String::from_utf8(bytes).map_err(|_| refuse("it is no UTF-8 text").into())
+}
+
+/// A trust file: whose heads are believed.
+pub fn trust_file(path: &Path) -> Done<Policy> {
+    Ok(Policy::parse(&read(path, Code::BadPolicy, MOST_TRUST)?)?)
+}
+
+/// A new file, synced; what stands there is never overwritten.
+pub fn create(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// As [`create`], for a file that somebody has named.
+pub fn write_new(path: &Path, text: &str) -> Done {
+    create(path, text).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::refused(
+            "exists",
+            format!("{}: it exists and is not overwritten", path.display()),
+            "name another file",
+        ),
+        _ => Failure::file(path, &error),
+    })
+}

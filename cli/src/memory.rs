@@ -1,0 +1,217 @@
+//! What an auditor remembers of ledgers: the newest head of each that was judged sound.
+//!
+//! Owns the files, one a ledger, in a folder of the auditor's. Guarantees that what is remembered
+//! is synced before the audit ends, never half written and never replaced by an older head; and
+//! that a file that was damaged is noticed and not gone by. Leaves out every judgement about a
+//! log (`ledger::audit`).
+//!
+//! ```text
+//! subak/seen@v1
+//! operator <C2SP verifier key: ledger, key>
+//! name <handle>
+//! sandbox yes|no
+//! place <where it was seen: a file's path or a node's URL>, up to 8, the newest last
+//! leaf <base64 of the hash of the last leaf>
+//! <base64 hash>, a line each: its path to the root
+//!
+//! <the signed checkpoint, whole: evidence>
+//! ```
+//!
+//! The last leaf holds the chain hash of all entries before it: with its path, any rewrite that is
+//! met later is proven, and not only noticed.
+
+use crate::failure::{Done, Failure};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use std::{
+    fmt::Write as _,
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+use subak_ledger::{
+    audit::{LedgerReport, Seen},
+    log::{
+        Checkpoint, Handle, Hash, LedgerId,
+        checkpoint::{parse_verifier_key, verifier_key},
+        fraud::Placed,
+        note::MAX_NOTE,
+        tree::verify_inclusion,
+    },
+};
+use subak_node::keyfile::sync_directory;
+
+const FORMAT: &str = "subak/seen@v1";
+const SUFFIX: &str = "seen";
+/// Places that are remembered of one ledger.
+const MOST_PLACES: usize = 8;
+/// A file is smaller than this, in bytes.
+const MOST_BYTES: usize = MAX_NOTE + 64 * 1024;
+
+/// What is remembered of one ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Head, operator, name.
+    pub seen: Seen,
+    /// The checkpoint as it was signed.
+    pub note: String,
+    /// The last leaf under it.
+    pub last: Placed,
+    /// Where it was seen, the newest last.
+    pub places: Vec<String>,
+}
+
+/// A folder of what was seen, read.
+#[derive(Debug)]
+pub struct Memory {
+    folder: PathBuf,
+    all: Vec<Remembered>,
+}
+
+impl Memory {
+    /// Reads a folder; one that is not there yet remembers nothing.
+    pub fn read(folder: &Path) -> Done<Self> {
+        let mut all = Vec::new();
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { folder: folder.to_path_buf(), all });
+            }
+            Err(e) => return Err(Failure::file(folder, &e)),
+        };
+        for entry in entries {
+            let path = entry.map_err(|e| Failure::file(folder, &e))?.path();
+            if path.extension().is_some_and(|suffix| suffix == SUFFIX) {
+                all.push(read(&path)?);
+            }
+        }
+        all.sort_by_key(|it| it.seen.head.ledger);
+        Ok(Self { folder: folder.to_path_buf(), all })
+    }
+
+    /// What is remembered of a ledger.
+    pub fn of(&self, ledger: LedgerId) -> Option<&Remembered> {
+        self.all.iter().find(|it| it.seen.head.ledger == ledger)
+    }
+
+    /// The heads of all ledgers.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.all.iter().map(|it| it.seen.clone()).collect()
+    }
+
+    /// The heads of the ledgers that were seen at a place.
+    pub fn seen_at(&self, place: &str) -> Vec<Seen> {
+        let here = self.all.iter().filter(|it| it.places.iter().any(|p| p == place));
+        here.map(|it| it.seen.clone()).collect()
+    }
+
+    /// The file of a ledger.
+    pub fn file(&self, ledger: LedgerId) -> PathBuf {
+        self.folder.join(format!("{ledger}.{SUFFIX}"))
+    }
+
+    /// Remembers a ledger that was judged sound, with the place if it is one to come back to.
+    /// Durable when it returns. Keeps what is there where that is newer.
+    pub fn remember(&self, report: &LedgerReport, place: Option<&str>) -> Done {
+        let Some(new) = of_report(report) else { return Ok(()) };
+        fs::create_dir_all(&self.folder).map_err(|e| Failure::file(&self.folder, &e))?;
+        let path = self.file(report.id);
+        // Another audit may have ended meanwhile.
+        let before = if path.exists() { Some(read(&path)?) } else { None };
+        let mut places = before.as_ref().map(|it| it.places.clone()).unwrap_or_default();
+        if let Some(place) = place.filter(|p| !p.contains(char::is_control)) {
+            places.retain(|known| known != place);
+            places.push(place.to_owned());
+            places.drain(..places.len().saturating_sub(MOST_PLACES));
+        }
+        let newer = before.filter(|it| it.seen.head.size >= new.seen.head.size);
+        let next = Remembered { places, ..newer.unwrap_or(new) };
+        write(&path, &next.to_text()).map_err(|e| Failure::file(&path, &e))
+    }
+}
+
+/// None of a ledger without a signed head of at least one entry.
+fn of_report(report: &LedgerReport) -> Option<Remembered> {
+    let (head, note) = report.signed.clone()?;
+    let (leaf, path) = report.last_leaf.clone()?;
+    let operator = report.operator.clone()?;
+    let (name, sandbox) = (report.name.clone(), report.sandbox);
+    let seen = Seen { head, operator, name, sandbox };
+    Some(Remembered { seen, note, last: Placed { leaf, path }, places: Vec::new() })
+}
+
+impl Remembered {
+    fn to_text(&self) -> String {
+        let Seen { head, operator, name, sandbox } = &self.seen;
+        let key = verifier_key(&head.ledger, operator);
+        let sandbox = if *sandbox { "yes" } else { "no" };
+        let mut text = format!("{FORMAT}\noperator {key}\nname {name}\nsandbox {sandbox}\n");
+        for place in &self.places {
+            let _ = writeln!(text, "place {place}"); // a String takes all
+        }
+        text += "leaf ";
+        for hash in std::iter::once(&self.last.leaf).chain(&self.last.path) {
+            let _ = writeln!(text, "{}", BASE64_STANDARD.encode(hash));
+        }
+        text + "\n" + &self.note
+    }
+
+    /// Reads what `to_text` writes, and checks the signature and the leaf under it.
+    fn parse(text: &str) -> Option<Self> {
+        let (top, note) = text.split_once("\n\n")?;
+        let mut lines = top.split('\n').peekable();
+        lines.next().filter(|first| *first == FORMAT)?;
+        let (ledger, operator) =
+            parse_verifier_key(lines.next()?.strip_prefix("operator ")?).ok()?;
+        let name = Handle::new(lines.next()?.strip_prefix("name ")?).ok()?.to_string();
+        let sandbox = lines.next()? == "sandbox yes";
+        let mut places = Vec::new();
+        while let Some(place) = lines.peek()?.strip_prefix("place ") {
+            places.push(place.to_owned());
+            lines.next();
+        }
+        let leaf = hash(lines.next()?.strip_prefix("leaf ")?)?;
+        let path = lines.map(hash).collect::<Option<Vec<_>>>()?;
+        let head = Checkpoint::open(note, ledger, &operator).ok()?;
+        let last = head.size.checked_sub(1)?;
+        verify_inclusion(last, head.size, &head.root, &leaf, &path).ok()?;
+        let seen = Seen { head, operator, name, sandbox };
+        let read = Self { seen, note: note.to_owned(), last: Placed { leaf, path }, places };
+        (read.to_text() == text).then_some(read)
+    }
+}
+
+fn hash(text: &str) -> Option<Hash> {
+    BASE64_STANDARD.decode(text).ok()?.try_into().ok()
+}
+
+fn read(path: &Path) -> Done<Remembered> {
+    let mut bytes = Vec::new();
+    let limit = MOST_BYTES as u64 + 1;
+    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    read.map_err(|e| Failure::file(path, &e))?;
+    let parsed = String::from_utf8(bytes).ok().and_then(|text| Remembered::parse(&text));
+    // It is found by its name, so another ledger's file must not stand in.
+    let named = |it: &Remembered| {
+        path.file_stem().is_some_and(|stem| stem == it.seen.head.ledger.to_string().as_str())
+    };
+    parsed.filter(named).ok_or_else(|| {
+        Failure::refused(
+            "memory-damaged",
+            format!("{}: it is not what an audit remembers of a ledger", path.display()),
+            "find out who changed it; restore it, or remove it to see that ledger for the first \
+             time again",
+        )
+    })
+}
+
+/// Whole or not at all, and synced: beside it first, then in its place.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = File::create(&beside)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| fs::rename(&beside, path));
+    if renamed.is_err() {
+        let _ = fs::remove_file(&beside); // the first failure is the one to tell
+    }
+    renamed.and_then(|()| sync_directory(path))
+}
