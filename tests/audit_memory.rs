@@ -91,8 +91,8 @@ fn another_ledger_under_the_name_is_another_operator() {
     assert_eq!(audit(&place, &format!("--expect {key}")).0, 0, "who is named decides");
     let vkey = place.type_in("commons show --vkey").done().out;
     fs::write(place.path().join("trust.txt"), format!("{vkey}quorum none\n")).unwrap();
-    assert_eq!(audit(&place, "--trust trust.txt").0, 0);
-    let (status, data) = audit(&place, "theirs.db --trust trust.txt");
+    assert_eq!(audit(&place, "--trust-file trust.txt").0, 0);
+    let (status, data) = audit(&place, "theirs.db --trust-file trust.txt");
     assert_eq!((status, codes(&data)), (1, vec!["operator-unexpected"]));
     // A file without the ledger that was in it.
     fs::remove_file(place.db()).unwrap();

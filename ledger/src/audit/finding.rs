@@ -107,6 +107,7 @@ codes! {
     PayerBehind "payer-behind" Gap "the payer's log kept here ends before what was taken from it" "bring the copy of the payer's log up to date, then audit again"
     // Worth knowing.
     ClockAhead "clock-ahead" Warning "an entry is dated after a witness had signed it" "ask the operator and the witness whose clock is wrong: what an income is split over depends on it"
+    ClockBehind "clock-behind" Warning "an entry is dated before a witness signed a head without it" "ask the operator and the witness whose clock is wrong: an entry that is dated back meets other points"
     NotTaken "numbers-not-taken" Warning "shares fell due that the commons has not taken yet" "take them: anyone may relay the payer's entries"
     CashUnmatched "cash-unmatched" Warning "cash that the payer sent is not what the commons received" "wait if it is on its way; else let both treasurers compare their banks' statements"
     AgreementFrozen "agreement-frozen" Warning "the payer told two stories under one number" "compare the two entries with the payer's operator"

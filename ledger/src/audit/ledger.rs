@@ -252,7 +252,7 @@ fn audit_from(
     let mut sizes = options.sizes.get(&id).cloned().unwrap_or_default();
     sizes.extend(seen.map(|seen| seen.head.size));
     let seen_by = damage_is_found(reader.witnessed(&row.id), &mut early)?.flatten();
-    sizes.extend(witnessed::size(seen_by.as_deref()));
+    sizes.extend(witnessed::sizes(seen_by.as_deref()));
     sizes.remove(&0); // no entry completes the empty tree
     let mut it = LedgerAudit { findings: early, ..LedgerAudit::with_sizes(row, note, sizes) };
     let complete = read_log(&mut it, reader, pool, first, progress)?;

@@ -14,8 +14,8 @@ use crate::log::{
     policy::{Policy, Seen},
 };
 
-/// How far an operator's clock may be ahead of a witness's, in milliseconds: five minutes.
-const AHEAD: u64 = 5 * 60 * 1_000;
+/// How far an operator's clock may be from a witness's, in milliseconds: five minutes.
+const APART: u64 = 5 * 60 * 1_000;
 
 /// What trusted witnesses have said of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +26,11 @@ pub struct Witnessed {
     pub by: Vec<Seen>,
 }
 
-/// The size that a note names: there the root is wanted. It is only what the note says.
-pub(super) fn size(note: Option<&str>) -> Option<u64> {
-    note?.lines().nth(1)?.parse().ok().filter(|size| *size > 0)
+/// The size that a note names, and the next: there the root is wanted, and the time. It is only
+/// what the note says.
+pub(super) fn sizes(note: Option<&str>) -> impl Iterator<Item = u64> {
+    let size = note.and_then(|note| note.lines().nth(1)?.parse().ok()).filter(|size| *size > 0);
+    size.into_iter().flat_map(|size: u64| [size, size.saturating_add(1)])
 }
 
 /// Judges the stored note. `policy` is the caller's trust file, if there is one.
@@ -70,14 +72,17 @@ pub(super) fn judge(
             return None;
         }
     };
-    let recorded = log.times.get(&head.size).copied().unwrap_or_default();
+    let time = |size: u64| log.times.get(&size).copied();
     for (name, at) in &by {
         let saw = at.saturating_mul(1_000);
-        if recorded > saw.saturating_add(AHEAD) {
-            let detail = format!(
-                "recorded at {recorded} ms, and witness {name} had signed its head at {saw} ms"
-            );
+        if let Some(last) = time(head.size).filter(|last| *last > saw.saturating_add(APART)) {
+            let detail = format!("dated {last} ms, and witness {name} had seen it at {saw} ms");
             findings.add(Code::ClockAhead, head.size.checked_sub(1), &detail);
+        }
+        let next = head.size.saturating_add(1);
+        if let Some(first) = time(next).filter(|first| first.saturating_add(APART) < saw) {
+            let detail = format!("dated {first} ms, and witness {name} saw none at {saw} ms");
+            findings.add(Code::ClockBehind, Some(head.size), &detail);
         }
     }
     (!by.is_empty()).then_some(Witnessed { size: head.size, by })
