@@ -301,6 +301,7 @@ pub fn event(e: &Event, book: Option<&State>) -> String {
                 s.bank
             )
         }
+        Event::RulesVersion { version } => format!("{name}: {version}"),
         Event::StateRoot { root, leaves } => {
             format!("{name}: {} over {}", hex::encode(root), count(*leaves, "balance"))
         }

@@ -171,6 +171,9 @@ codes! {
     // The state, published.
     StateRootMisplaced "state-root-misplaced" "a state root stands alone in its statement" "sign it by itself: it is about the state before its own entry"
     StateRootFalse "state-root-false" "the stated root is not that of the state before its entry" "let the node compose it: `subak receipt get --balance AGENT`"
+    // The rules themselves.
+    RulesVersion "rules-version" "versions of the rules follow one another, one at a time" "propose the one above the version in force"
+    RulesUnknown "rules-unknown" "this program does not know that version of the rules" "use a newer version of subak"
     // Revenue ledgers.
     InvoiceTaken "invoice-taken" "the invoice is recorded or void already" "use the next number, or reverse the one there is"
     UnknownInvoice "unknown-invoice" "no revenue is recorded under this invoice" "look it up: `subak revenue list`"

@@ -220,6 +220,27 @@ fn what_this_program_does_not_know_is_a_gap() {
     }
 }
 
+/// The stewards adopt rules of a later version: neither can be judged by these.
+#[test]
+fn rules_that_this_program_does_not_know_are_a_gap() {
+    let mut world = two_contributors();
+    let rules = encode(Kind::RulesVersion(v1::RulesVersion { version: 2 }));
+    let header = world.header("sam");
+    let propose = encode(Kind::Propose(v1::Propose { event: vec![rules] }));
+    let envelope = Draft { header, events: vec![propose] }.sign(&key("sam"));
+    let mut log = RawLog::of(&world, vec![]);
+    let leaf = log.entries.last().unwrap().0.clone();
+    log.entries.push((leaf, envelope));
+    log.rehash();
+    log.sign(&world);
+    let result = audit_logs(&[log]);
+    let last = result.ledgers[0].size - 1;
+    assert_eq!(result.verdict, Verdict::Gap, "{:#?}", result.findings);
+    assert!(found(&result).contains(&(Code::UnknownRules, Some(last))));
+    assert_eq!(result.ledgers[0].stopped_book_at, Some(last));
+    assert_eq!(result.ledgers[0].checkpoint_size, Some(last + 1), "the log is judged to its end");
+}
+
 #[test]
 fn entries_that_no_checkpoint_covers_are_a_gap() {
     let cycle = cycle();

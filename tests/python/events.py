@@ -336,6 +336,10 @@ def cases():
         ("state_root", "empty", {}, malformed),
         ("state_root", "of nobody", {"root": digest("root")}, ok),
         ("state_root", "all", {"root": digest("root"), "leaves": U64}, ok),
+        ("rules_version", "empty", {}, malformed),
+        ("rules_version", "the first", {"version": 1}, malformed),
+        ("rules_version", "the second", {"version": 2}, ok),
+        ("rules_version", "all", {"version": U32}, ok),
     ]
 
 

@@ -60,7 +60,9 @@ impl Book {
             }
             Err(reject) => {
                 self.stopped = Some(e.seq);
-                findings.refused(Code::Rule, e.seq, &reject);
+                let unknown = reject.code == crate::reject::Code::RulesUnknown;
+                let code = if unknown { Code::UnknownRules } else { Code::Rule };
+                findings.refused(code, e.seq, &reject);
             }
         }
     }

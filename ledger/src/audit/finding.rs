@@ -99,6 +99,7 @@ codes! {
     // The book.
     Rule "rule" Fault "an entry breaks a rule" "ask the author and the operator; the message names the rule"
     UnknownEvent "unknown-event" Gap "this program does not know the event, so it cannot judge the book from here on" "audit with a newer version of subak"
+    UnknownRules "unknown-rules" Gap "the ledger adopted rules that this program does not know, so it cannot judge the book from here on" "audit with a newer version of subak"
     Accounts "accounts" Fault "the accounts are not what the records give" "report this: no log should lead here"
     Disclosure "disclosure-mismatch" Fault "a disclosed text is not what the log commits to" "do not believe the text; ask its author for it again"
     ErasedPresent "erased-present" Fault "a text is still there that this entry erases" "ask the operator to erase it: a copy that was made before may have been put back"

@@ -81,6 +81,7 @@ impl State {
         }
         let author = self.find(author.0)?;
         self.approvals.insert(author);
+        self.rules = 1;
         self.root = Some(Arc::new(Root {
             kind: g.kind,
             name: g.name.clone(),

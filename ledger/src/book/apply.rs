@@ -97,6 +97,7 @@ pub fn rule(event: &Event) -> (Where, Who) {
         | Event::RevenueReverse(_)
         | Event::SettlementSent(_) => (Revenue, Roles(&[Treasurer])),
         Event::StateRoot { .. } => (Contribution, Clerk),
+        Event::RulesVersion { .. } => (Both, Quorum),
     }
 }
 
@@ -360,6 +361,7 @@ impl State {
             Event::RevenueReverse(r) => self.reverse_revenue(step, r),
             Event::SettlementSent(s) => self.send(step, s),
             Event::StateRoot { root, leaves } => self.publish(step, (*root, *leaves)),
+            Event::RulesVersion { version } => self.adopt_rules(*version),
         }
     }
 

@@ -156,6 +156,9 @@ pub enum Event {
         root: Hash,
         leaves: u64,
     },
+    RulesVersion {
+        version: u32,
+    },
 }
 
 /// See `Genesis` in event.proto.
@@ -506,6 +509,12 @@ impl Event {
                 fee: if s.fee == 0 { 0 } else { amount(s.fee, "fee")? },
             }),
             K::StateRoot(s) => Self::StateRoot { root: hash(&s.root, "root")?, leaves: s.leaves },
+            K::RulesVersion(v1::RulesVersion { version }) => {
+                require(version >= 2, Code::Malformed, || {
+                    format!("rules version: expected at least 2, found {version}")
+                })?;
+                Self::RulesVersion { version }
+            }
         })
     }
 
@@ -551,6 +560,7 @@ impl Event {
             Self::RevenueReverse(_) => "RevenueReverse",
             Self::SettlementSent(_) => "SettlementSent",
             Self::StateRoot { .. } => "StateRoot",
+            Self::RulesVersion { .. } => "RulesVersion",
         }
     }
 

@@ -32,6 +32,7 @@ mod lots;
 mod payout;
 pub mod references;
 mod revenue;
+pub mod rules;
 pub mod split;
 pub mod state;
 pub mod state_root;

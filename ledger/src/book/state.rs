@@ -41,6 +41,8 @@ pub struct State {
     pub time: u64,
     /// Digests of bodies that have not expired.
     pub replay: ReplayWindow,
+    /// The version of the rules in force; 0 before the genesis.
+    pub rules: u32,
     /// What the genesis fixed.
     pub root: Option<Arc<Root>>,
     /// Stewards who approved the genesis; the ledger is open from the quorum on.

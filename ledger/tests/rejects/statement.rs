@@ -185,6 +185,14 @@ pub const ROWS: &[Row] = &[
         let (root, leaves) = subak_ledger::book::state_root::root(&world.state);
         world.refusal("clerk", vec![state_root(root, leaves), state_root(root, leaves)])
     }),
+    row(Code::RulesVersion, "rules that skip one", "expected 2, found 3", || {
+        let rules = Kind::RulesVersion(v1::RulesVersion { version: 3 });
+        two_contributors().refused_decree(rules)
+    }),
+    row(Code::RulesUnknown, "rules of a later program", "knows those up to 1", || {
+        let rules = Kind::RulesVersion(v1::RulesVersion { version: 2 });
+        two_contributors().refused_decree(rules)
+    }),
     row(Code::NotProposable, "a state root before the stewards", "StateRoot", || {
         two_contributors().refused_decree(state_root([0; 32], 2))
     }),

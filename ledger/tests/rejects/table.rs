@@ -136,6 +136,7 @@ fn samples() -> Vec<Kind> {
         Kind::AgentRefuse(v1::AgentRefuse { agent: vec!["x".into()] }),
         Kind::StateRoot(v1::StateRoot { root: vec![1; 32], leaves: 1 }),
         Kind::Erase(v1::Erase { commitment: vec![vec![1; 32]] }),
+        Kind::RulesVersion(v1::RulesVersion { version: 2 }),
     ]
 }
 
