@@ -85,17 +85,11 @@ impl Trust {
 }
 
 /// Before money moves: where the trust file asks for witnesses, they must have seen this very
-/// history, to its end. They sign a moment after the operator, so this waits a little.
+/// history, to its end.
 pub async fn require_witnessed(cx: &Context, open: &Open) -> Done {
-    let Some(policy) = cx.trust.asking() else { return Ok(()) };
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match witnessed(policy, open).await {
-            Err(failure) if failure.code == Code::Unwitnessed.name() && Instant::now() < until => {
-                tokio::time::sleep(LOOK).await;
-            }
-            done => return done,
-        }
+    match cx.trust.asking() {
+        Some(policy) => witnessed(policy, open).await,
+        None => Ok(()),
     }
 }
 
@@ -121,8 +115,21 @@ async fn witnessed(policy: &Policy, open: &Open) -> Done {
     ))
 }
 
-/// The head that enough witnesses have signed, and its note, if it has at least `size` entries.
+/// The head that enough witnesses have signed, and its note, with at least `size` entries. They
+/// sign a moment after the operator, so this waits a little.
 pub async fn seen(policy: &Policy, open: &Open, size: u64) -> Done<(Checkpoint, String)> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match seen_now(policy, open, size).await {
+            Err(failure) if failure.code == Code::Unwitnessed.name() && Instant::now() < until => {
+                tokio::time::sleep(LOOK).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn seen_now(policy: &Policy, open: &Open, size: u64) -> Done<(Checkpoint, String)> {
     let (id, name) = (open.info.id, &open.info.name);
     let lacks = |what: String| {
         Failure::from(Reject::new(Code::Unwitnessed, format!("ledger {name}: {what}")))

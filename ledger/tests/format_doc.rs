@@ -143,7 +143,9 @@ fn example() -> String {
     let mut frontier = Frontier::default();
     let hashes: Vec<_> =
         it.leaves.iter().map(|(leaf, _)| tree::leaf_hash(&leaf.to_bytes())).collect();
-    hashes.iter().for_each(|hash| drop(frontier.push(*hash)));
+    for hash in &hashes {
+        frontier.push(*hash);
+    }
     let head = Checkpoint { ledger, size: 3, root: frontier.root() };
     it.heading("Checkpoint");
     it.bytes("node over entries 0 and 1", &tree::node_hash(&hashes[0], &hashes[1]));

@@ -14,7 +14,7 @@ use crate::{
     disclose,
     fold::Folded,
     readers::off_executor,
-    refusal::corrupt,
+    refusal::{corrupt, older},
     sequencer::{decode, genesis, ledger_of},
     tls::{self, Pin},
     wire::{self, MOST, away, lie},
@@ -31,7 +31,7 @@ use subak_ledger::{
     book::state::State,
     log::{
         Checkpoint, Hash, KeyCache, Leaf, LedgerId, PublicKey, Statement, Unverified,
-        entry::ledger_id_of_genesis, receipt::place,
+        entry::ledger_id_of_genesis, receipt::place, tree,
     },
     store::Disclosure,
 };
@@ -442,9 +442,30 @@ impl Ledgers for Remote {
     }
 
     async fn challenge(&self, ledger: LedgerId, checkpoint: String) -> Result<(), NodeError> {
+        let origin = self.origin(ledger).await?;
+        let shown = Checkpoint::open(&checkpoint, ledger, &origin.operator)?;
         let request = v1::ChallengeRequest { ledger: ledger.0.to_vec(), checkpoint };
-        let answer = self.log().challenge(request).await;
-        answer.map(drop).map_err(|status| self.failed(&status))
+        self.log().challenge(request).await.map_err(|status| self.failed(&status))?;
+        // A node that says yes has said nothing: it is held to its own newest head.
+        let newest = Checkpoint::open(&self.checkpoint(ledger).await?, ledger, &origin.operator)?;
+        let (size, last) = (newest.size, shown.size);
+        if last > size {
+            let what = format!("ends after {size} entries, its operator has signed {last}");
+            return Err(older(&ledger.to_string(), &what));
+        }
+        let proof = if last == 0 || last == size {
+            Vec::new()
+        } else {
+            self.consistency(ledger, last, size).await?
+        };
+        let goes_on = last == 0
+            || tree::verify_consistency(last, size, &shown.root, &newest.root, &proof).is_ok();
+        if goes_on {
+            return Ok(());
+        }
+        let what =
+            format!("is not shown to go on from the {last} entries that its operator signed");
+        Err(older(&ledger.to_string(), &what))
     }
 
     async fn inclusion(

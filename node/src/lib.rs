@@ -44,6 +44,7 @@ mod connections;
 mod disclose;
 mod erase;
 pub mod fold;
+mod halt;
 mod headfile;
 mod http;
 pub mod keyfile;

@@ -33,7 +33,7 @@ use std::{
 };
 use subak_ledger::{
     book::state::State,
-    log::{Hash, LedgerId, SecretKey, tree},
+    log::{Checkpoint, Hash, LedgerId, PublicKey, SecretKey, tree},
     store::{Disclosure, Reader, SqliteStore, Store},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -195,10 +195,10 @@ impl Node {
         self.size(ledger).await.ok()
     }
 
-    /// Appends nothing more to a ledger, and gives the reason back.
-    pub(crate) async fn halt(&self, ledger: LedgerId, why: NodeError) -> NodeError {
+    /// Appends nothing more, and gives the reason back.
+    pub(crate) async fn halt(&self, why: NodeError) -> NodeError {
         match self.writer() {
-            Ok(writer) => match writer.send(Job::Halt(ledger, why.clone())).await {
+            Ok(writer) => match writer.send(Job::Halt(why.clone())).await {
                 Ok(()) => why,
                 Err(_) => self.gone(),
             },
@@ -463,8 +463,11 @@ impl Ledgers for Node {
     }
 
     async fn challenge(&self, ledger: LedgerId, checkpoint: String) -> Result<(), NodeError> {
-        self.load(ledger).await?;
-        self.ask_writer(|answer| Job::Challenge(ledger, checkpoint, answer)).await
+        let (_, folded) = self.load(ledger).await?;
+        // Off the writer: anybody may show anything.
+        let operator = PublicKey::admit(&folded.state.root().operator)?;
+        let shown = Checkpoint::open(&checkpoint, ledger, &operator)?;
+        self.ask_writer(|answer| Job::Challenge(shown, answer)).await
     }
 
     async fn inclusion(

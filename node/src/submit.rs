@@ -17,7 +17,7 @@
 //! ```
 
 use crate::{Ledgers as _, NodeError, refusal::older, runtime::Node};
-use futures::{StreamExt as _, future::join_all, stream};
+use futures::{StreamExt as _, stream, stream::FuturesUnordered};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use subak_ledger::log::{
     Checkpoint, Hash, LedgerId, PublicKey,
@@ -129,11 +129,17 @@ impl Submitter {
                     0
                 }
             };
-            let missing = round.lines.iter().any(Option::is_none);
+            // Of those who can be asked.
+            let asked = self.policy.witnesses().iter().map(|witness| witness.url.is_some());
+            let missing = round.lines.is_empty()
+                || round.lines.iter().zip(asked).any(|(line, asked)| asked && line.is_none());
             wait = if missing { (wait * 2).min(LONGEST) } else { AGAIN };
             let grown = self.node.wait_beyond(ledger, size);
             tokio::select! {
-                grown = grown, if size > 0 => if grown.is_err() { return },
+                grown = grown, if size > 0 => match grown {
+                    Ok(()) => wait = AGAIN,
+                    Err(_) => return,
+                },
                 () = time::sleep(wait), if missing || size == 0 => {}
             }
             time::sleep_until(begun + PACE).await;
@@ -153,21 +159,24 @@ impl Submitter {
         if round.head != Some(head) {
             *round = Round { head: Some(head), lines: vec![None; witnesses.len()] };
         }
-        let asked = witnesses.iter().zip(&round.lines).map(|(witness, line)| async {
-            match line {
-                Some(line) => Ok(Some(line.clone())),
-                None => self.ask(witness, head, &note).await,
-            }
-        });
-        for (place, word) in join_all(asked).await.into_iter().enumerate() {
+        let waiting = witnesses.iter().enumerate().filter(|(n, _)| round.lines[*n].is_none());
+        let mut asked: FuturesUnordered<_> = waiting
+            .map(|(n, witness)| {
+                let note = &note;
+                async move { (n, self.ask(witness, head, note).await) }
+            })
+            .collect();
+        // Each is kept when it comes: nobody waits for one who hangs.
+        while let Some((place, word)) = asked.next().await {
             match word {
-                Ok(line) => round.lines[place] = line,
-                Err(error) => return Err(self.node.halt(ledger, error).await),
+                Ok(None) => {}
+                Ok(line) => {
+                    round.lines[place] = line;
+                    let lines: String = round.lines.iter().flatten().map(String::as_str).collect();
+                    self.keep(ledger, format!("{note}{lines}")).await;
+                }
+                Err(error) => return Err(self.node.halt(error).await),
             }
-        }
-        let lines: String = round.lines.iter().flatten().map(String::as_str).collect();
-        if !lines.is_empty() {
-            self.keep(ledger, format!("{note}{lines}")).await;
         }
         Ok(Some(head.size))
     }

@@ -24,6 +24,7 @@ use crate::{
     clock::Watch,
     erase::{self, Kept},
     fold::damaged,
+    halt,
     headfile::HeadFile,
     load,
     refusal::{OF_OTHERS, Refusal, older, stopping, world},
@@ -70,10 +71,10 @@ pub(crate) enum Job {
     Read(Look),
     /// Whether a stored ledger can be appended to.
     Ready(LedgerId, oneshot::Sender<Result<(), NodeError>>),
-    /// Somebody shows a checkpoint of a stored ledger.
-    Challenge(LedgerId, String, oneshot::Sender<Result<(), NodeError>>),
-    /// Nothing more is appended to a ledger, for this reason.
-    Halt(LedgerId, NodeError),
+    /// Somebody shows a head of a stored ledger that its operator has signed.
+    Challenge(Checkpoint, oneshot::Sender<Result<(), NodeError>>),
+    /// Nothing more is appended, for this reason.
+    Halt(NodeError),
     /// A checkpoint that witnesses have signed.
     Witnessed(LedgerId, String, oneshot::Sender<Result<(), NodeError>>),
     /// A StateRoot of a ledger, as it is once what waits before this is appended.
@@ -160,8 +161,8 @@ pub(crate) struct Writer {
     operators: HashMap<LedgerId, Hash>,
     /// Whether no ledger here is older than what was signed last.
     newest: bool,
-    /// Ledgers that somebody has shown to be old copies, or forks.
-    halted: HashMap<LedgerId, NodeError>,
+    /// Why nothing more is appended: somebody has shown that this is an old copy, or a fork.
+    halted: Option<NodeError>,
     /// Erased text may still stand in the store's files: a reader is, or was, in the way.
     lingers: bool,
     /// StateRoots that are to go into the next transaction, after all orders; those for one
@@ -178,7 +179,7 @@ impl Writer {
     ) -> Self {
         let (watch, open, operators) = (Watch::default(), HashMap::new(), HashMap::new());
         // What a writer that crashed has left behind is unknown.
-        let (newest, lingers, halted) = (false, true, HashMap::new());
+        let (newest, lingers, halted) = (false, true, None);
         let wishes = Vec::new();
         Self {
             store,
@@ -189,8 +190,8 @@ impl Writer {
             open,
             operators,
             newest,
-            lingers,
             halted,
+            lingers,
             wishes,
         }
     }
@@ -259,10 +260,8 @@ impl Writer {
                 Job::Read(read) => read(&*self.store),
                 // Whoever gave up waiting needs no answer.
                 Job::Ready(ledger, answer) => drop(answer.send(self.ready(ledger))),
-                Job::Challenge(ledger, note, answer) => {
-                    drop(answer.send(self.challenge(ledger, &note)));
-                }
-                Job::Halt(ledger, error) => drop(self.halted.insert(ledger, error)),
+                Job::Challenge(shown, answer) => drop(answer.send(self.challenge(shown))),
+                Job::Halt(error) => self.halt(error),
                 Job::Witnessed(ledger, note, answer) => {
                     let kept = self.store.keep_witnessed(&ledger.0, &note);
                     drop(answer.send(kept.map_err(NodeError::from)));
@@ -317,7 +316,7 @@ impl Writer {
 
     /// Judges one statement on top of what is pending.
     fn admit(&mut self, order: &mut Order, now: u64) -> Result<u64, NodeError> {
-        self.require_going(order.ledger)?;
+        self.require_going()?;
         if !self.open.contains_key(&order.ledger) {
             let open = self.open(order, now)?;
             self.open.insert(order.ledger, open);
@@ -347,6 +346,16 @@ impl Writer {
     fn require_newest(&mut self) -> Result<(), NodeError> {
         if self.newest {
             return Ok(());
+        }
+        if let Some((reason, file)) = halt::marked(&self.shared.ring) {
+            return Err(NodeError::Corrupt {
+                code: "older-database".into(),
+                message: format!("{reason} ({})", file.display()),
+                next: "put back the newest copy of the database, see with `subak checkpoint \
+                       challenge` that it goes on from every head that others hold, and only then \
+                       remove that file"
+                    .into(),
+            });
         }
         for row in self.store.ledgers()? {
             let ledger = LedgerId(row.id);
@@ -417,39 +426,52 @@ impl Writer {
         Ok(operator)
     }
 
-    fn require_going(&self, ledger: LedgerId) -> Result<(), NodeError> {
-        self.halted.get(&ledger).map_or(Ok(()), |error| Err(error.clone()))
+    fn require_going(&self) -> Result<(), NodeError> {
+        self.halted.clone().map_or(Ok(()), Err)
     }
 
-    /// Whether a checkpoint that somebody shows, signed by the operator, is of this history. A
-    /// larger one goes into the head file: so it is known after a restart, too.
-    fn challenge(&mut self, ledger: LedgerId, note: &str) -> Result<(), NodeError> {
-        self.ready(ledger)?;
-        let open = self.open.get_mut(&ledger).expect("it is ready");
-        let shown = Checkpoint::open(note, ledger, &open.operator.public())?;
-        let here = open.sequencer.durable();
-        let size = here.tree.size();
-        let error = if shown.size > size {
-            // To the bytes that its operator signed: it bears no other lines.
-            open.head.keep(shown, &shown.sign(&open.operator))?;
-            let (name, last) = (here.state.root().name.as_str(), shown.size);
-            older(name, &format!("ends after {size} entries, its operator has signed {last}"))
-        } else {
-            match open.head.holds(&*self.store, here, shown) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            }
-        };
-        tracing::error!(%error, "a checkpoint was shown that contradicts this database");
-        // All ledgers of a file are of one age.
+    /// All ledgers of a file are of one age: where one is an old copy, the others are.
+    fn halt(&mut self, why: NodeError) {
+        tracing::error!(%why, "nothing more is appended");
         self.open.clear();
         self.newest = false;
-        self.halted.insert(ledger, error.clone());
-        Err(error)
+        self.halted.get_or_insert(why);
+    }
+
+    /// Whether a head that the operator has signed is of this history. If not, that stays known
+    /// after a restart: a larger one is in the head file then, and of another the ring has a mark.
+    fn challenge(&mut self, shown: Checkpoint) -> Result<(), NodeError> {
+        self.ready(shown.ledger)?;
+        let open = self.open.get_mut(&shown.ledger).expect("it is ready");
+        let here = open.sequencer.durable();
+        let (name, size) = (here.state.root().name.to_string(), here.tree.size());
+        if shown.size > size {
+            let last = shown.size;
+            let what = format!("ends after {size} entries, its operator has signed {last}");
+            let why = older(&name, &what);
+            // To the bytes that its operator signed: it bears no other lines.
+            let kept = open.head.keep(shown, &shown.sign(&open.operator));
+            self.halt(why.clone());
+            return kept.and(Err(why));
+        }
+        match open.head.holds(&*self.store, here, shown) {
+            Err(error) if error.code() == "older-database" => {
+                let last = shown.size;
+                let what = format!(
+                    "has not the first {last} entries that its operator has signed, as somebody has shown"
+                );
+                let why = older(&name, &what);
+                let marked = halt::mark(&self.shared.ring, &why.to_string());
+                self.halt(why.clone());
+                marked.and(Err(why))
+            }
+            // That it holds, or that this cannot be known now.
+            judged => judged,
+        }
     }
 
     fn ready(&mut self, ledger: LedgerId) -> Result<(), NodeError> {
-        self.require_going(ledger)?;
+        self.require_going()?;
         if !self.open.contains_key(&ledger) {
             let open = self.open_stored(ledger)?;
             self.open.insert(ledger, open);

@@ -12,7 +12,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use subak_ledger::log::{
     Checkpoint, LedgerId, SecretKey,
@@ -195,26 +195,60 @@ async fn missing_and_useless_witnesses_never_hold_up_an_append() {
     }
 }
 
+/// Taken in and never answered, as by a host that has gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_hangs_holds_up_neither_appends_nor_the_others() {
+    let (witness, dir) = (scripted(Box::new(signs)), tempfile::tempdir().unwrap());
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hangs = format!("http://{}", silent.local_addr().unwrap());
+    let node = node(&dir.path().join("rice.db")).await;
+    let ledger = open_commons(&*node, "rice", false).await;
+    let other = witness_key(&key("another witness"));
+    let mine = witness_key(&key("witness"));
+    let url = &witness.url;
+    let both = format!("witness W0 {other} {hangs}\nwitness W1 {mine} {url}\nquorum W1\n");
+    let both = Submitter::new(node.clone(), Policy::parse(&both).unwrap()).unwrap();
+    let begun = Instant::now();
+    tokio::spawn(Arc::new(both).run());
+    node.append(hour(ledger, "meanwhile")).await.unwrap();
+    until(async || node.witnessed(ledger).await.unwrap().is_some()).await;
+    assert!(begun.elapsed() < Duration::from_secs(9), "before the other is given up");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_witness_that_has_seen_more_or_another_history_ends_appending() {
     let more = |_: u64, _: &str| (409, "7\n".to_owned());
     let not_from_there =
         |old: u64, _: &str| if old == 1 { (422, String::new()) } else { (409, "1\n".to_owned()) };
     let another_root = |_: u64, _: &str| (409, "2\n".to_owned());
+    // Of the ledger that was opened second nobody says anything: it is in the same file.
+    let of_rice = |says: Says| -> Says {
+        let first = Mutex::new(None::<String>);
+        Box::new(move |old, note| {
+            let origin = note.lines().next().unwrap().to_owned();
+            let mut rice = first.lock().unwrap();
+            if rice.get_or_insert_with(|| origin.clone()) == &origin {
+                says(old, note)
+            } else {
+                signs(old, note)
+            }
+        })
+    };
     let cases: [(Says, &str); 3] = [
         (Box::new(more), "ends after 2 entries, and witness W1 has signed a head of 7"),
         (Box::new(not_from_there), "has not the first 1 entries that witness W1 has signed"),
         (Box::new(another_root), "has not the first 2 entries that witness W1 has signed"),
     ];
     for (says, why) in cases {
-        let (witness, dir) = (scripted(says), tempfile::tempdir().unwrap());
+        let (witness, dir) = (scripted(of_rice(says)), tempfile::tempdir().unwrap());
         let db = dir.path().join("rice.db");
         let node = node(&db).await;
         let [rice, tea] =
             [open_commons(&*node, "rice", false).await, open_commons(&*node, "tea", false).await];
         node.append(hour(rice, "1")).await.unwrap();
         node.append(hour(tea, "1")).await.unwrap();
-        require_older(submitter(&node, &witness.url).first().await, why);
+        let refused = submitter(&node, &witness.url).first().await;
+        require_older(refused, "");
         require_older(node.append(hour(rice, "2")).await, why);
         require_older(node.append(hour(tea, "2")).await, why);
         assert_eq!(node.book(rice).await.unwrap().size, 2, "it is read as before");
@@ -276,9 +310,19 @@ async fn a_follower_who_kept_another_history_ends_appending() {
     for n in 0..3 {
         writer.append(hour(ledger, &format!("fork {n}").replace(' ', "-"))).await.unwrap();
     }
+    let tea = open_commons(&*writer, "tea", false).await;
     let why = "has not the first 3 entries that its operator has signed";
     require_older(writer.challenge(ledger, heads[2].clone()).await, why);
     require_older(writer.append(hour(ledger, "more")).await, why);
+    require_older(writer.append(hour(tea, "beside it")).await, why);
+    writer.close().await;
+    // It is marked, until a person takes the mark away.
+    let writer = node(&db).await;
+    require_older(writer.append(hour(ledger, "more")).await, why);
+    writer.close().await;
+    fs::remove_file(key_ring_of(&db).join("halted")).unwrap();
+    let writer = node(&db).await;
+    writer.append(hour(ledger, "goes-on")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -156,9 +156,16 @@ fn line(leaf: &StateLeaf) -> Option<String> {
     let m = |minor: i64| money::show(minor.into(), currency);
     let (accrued, payable) = (m(leaf.accrued), m(leaf.payable));
     let (reserved, paid) = (m(leaf.reserved), m(leaf.paid));
-    let text =
-        format!("    accrued {accrued}, payable {payable}, reserved {reserved}, paid {paid}");
+    let free = money::show(free(leaf), currency);
+    let text = format!(
+        "    accrued {accrued}, payable {payable}, reserved {reserved}, paid {paid}: free {free}"
+    );
     Some(describe::wrap(&text, 6))
+}
+
+/// What could be paid then; what is to be recouped where it is negative.
+fn free(leaf: &StateLeaf) -> i128 {
+    i128::from(leaf.payable) - i128::from(leaf.reserved) - i128::from(leaf.paid)
 }
 
 /// The same for programs; `text` is the file, where it is printed.
@@ -174,6 +181,7 @@ pub(super) fn data(
         Some(json!({
             "currency": currency.as_str(), "accrued": m(leaf.accrued), "payable": m(leaf.payable),
             "reserved": m(leaf.reserved), "paid": m(leaf.paid),
+            "free": money::json(free(leaf), currency),
         }))
     };
     let points = shown.leaves.first().map_or(0, |leaf| leaf.points);

@@ -88,12 +88,12 @@ codes! {
     CheckpointHead "checkpoint-head" Fault "the operator signed another log than this one" "keep both: two signed heads that cannot both be true are proof of a rewrite"
     CheckpointBehind "checkpoint-behind" Gap "entries follow that no checkpoint covers" "let the operator sign the newest head, then audit again"
     WitnessedHead "witnessed-head" Fault "the head that witnesses signed is no head of this log" "keep both: witnesses have seen another log than this one; fetch it from a mirror or a backup"
-    Unwitnessed "unwitnessed" Gap "the trust file asks for witnesses who have not signed a head of this log" "get a copy with their cosignatures (`subak checkpoint get --witnessed` shows the node's), or mend the trust file on purpose"
+    Unwitnessed "unwitnessed" Gap "the trust file asks for witnesses who have not signed this log, or not to its end" "wait until they have signed the newest head, or get a copy with their cosignatures; `subak checkpoint get --witnessed` shows what a node has"
     CheckpointUnjudged "checkpoint-unjudged" Gap "the checkpoint cannot be judged without a genesis" "restore entry 0, then audit again"
     OperatorUnexpected "operator-unexpected" Fault "the operator is not one that was expected" "check the key with the commons or phyle; name it too if it is right"
     // Against what was seen before, and against other targets.
     OlderThanSeen "older-than-seen" Fault "the log ends before a head that was seen before" "keep the remembered head: it is evidence; fetch the log from a mirror or a newer backup"
-    RewrittenSinceSeen "rewritten-since-seen" Fault "the log is another one than was seen before" "keep both heads: the operator signed two histories; ask the operator and other auditors"
+    RewrittenSinceSeen "rewritten-since-seen" Fault "the log is another one than was seen before" "keep both: if the head that is signed now holds too, the operator signed two histories; else this copy was altered"
     OperatorChanged "operator-changed" Fault "another operator signs here than before" "check the key with the commons or phyle; name it with --expect or in a trust file if it is right"
     SplitView "split-view" Fault "the operator signed two histories of one ledger" "pass the fraud proof on to everybody who relies on the ledger"
     // The book.

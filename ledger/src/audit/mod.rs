@@ -139,18 +139,20 @@ impl Options<'_> {
 pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreError> {
     let mut whole = Findings::new(None);
     let rows = damage_is_found(reader.ledgers(), &mut whole)?.unwrap_or_default();
-    let mut total = 0;
+    let mut total: u64 = 0;
     for row in &rows {
         // A head that cannot be read is found again, with its place, when its entry is.
-        total += reader.head(&row.id).or_else(only_damage)?.size;
+        let size = reader.head(&row.id).or_else(only_damage)?.size;
+        // It may be no more than what the file says of itself.
+        total = total.saturating_add(size);
     }
     let threads = match options.threads {
         0 => thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
-    let mut done = 0;
+    let mut done: u64 = 0;
     let mut progress = |more: u64| {
-        done += more;
+        done = done.saturating_add(more);
         (options.progress)(done, total);
     };
     let (mut reports, mut sides, mut findings) = (Vec::new(), Vec::new(), Vec::new());

@@ -23,14 +23,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Entries, and bytes, that are read at once.
 const PAGE: (usize, usize) = (256, 1 << 20);
 
-/// Whether the operator has signed two histories: neither signed head is that of the other log
-/// at its size. The longer log's report must have the root there ([`super::Options::sizes`]).
+/// Whether the operator has signed two histories: the longer log is the one that was signed, and the
+/// shorter signed head is not that of its beginning. The longer log's report must have the root
+/// there ([`super::Options::sizes`]). A copy that somebody altered says nothing of the operator.
 pub fn contradict(one: &LedgerReport, other: &LedgerReport) -> bool {
     let (Some((a, _)), Some((b, _))) = (&one.signed, &other.signed) else { return false };
     let (short, long, longer) = if a.size <= b.size { (a, b, other) } else { (b, a, one) };
     let same_size = short.size == long.size;
     let there = if same_size { Some(&long.root) } else { longer.roots.get(&short.size) };
-    one.id == other.id && one.operator == other.operator && there.is_some_and(|r| *r != short.root)
+    let is_signed = same_size || longer.roots.get(&long.size) == Some(&long.root);
+    let differs = is_signed && there.is_some_and(|root| *root != short.root);
+    one.id == other.id && one.operator == other.operator && differs
 }
 
 /// The finding that says so. `entry`: where the histories part, if that is known.

@@ -72,6 +72,11 @@ pub(super) fn judge(
             return None;
         }
     };
+    let all = log.frontier.size();
+    if asked.is_some() && head.size < all {
+        let detail = format!("expected {all} entries signed by witnesses, found {}", head.size);
+        findings.add(Code::Unwitnessed, Some(head.size), &detail);
+    }
     let time = |size: u64| log.times.get(&size).copied();
     for (name, at) in &by {
         let saw = at.saturating_mul(1_000);

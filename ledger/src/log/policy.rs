@@ -120,10 +120,7 @@ impl Policy {
     pub fn witnessed(&self, checkpoint: &str) -> Outcome<Vec<Seen>> {
         let note = Note::parse(checkpoint)?;
         let times: Vec<_> = self.witnesses.iter().map(|w| w.key.cosigned(&note)).collect();
-        let enough = match self.quorum {
-            Quorum::Nobody => true,
-            Quorum::Of(member) => self.counts(member, &times),
-        };
+        let enough = self.is_met(&times);
         let named = self.witnesses.iter().zip(times);
         let seen: Vec<Seen> = named.filter_map(|(w, at)| Some((w.name.clone(), at?))).collect();
         require(enough, Code::Unwitnessed, || {
@@ -134,14 +131,20 @@ impl Policy {
         Ok(seen)
     }
 
-    /// Ends, because a group names only what stands before it.
-    fn counts(&self, member: Member, times: &[Option<u64>]) -> bool {
-        match member {
+    /// In the order of the file: a group names only what stands before it.
+    fn is_met(&self, times: &[Option<u64>]) -> bool {
+        let counts = |member: Member, groups: &[bool]| match member {
             Member::Witness(n) => times[n].is_some(),
-            Member::Group(n) => {
-                let Group { needs, members } = &self.groups[n];
-                members.iter().filter(|member| self.counts(**member, times)).count() >= *needs
-            }
+            Member::Group(n) => groups[n],
+        };
+        let mut groups = Vec::with_capacity(self.groups.len());
+        for Group { needs, members } in &self.groups {
+            let found = members.iter().filter(|member| counts(**member, &groups)).count();
+            groups.push(found >= *needs);
+        }
+        match self.quorum {
+            Quorum::Nobody => true,
+            Quorum::Of(member) => counts(member, &groups),
         }
     }
 }
@@ -348,6 +351,13 @@ mod tests {
                 }
             }
         }
+        // Groups of groups without end are no stack without end.
+        let mut deep = format!("{witnesses}group g0 any w1\n");
+        for n in 1..20_000 {
+            deep += &format!("group g{n} all g{}\n", n - 1);
+        }
+        let deep = Policy::parse(&(deep + "quorum g19999")).expect("a trust file");
+        assert!(deep.witnessed(&signed).is_err());
         // A cosignature of another head, and a line of that key that is no cosignature.
         let policy = rule("quorum w1");
         let other = Checkpoint { size: 8, ..head };

@@ -21,6 +21,8 @@ use std::{
 };
 use zstd::stream::read::Decoder;
 
+/// The most ledgers that a bundle lists.
+const MOST_LEDGERS: usize = 10_000;
 /// The most that all LEDGER and CHECKPOINT records may have together, in bytes: they are kept.
 const MOST_KEPT: usize = 16 << 20;
 
@@ -94,6 +96,9 @@ impl BundleReader {
         let (id, rest) = bytes.split_first_chunk::<32>().ok_or_else(bad)?;
         let (size, name) = rest.split_first_chunk::<8>().ok_or_else(bad)?;
         let name = String::from_utf8(name.to_vec()).map_err(|_| bad())?;
+        if self.ledgers.len() == MOST_LEDGERS {
+            return Err(self.corrupt(&format!("more than {MOST_LEDGERS} ledgers listed")));
+        }
         if self.place(id).is_some() {
             return Err(self.corrupt("a ledger is listed twice"));
         }
