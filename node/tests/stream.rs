@@ -124,7 +124,7 @@ async fn a_refused_one_does_not_stop_the_rest() {
             .collect();
         let refused = |code: &str| Err(code.to_owned());
         let (forged, twice, none) = (&told[1], &told[3], &told[4]);
-        assert_eq!((forged, twice), (&refused("bad-signature"), &refused("duplicate")));
+        assert_eq!((forged, twice), (&refused("bad-signature"), &refused("replayed")));
         assert!(
             none.is_err()
                 && answers[4].as_ref().is_err_and(|e| matches!(e, NodeError::Refused { .. }))
@@ -181,13 +181,13 @@ async fn after_a_failure_nothing_of_it_is_recorded() {
         assert_eq!(answers.next().await.unwrap().unwrap().entry, 1);
         let gate = handles.close_gate();
         let rest = tokio::spawn(answers.collect::<Vec<_>>());
-        send.send(hour(ledger, "second")).unwrap();
+        send.send(large(ledger, "second")).unwrap();
         let gate = tokio::task::spawn_blocking(move || {
             gate.arrived.recv().unwrap();
             gate
         });
         let gate = gate.await.unwrap();
-        // These wait in the queue, and the disk has room for them again when their turn comes.
+        // These wait in the queue, and they are so small that there is room for them.
         hours(ledger, "later", 20).into_iter().for_each(|hour| send.send(hour).unwrap());
         tokio::time::sleep(Duration::from_millis(200)).await;
         handles.pages.store(1, Ordering::SeqCst);
@@ -203,7 +203,7 @@ async fn after_a_failure_nothing_of_it_is_recorded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_takes_no_answers_is_held_up() {
-    const ALL: usize = 1_500;
+    const ALL: usize = 3_000;
     let server = server().await;
     let ledger = open_commons(&*server.fresh.node, "rice", false).await;
     // So little room for answers that they fill it.
@@ -235,8 +235,9 @@ async fn who_takes_no_answers_is_held_up() {
         }
     };
     let (taken, size) = timeout(Duration::from_secs(20), still).await.expect("it comes to a halt");
-    assert!(size > 64, "{size}");
-    assert!(taken < ALL * 2 / 3, "{taken} of {ALL} were taken before anybody read an answer");
+    // Buffers on the way hold a megabyte or two of them; the node has taken in what it may.
+    assert!(taken < ALL / 2, "{taken} of {ALL} were sent before anybody read an answer");
+    assert!((64..400).contains(&size), "{size}");
     // Nobody else is held up by that, and who reads gets all of them.
     let other = server.client().await.append(hour(ledger, "other")).await;
     other.unwrap();

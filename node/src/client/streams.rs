@@ -43,19 +43,21 @@ async fn begin(remote: Arc<Remote>, statements: Statements) -> Result<Call, Node
     let (send, requests) = mpsc::channel(WAITING);
     let replies = remote.log().append_stream(ReceiverStream::new(requests)).await;
     let replies = replies.map_err(|status| remote.failed(&status))?.into_inner();
-    let (sent, ended) = (VecDeque::new(), false);
-    Ok(Call { remote, statements, send: Some(send), sent, replies, ended })
+    let sent = VecDeque::new();
+    Ok(Call { remote, statements, send: Some(send), sent, replies, cut: false, ended: false })
 }
 
 /// A call under way.
 struct Call {
     remote: Arc<Remote>,
     statements: Statements,
-    /// None: there are no more statements, or the node takes no more.
+    /// None: there are no more statements, or the node takes none.
     send: Option<mpsc::Sender<v1::AppendRequest>>,
     /// What is not answered yet, in order: a statement, or why it was not sent.
     sent: VecDeque<Result<Statement, NodeError>>,
     replies: Streaming<v1::AppendReply>,
+    /// The node takes no more, and is about to say why.
+    cut: bool,
     /// The node ended it.
     ended: bool,
 }
@@ -66,26 +68,27 @@ impl Call {
             if let Some(Err(_)) = self.sent.front() {
                 return self.sent.pop_front().and_then(Result::err).map(Err);
             }
-            if self.send.is_none() && self.sent.is_empty() {
+            if self.send.is_none() && self.sent.is_empty() && !self.cut {
                 return None;
             }
             let room = self.send.clone().filter(|_| self.sent.len() < AHEAD);
             let given = async {
                 let Some(send) = room else { return std::future::pending().await };
-                let place = send.reserve_owned().await.ok()?;
-                Some((place, self.statements.next().await?))
+                let place = send.reserve_owned().await?;
+                Ok(self.statements.next().await.map(|append| (place, append)))
             };
             tokio::select! {
                 reply = self.replies.message() => return Some(self.answer(reply).await),
                 given = given => match given {
-                    Some((place, append)) => {
+                    Ok(Some((place, append))) => {
                         let statement = own(&append);
                         if statement.is_ok() {
                             place.send(wire::append_out(append));
                         }
                         self.sent.push_back(statement);
                     }
-                    None => self.send = None,
+                    Ok(None) => self.send = None,
+                    Err(mpsc::error::SendError(())) => (self.send, self.cut) = (None, true),
                 },
             }
         }
