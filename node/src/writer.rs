@@ -215,8 +215,8 @@ impl Writer {
             open,
             operators,
             newest,
-            lingers,
             halted,
+            lingers,
             wishes,
         }
     }

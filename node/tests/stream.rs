@@ -48,13 +48,17 @@ impl Server {
         Arc::new(Remote::connect(&self.url, None).await.unwrap())
     }
 
-    /// Streams that are open, as the node tells those who watch over it.
-    async fn open_streams(&self) -> u64 {
+    /// A figure of the node, as it tells it to those who watch over it.
+    async fn figure(&self, name: &str) -> u64 {
         let url = format!("{}/metrics", self.url);
         let get = move || ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
         let text = tokio::task::spawn_blocking(get).await.unwrap();
-        let line = text.lines().find_map(|l| l.strip_prefix("subak_streams ")).unwrap();
-        line.parse().unwrap()
+        let of_this = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(of_this).unwrap_or_else(|| panic!("{name} in {text}"))
+    }
+
+    async fn open_streams(&self) -> u64 {
+        self.figure("subak_streams").await
     }
 
     async fn until_no_stream_is_open(&self) {
@@ -132,6 +136,13 @@ async fn a_refused_one_does_not_stop_the_rest() {
         assert_eq!([&told[0], &told[2], &told[5]], [&Ok(1), &Ok(2), &Ok(3)]);
         assert_eq!(ledgers.book(ledger).await.unwrap().size, 4);
     }
+    // Each that came over the network is counted, and the genesis before them.
+    assert_eq!(server.figure("subak_appends_acknowledged_total").await, 4);
+    for code in ["bad-signature", "replayed"] {
+        let name = format!("subak_appends_refused_total{{code=\"{code}\"}}");
+        assert_eq!(server.figure(&name).await, 1);
+    }
+    assert_eq!(server.figure("subak_append_duration_seconds_count").await, 6);
 }
 
 /// Kari joins with a key of their own, which nothing before has named.
@@ -188,7 +199,9 @@ async fn after_a_failure_nothing_of_it_is_recorded() {
         });
         let gate = gate.await.unwrap();
         // These wait in the queue, and they are so small that there is room for them.
-        hours(ledger, "later", 20).into_iter().for_each(|hour| send.send(hour).unwrap());
+        for later in hours(ledger, "later", 20) {
+            send.send(later).unwrap();
+        }
         tokio::time::sleep(Duration::from_millis(200)).await;
         handles.pages.store(1, Ordering::SeqCst);
         gate.go.send(()).unwrap();
@@ -254,6 +267,36 @@ async fn who_takes_no_answers_is_held_up() {
     }
     assert!(replies.message().await.unwrap().is_none());
     server.until_no_stream_is_open().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_large_ones_fewer_are_under_way() {
+    let server = server().await;
+    let ledger = open_commons(&*server.fresh.node, "rice", false).await;
+    let gate = server.fresh.handles.close_gate();
+    let mut log = LogClient::connect(server.url.clone()).await.unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = sent.clone();
+    let large = say(ledger, "sam", (0..1_000).map(|n| work(&format!("{n:0>50}"))).collect());
+    assert!(large.len() > 60_000, "{}", large.len());
+    let mut waiting = 0;
+    // The writer stands before the store: nothing is answered.
+    let requests = stream::iter(0..200).map(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        v1::AppendRequest { envelope: large.clone().into(), ..Default::default() }
+    });
+    let mut replies = log.append_stream(requests).await.unwrap().into_inner();
+    while waiting != sent.load(Ordering::SeqCst) {
+        waiting = sent.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    // Two megabytes are under way, and as many in buffers: not 64 statements and those.
+    assert!((20..75).contains(&waiting), "{waiting}");
+    (0..3).for_each(|_| gate.go.send(()).unwrap());
+    for n in 0..200 {
+        let reply = replies.message().await.unwrap().unwrap().result.unwrap();
+        assert_eq!(matches!(reply, append_reply::Result::Appended(_)), n == 0, "{reply:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
