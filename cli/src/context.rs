@@ -356,8 +356,10 @@ impl Context {
             Ok(())
         };
         let statements = ReceiverStream::new(statements).boxed();
-        let mut answers = connection.ledgers.clone().append_all(statements);
+        let answers = connection.ledgers.clone().append_all(statements);
         let take = async {
+            // Gone when it has ended: who signs must not wait for room in it.
+            let mut answers = answers;
             let mut first = Ok(());
             while let Some(answer) = answers.next().await {
                 match answer {
@@ -384,6 +386,7 @@ impl Context {
         }
     }
 
+    /// Appends what is signed.
     async fn append(
         &self,
         connection: &Connection,
