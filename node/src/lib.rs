@@ -23,7 +23,7 @@
 //! verify     what of a statement needs no ledger, off the writer
 //! writer     the one thread that appends: group commit
 //! readers    everybody else, beside it;  slots: what they see
-//! runtime    `Node`: all of it behind the trait `Ledgers`
+//! runtime    `Node`: all of it behind the trait `Ledgers`;  in it, in_order: many in a row
 //! submit     its heads, to witnesses
 //! wire       our types and the protocol's
 //! service    the gRPC services over any `Ledgers`: the log;  book: the book
@@ -33,7 +33,7 @@
 //! tls        who a node is, and whom a client believes
 //! serve      the server;  connections: no more than so many
 //! batch      entries from afar, before they are believed
-//! client     `Remote`: the trait again, from afar, believing nothing
+//! client     `Remote`: the trait again, from afar, believing nothing;  in it, streams
 //! witness    apart from all that: signs that other logs only grow, and serves itself
 //! ```
 
@@ -233,8 +233,9 @@ pub trait Ledgers: Send + Sync {
     /// Appends statements one after another: each is judged after those before it, and may
     /// build on them. One answer for each, in their order, after its durable commit; a refused
     /// one does not stop the rest. Any other failure is the last answer, and of the statements
-    /// after the one that failed nothing is recorded. Several are under way at a time; taken
-    /// are no more than there is room for, and only while answers are.
+    /// after the one that failed nothing is recorded but what was already being stored together
+    /// with it. Several are under way at a time; taken are no more than there is room for, and
+    /// only while answers are.
     fn append_all(self: Arc<Self>, statements: Statements) -> Answers
     where
         Self: 'static,

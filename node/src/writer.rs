@@ -87,7 +87,7 @@ pub(crate) enum Job {
 type Signed = BTreeMap<LedgerId, (Checkpoint, String)>;
 
 /// Statements that were sent one after another, or one alone. Where one fails, and not by a
-/// refusal, those after it may rest on it: nothing of them is recorded.
+/// refusal, those after it may rest on it: none that is judged later is recorded.
 #[derive(Clone, Default)]
 pub(crate) struct Row(Arc<AtomicBool>);
 

@@ -9,7 +9,7 @@
 
 use super::{Answered, Node};
 use crate::{
-    Answers, Append, NodeError, Statements,
+    Answers, Append, Appended, NodeError, Statements,
     refusal::{broken, stopping},
     verify::Verified,
     writer::Row,
@@ -86,7 +86,7 @@ async fn verified(
 async fn answered(
     node: Arc<Node>,
     queued: Result<Answered, NodeError>,
-) -> Result<crate::Appended, NodeError> {
+) -> Result<Appended, NodeError> {
     queued?.await.map_err(|_| node.gone())?
 }
 
