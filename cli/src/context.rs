@@ -10,9 +10,13 @@ use crate::{
     output::Output,
     trust::Trust,
 };
+use futures::{StreamExt as _, future::join};
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 use subak_ledger::{
     book::{
@@ -25,6 +29,8 @@ use subak_ledger::{
 };
 use subak_node::{Append, Appended, LedgerInfo, keyfile};
 use subak_proto::v1::{self, event::Kind};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 /// Resolved options, and the connection once there is one.
 pub struct Context {
@@ -323,9 +329,65 @@ impl Context {
         self.append(connection, envelope, &draft.header, texts).await
     }
 
-    /// Appends what is signed, without showing it: for many statements of one kind,
-    /// which the caller sums up.
-    pub async fn append(
+    /// Appends one after another what is signed in that order, without showing it: for many
+    /// statements of one kind, which the caller sums up. Several are under way at a time.
+    /// `told` hears of each that is recorded; after the first that is not, no more are signed.
+    pub async fn append_all(
+        &self,
+        connection: &Connection,
+        ledger: LedgerId,
+        signed: impl Iterator<Item = Done<(Vec<u8>, Handle, Texts)>>,
+        mut told: impl FnMut(&Appended),
+    ) -> Done {
+        const SIGNED_AHEAD: usize = 8;
+        let at = if self.global.at.is_some() { Some(self.at()?) } else { None };
+        let (send, statements) = mpsc::channel(SIGNED_AHEAD);
+        let failed = AtomicBool::new(false);
+        let sign = async {
+            let send = send;
+            for next in signed {
+                let (envelope, author, texts) = next?;
+                let disclosures = texts.disclosures(&ledger, &author);
+                let append = Append { envelope: envelope.into(), disclosures, at };
+                if failed.load(Relaxed) || send.send(append).await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let statements = ReceiverStream::new(statements).boxed();
+        let answers = connection.ledgers.clone().append_all(statements);
+        let take = async {
+            // Gone when it has ended: who signs must not wait for room in it.
+            let mut answers = answers;
+            let mut first = Ok(());
+            while let Some(answer) = answers.next().await {
+                match answer {
+                    Ok(appended) => {
+                        self.note_recorded(&appended);
+                        told(&appended);
+                    }
+                    Err(error) if first.is_ok() => {
+                        failed.store(true, Relaxed);
+                        first = Err(self.in_dates(connection, ledger, error.into()).await);
+                    }
+                    Err(_) => {}
+                }
+            }
+            first
+        };
+        let (signed, appended) = join(sign, take).await;
+        appended.and(signed)
+    }
+
+    fn note_recorded(&self, appended: &Appended) {
+        if let Ok(mut recorded) = self.recorded.lock() {
+            recorded.push((appended.ledger, appended.entry));
+        }
+    }
+
+    /// Appends what is signed.
+    async fn append(
         &self,
         connection: &Connection,
         envelope: Vec<u8>,
@@ -337,19 +399,17 @@ impl Context {
         match connection.ledgers.append(Append { envelope: envelope.into(), disclosures, at }).await
         {
             Ok(appended) => {
-                if let Ok(mut recorded) = self.recorded.lock() {
-                    recorded.push((appended.ledger, appended.entry));
-                }
+                self.note_recorded(&appended);
                 Ok(appended)
             }
-            Err(e) => Err(self.in_dates(connection, header, e.into()).await),
+            Err(e) => Err(self.in_dates(connection, header.ledger, e.into()).await),
         }
     }
 
     /// A date that was chosen and does not fit, in dates.
-    async fn in_dates(&self, connection: &Connection, header: &Header, f: Failure) -> Failure {
+    async fn in_dates(&self, connection: &Connection, ledger: LedgerId, f: Failure) -> Failure {
         let (Some(at), "at-out-of-range") = (&self.global.at, f.code.as_str()) else { return f };
-        let Ok(book) = connection.ledgers.book(header.ledger).await else { return f };
+        let Ok(book) = connection.ledgers.book(ledger).await else { return f };
         let last = money::show_time(book.time);
         let message = format!("--at {at}: expected a time from {last} (the last entry's) to now");
         Failure { message, ..f }

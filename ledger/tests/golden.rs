@@ -10,7 +10,6 @@ mod audit_support;
 mod kit;
 
 use audit_support::*;
-use kit::*;
 use std::{
     fmt::Write as _,
     fs,

@@ -8,8 +8,10 @@
 //! (`World`), a lie (`Corrupt`), a refusal. Leaves out proofs that were asked for
 //! (`inclusion`, `consistency`): whoever asked knows what they must prove.
 
+mod streams;
+
 use crate::{
-    Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry,
+    Answers, Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, Statements,
     batch::{Batch, verify},
     disclose,
     fold::Folded,
@@ -206,6 +208,23 @@ impl Remote {
         wire::path(&reply).map_err(|what| self.lie(what))
     }
 
+    /// The answer to a statement, which must prove that it is in the ledger.
+    async fn proven(
+        &self,
+        statement: &Statement,
+        reply: v1::AppendReply,
+    ) -> Result<Appended, NodeError> {
+        let appended = self.appended(reply)?;
+        let ledger = ledger_of(statement);
+        let origin = if appended.entry == 0 {
+            self.remember(ledger, statement).await?
+        } else {
+            self.origin(ledger).await?
+        };
+        Self::check(statement, &appended, &origin.operator).map_err(|what| self.lie(what))?;
+        Ok(appended)
+    }
+
     fn appended(&self, reply: v1::AppendReply) -> Result<Appended, NodeError> {
         match reply.result {
             Some(append_reply::Result::Appended(appended)) => {
@@ -291,6 +310,11 @@ impl Remote {
     }
 }
 
+/// Our own bytes: only the node has to judge the signature.
+fn own(append: &Append) -> Result<Statement, NodeError> {
+    Ok(Unverified::parse(&append.envelope)?.trust_stored()?)
+}
+
 /// An error with what caused it: the transport's own text says only that it failed.
 fn reasons(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -358,19 +382,14 @@ impl Ledgers for Remote {
     }
 
     async fn append(&self, append: Append) -> Result<Appended, NodeError> {
-        // Our own bytes: only the node has to judge the signature.
-        let statement = Unverified::parse(&append.envelope)?.trust_stored()?;
+        let statement = own(&append)?;
         let reply = self.log().append(wire::append_out(append)).await;
         let reply = reply.map_err(|status| self.failed(&status))?.into_inner();
-        let appended = self.appended(reply)?;
-        let ledger = ledger_of(&statement);
-        let origin = if appended.entry == 0 {
-            self.remember(ledger, &statement).await?
-        } else {
-            self.origin(ledger).await?
-        };
-        Self::check(&statement, &appended, &origin.operator).map_err(|what| self.lie(what))?;
-        Ok(appended)
+        self.proven(&statement, reply).await
+    }
+
+    fn append_all(self: Arc<Self>, statements: Statements) -> Answers {
+        streams::append_all(self, statements)
     }
 
     /// That the entry is in the ledger is checked; that it is a StateRoot, and which, is for

@@ -23,16 +23,17 @@
 //! verify     what of a statement needs no ledger, off the writer
 //! writer     the one thread that appends: group commit
 //! readers    everybody else, beside it;  slots: what they see
-//! runtime    `Node`: all of it behind the trait `Ledgers`
+//! runtime    `Node`: all of it behind the trait `Ledgers`;  in it, in_order: many in a row
 //! submit     its heads, to witnesses
 //! wire       our types and the protocol's
 //! service    the gRPC services over any `Ledgers`: the log;  book: the book
+//! streamed   statements that arrive as a stream, and how many at a time
 //! tiles      the log as files of fixed content;  http: those, over plain HTTP
 //! metrics    what was done, in numbers
 //! tls        who a node is, and whom a client believes
 //! serve      the server;  connections: no more than so many
 //! batch      entries from afar, before they are believed
-//! client     `Remote`: the trait again, from afar, believing nothing
+//! client     `Remote`: the trait again, from afar, believing nothing;  in it, streams
 //! witness    apart from all that: signs that other logs only grow, and serves itself
 //! ```
 
@@ -61,6 +62,7 @@ pub mod sequencer;
 pub mod serve;
 pub mod service;
 mod slots;
+mod streamed;
 pub mod submit;
 mod tiles;
 pub mod tls;
@@ -71,6 +73,10 @@ pub mod witness;
 mod writer;
 
 use async_trait::async_trait;
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use prost::bytes::Bytes;
 use std::sync::Arc;
 use subak_ledger::{
@@ -175,6 +181,11 @@ impl NodeError {
         self.parts().0
     }
 
+    /// Whether it is the statement that is wrong, and by which rule is known.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
     /// Code, message and next step.
     pub(crate) fn parts(&self) -> (&str, &str, &str) {
         let (Self::Refused { code, message, next }
@@ -184,6 +195,11 @@ impl NodeError {
         (code, message, next)
     }
 }
+
+/// Statements to append, one after another.
+pub type Statements = BoxStream<'static, Append>;
+/// What became of each, in their order.
+pub type Answers = BoxStream<'static, Result<Appended, NodeError>>;
 
 /// Reading and appending, wherever the ledgers are.
 #[async_trait]
@@ -214,6 +230,25 @@ pub trait Ledgers: Send + Sync {
 
     /// Appends one statement; returns after the durable commit.
     async fn append(&self, append: Append) -> Result<Appended, NodeError>;
+
+    /// Appends statements one after another: each is judged after those before it, and may
+    /// build on them. One answer for each, in their order, after its durable commit; a refused
+    /// one does not stop the rest. Any other failure is the last answer, and of the statements
+    /// after the one that failed nothing is recorded but what was already being stored together
+    /// with it. Several are under way at a time; taken are no more than there is room for, and
+    /// only while answers are.
+    fn append_all(self: Arc<Self>, statements: Statements) -> Answers
+    where
+        Self: 'static,
+    {
+        let answers = stream::unfold(Some((self, statements)), |rest| async {
+            let (own, mut statements) = rest?;
+            let answer = own.append(statements.next().await?).await;
+            let goes_on = answer.as_ref().err().is_none_or(NodeError::is_refusal);
+            Some((answer, goes_on.then_some((own, statements))))
+        });
+        answers.boxed()
+    }
 
     /// The newest StateRoot of a ledger, proven, if what it says still holds; else one is
     /// appended by the clerk first.

@@ -7,8 +7,10 @@
 //! folds all of them before it begins).
 //! Leaves out the order of entries (`sequencer`), transactions (`writer`) and the network.
 
+mod in_order;
+
 use crate::{
-    Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry,
+    Answers, Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, Statements,
     clock::Reading,
     fold::{Folded, damaged},
     load::{self, unknown},
@@ -20,8 +22,8 @@ use crate::{
     sequencer::ledger_of,
     slots::{Kept, Shared, Slot},
     tiles::{Tile, covered},
-    verify::Verifiers,
-    writer::{Job, Order, Wish, Writer},
+    verify::{Verified, Verifiers},
+    writer::{Job, Order, Row, Wish, Writer},
 };
 use async_trait::async_trait;
 use std::{
@@ -37,6 +39,9 @@ use subak_ledger::{
     store::{Disclosure, Reader, SqliteStore, Store},
 };
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// Where the answer to a statement in the queue arrives.
+type Answered = oneshot::Receiver<Result<Appended, NodeError>>;
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> Reading + Send + Sync>;
@@ -232,6 +237,15 @@ impl Node {
         answered.await.map_err(|_| self.gone())?
     }
 
+    /// Puts a statement into the writer's queue, behind all that are there.
+    async fn enqueue(&self, verified: Verified, row: Row) -> Result<Answered, NodeError> {
+        let (answer, answered) = oneshot::channel();
+        let ledger = ledger_of(&verified.statement);
+        let order = Box::new(Order { ledger, verified, row, answer });
+        self.writer()?.send(Job::Append(order)).await.map_err(|_| self.gone())?;
+        Ok(answered)
+    }
+
     /// The clerk's key of a ledger, if the ring has it.
     pub async fn clerk(&self, ledger: LedgerId) -> Result<Option<SecretKey>, NodeError> {
         let state = self.book(ledger).await?;
@@ -385,15 +399,18 @@ impl Ledgers for Node {
     }
 
     async fn append(&self, append: Append) -> Result<Appended, NodeError> {
-        let writer = self.writer()?;
+        self.writer()?;
         let verified = self.verifiers.verify(append, self.shared.allow_new_ledgers).await?;
-        let ledger = ledger_of(&verified.statement);
         if verified.statement.header().ledger != LedgerId::ZERO {
             // Folded here, so that the writer need not.
-            self.load(ledger).await?;
+            self.load(verified.statement.header().ledger).await?;
         }
-        drop(writer);
-        self.ask_writer(|answer| Job::Append(Box::new(Order { ledger, verified, answer }))).await
+        let answered = self.enqueue(verified, Row::default()).await?;
+        answered.await.map_err(|_| self.gone())?
+    }
+
+    fn append_all(self: Arc<Self>, statements: Statements) -> Answers {
+        in_order::append_all(self, statements)
     }
 
     async fn publish_state(&self, ledger: LedgerId) -> Result<Appended, NodeError> {

@@ -2,12 +2,13 @@
 //!
 //! Decides no rule: asks, and puts the answer into messages. Guarantees that every message
 //! is bounded (by the page that `Ledgers` gives, or by lines), that a stream has one page in
-//! memory and reads the next when that was taken, and that no more than so many streams are
-//! open. Leaves out connections, calls at a time and shutdown (`serve`).
+//! memory and reads the next when that was taken (a stream of statements: `streamed`), and that
+//! no more than so many streams are open. Leaves out connections, calls at a time and shutdown (`serve`).
 
 use crate::{
     Appended, Ledgers, NodeError,
     metrics::Metrics,
+    streamed,
     wire::{self, MOST, malformed, status},
 };
 use futures::{Stream, StreamExt as _, stream};
@@ -19,7 +20,7 @@ use subak_proto::v1::{
     log_server::{Log, LogServer},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 /// Streams that are open at a time; each may hold a page of a megabyte for a slow reader.
 const STREAMS: usize = 512;
@@ -77,7 +78,7 @@ pub(crate) fn failed(error: NodeError) -> Status {
 }
 
 /// The answer to what appends: a refusal is one, too.
-fn appended(result: Result<Appended, NodeError>) -> Answer<v1::AppendReply> {
+pub(crate) fn appended(result: Result<Appended, NodeError>) -> Result<v1::AppendReply, Status> {
     let result = match result {
         Ok(appended) => append_reply::Result::Appended(wire::appended_out(appended)),
         Err(refused @ NodeError::Refused { .. }) => {
@@ -85,11 +86,12 @@ fn appended(result: Result<Appended, NodeError>) -> Answer<v1::AppendReply> {
         }
         Err(error) => return Err(status(&error)),
     };
-    Ok(Response::new(v1::AppendReply { result: Some(result) }))
+    Ok(v1::AppendReply { result: Some(result) })
 }
 
 #[tonic::async_trait]
 impl Log for Services {
+    type AppendStreamStream = Messages<v1::AppendReply>;
     type EntriesStream = Messages<v1::EntriesReply>;
     type DisclosuresStream = Messages<v1::DisclosuresReply>;
 
@@ -113,7 +115,22 @@ impl Log for Services {
         let begun = Instant::now();
         let answer = self.ledgers.append(append).await;
         self.metrics.count(begun.elapsed(), &answer);
-        appended(answer)
+        appended(answer).map(Response::new)
+    }
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<v1::AppendRequest>>,
+    ) -> Answer<Self::AppendStreamStream> {
+        let permit = self.stream()?;
+        let (ledgers, metrics) = (self.ledgers.clone(), self.metrics.clone());
+        let replies = streamed::replies(ledgers, metrics, request.into_inner());
+        // With it for as long as it is open.
+        let replies = replies.map(move |reply| {
+            let _open = &permit;
+            reply
+        });
+        Ok(Response::new(replies.boxed()))
     }
 
     async fn publish_state(
@@ -121,7 +138,7 @@ impl Log for Services {
         request: Request<v1::PublishStateRequest>,
     ) -> Answer<v1::AppendReply> {
         let ledger = id(&request.into_inner().ledger)?;
-        appended(self.ledgers.publish_state(ledger).await)
+        appended(self.ledgers.publish_state(ledger).await).map(Response::new)
     }
 
     async fn entries(&self, request: Request<v1::EntriesRequest>) -> Answer<Self::EntriesStream> {

@@ -36,7 +36,10 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -84,16 +87,39 @@ pub(crate) enum Job {
 /// Heads that were stored, each with its signed note.
 type Signed = BTreeMap<LedgerId, (Checkpoint, String)>;
 
+/// Statements that were sent one after another, or one alone. Where one fails, and not by a
+/// refusal, those after it may rest on it: none that is judged later is recorded.
+#[derive(Clone, Default)]
+pub(crate) struct Row(Arc<AtomicBool>);
+
+impl Row {
+    fn require_whole(&self) -> Result<(), NodeError> {
+        if !self.0.load(Relaxed) {
+            return Ok(());
+        }
+        let what = "a statement sent before this one could not be recorded";
+        Err(world("row-broken", what, "send them again, in their order"))
+    }
+
+    fn note<T>(&self, result: &Result<T, NodeError>) {
+        if result.as_ref().is_err_and(|error| !error.is_refusal()) {
+            self.0.store(true, Relaxed);
+        }
+    }
+}
+
 /// A verified statement, and who waits for it.
 pub(crate) struct Order {
     pub(crate) ledger: LedgerId,
     pub(crate) verified: Verified,
+    pub(crate) row: Row,
     pub(crate) answer: oneshot::Sender<Result<Appended, NodeError>>,
 }
 
 impl Order {
     /// Whoever gave up waiting needs no answer.
     fn answer(self, result: Result<Appended, NodeError>) {
+        self.row.note(&result);
         drop(self.answer.send(result));
     }
 }
@@ -292,6 +318,7 @@ impl Writer {
             .into_iter()
             .map(|mut order| {
                 let verdict = self.admit(&mut order, now);
+                order.row.note(&verdict);
                 if verdict.is_ok() {
                     self.after_payout(&order, now);
                 }
@@ -316,6 +343,7 @@ impl Writer {
 
     /// Judges one statement on top of what is pending.
     fn admit(&mut self, order: &mut Order, now: u64) -> Result<u64, NodeError> {
+        order.row.require_whole()?;
         self.require_going()?;
         if !self.open.contains_key(&order.ledger) {
             let open = self.open(order, now)?;

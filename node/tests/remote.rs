@@ -3,6 +3,7 @@
 
 mod kit;
 
+use futures::{StreamExt as _, stream};
 use kit::*;
 use std::{
     collections::BTreeSet,
@@ -702,6 +703,13 @@ async fn a_node_that_lies_is_caught() {
         assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{lie:?}: {found:?}");
         let found = lying(fresh.node.clone(), lie).await.publish_state(ledger).await;
         assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{lie:?}: {found:?}");
+        // Of a stream nothing is believed any more; what is on its way is appended meanwhile.
+        let other = open_commons(&*fresh.node, &format!("{lie:?}").to_lowercase(), false).await;
+        fresh.node.append(hour(other, "before")).await.unwrap();
+        let orders: Vec<_> = (0..3).map(|n| hour(other, &n.to_string())).collect();
+        let far = Arc::new(lying(fresh.node.clone(), lie).await);
+        let found: Vec<_> = far.append_all(stream::iter(orders).boxed()).collect().await;
+        assert!(matches!(found[..], [Err(NodeError::Corrupt { .. })]), "{lie:?}: {found:?}");
     }
     // A head of long ago is signed and sound, but this client has seen a later one.
     let forgetful = lying(fresh.node.clone(), Lie::OldCheckpoint).await;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The example client against a real node: opens a sandbox commons, serves it, lets
-# client.py claim work there, stops the node, audits what it leaves behind, and has its
-# receipts verified by pymerkle.
+# client.py claim work there, rebuilds its ledgers from the tiles that it serves over HTTP, stops
+# it, audits what it leaves behind, and has its receipts verified by pymerkle, and the one in
+# docs/FORMAT.md.
 #
 #   tests/python/run.sh [PATH OF subak]
 #
@@ -41,7 +42,8 @@ db=$folder/subak.db
 
 "$subak" --db "$db" key new ana
 "$subak" --db "$db" commons open our-commons --steward ana --phyle our-phyle --sandbox
-operator=$("$subak" --db "$db" --json commons show | "$python" -c 'import json, sys; print(json.load(sys.stdin)["data"]["operator_key"])')
+"$subak" --db "$db" commons open many --steward ana
+operator=$("$subak" --db "$db" --ledger our-commons --json commons show | "$python" -c 'import json, sys; print(json.load(sys.stdin)["data"]["operator_key"])')
 
 # The port is the system's choice; the node prints its URL once it listens.
 "$subak" --db "$db" --json serve --listen 127.0.0.1:0 >"$folder/serve.json" 2>"$folder/node.log" &
@@ -60,13 +62,31 @@ claim() {
 claim
 # What the newcomer has claimed is validated, money comes, and it is theirs.
 newcomer=$(sed -n 's/^recorded .* by \(py-[0-9a-f]*\),.*/\1/p' "$folder/client.txt")
-"$subak" --node "$url" --as ana agent admit "$newcomer"
-"$subak" --node "$url" --as ana validate --all-pending --remuneration unpaid
-"$subak" --node "$url" --as ana income record --payer our-phyle --amount "1000.00 EUR" --bank TRANSFER-1
+"$subak" --node "$url" --ledger our-commons --as ana agent admit "$newcomer"
+"$subak" --node "$url" --ledger our-commons --as ana validate --all-pending --remuneration unpaid
+"$subak" --node "$url" --ledger our-commons --as ana income record --payer our-phyle --amount "1000.00 EUR" --bank TRANSFER-1
 claim
 grep -q "^ *$newcomer: accrued 100000, " "$folder/client.txt" || { echo "the claim has not earned the income" >&2; exit 1; }
 
 "$python" tests/python/liar.py --node "$url" --ledger our-commons
+
+# Its files, and those of a ledger that fills more than one tile.
+field() {
+    "$python" -c 'import json, sys; print(json.load(sys.stdin)["data"][sys.argv[1]])' "$1"
+}
+tiles() {
+    local shown
+    shown=$("$subak" --node "$url" --ledger "$1" --json commons show)
+    "$python" tests/python/tiles.py --url "$url" --at-least "$2" \
+        --ledger "$(field id <<<"$shown")" --operator "$(field operator_key <<<"$shown")"
+}
+git init --quiet "$folder/repository"
+for ((commit = 1; commit <= 300; commit++)); do
+    printf 'commit refs/heads/work\ncommitter Ana <ana@example.org> %d +0000\ndata 4\nwork\n' "$((1750000000 + commit))"
+done | git -C "$folder/repository" fast-import --quiet
+"$subak" --node "$url" --ledger many --as ana import git "$folder/repository" --revision work --batch 1
+tiles our-commons 5
+tiles many 300
 
 kill -TERM "$node"
 wait "$node" || { echo "the node ended with status $?" >&2; exit 1; }
@@ -74,8 +94,17 @@ node=
 "$subak" audit "$db"
 
 # Each entry's receipt, judged by other people's software.
-size=$("$subak" --db "$db" --json commons show | "$python" -c 'import json, sys; print(json.load(sys.stdin)["data"]["size"])')
+size=$("$subak" --db "$db" --ledger our-commons --json commons show | "$python" -c 'import json, sys; print(json.load(sys.stdin)["data"]["size"])')
 for ((entry = 0; entry < size; entry++)); do
-    "$subak" --db "$db" --json receipt get "$entry" --out "$folder/$entry.tlog-proof" >/dev/null
+    "$subak" --db "$db" --ledger our-commons --json receipt get "$entry" --out "$folder/$entry.tlog-proof" >/dev/null
 done
 "$python" tests/python/receipt.py --operator "$operator" "$folder"/*.tlog-proof
+
+# The receipt that the format's document prints, by the keys that it names.
+sed -n '/^### Receipt of entry 1$/,$p' docs/FORMAT.md | sed -n '/^    c2sp/,$ s/^    //p; /^$/p' |
+    sed -n '/^c2sp/,$p' >"$folder/printed.tlog-proof"
+named() {
+    grep -o -m 1 "^ *$1[^ ]*+[0-9a-f]\{8\}+[^ ]*" docs/FORMAT.md | tr -d ' '
+}
+"$python" tests/python/receipt.py --alone --operator "$(named subak/)" \
+    --witness "$(named witness.example/)" "$folder/printed.tlog-proof"

@@ -5,7 +5,7 @@ use crate::{
     report::{Report, Round, Row, Unit, rate},
     world::{Author, SAM, encode, genesis, work},
 };
-use futures::future::join_all;
+use futures::{future::join_all, stream};
 use std::{
     path::Path,
     sync::{
@@ -32,6 +32,8 @@ struct Load {
     /// Events in a statement.
     events: usize,
     in_flight: usize,
+    /// All of them on one stream, which has so many under way.
+    streamed: bool,
     statements: (usize, usize),
     limit: Limit,
     target: Option<f64>,
@@ -47,11 +49,12 @@ enum Limit {
     Rows,
 }
 
-const LOADS: [Load; 4] = [
+const LOADS: [Load; 5] = [
     Load {
         name: "append, 1 event, 1 in flight",
         events: 1,
         in_flight: 1,
+        streamed: false,
         statements: (1_000, 200),
         limit: Limit::Sync,
         target: None,
@@ -60,14 +63,25 @@ const LOADS: [Load; 4] = [
         name: "append, 1 event, 64 in flight",
         events: 1,
         in_flight: 64,
+        streamed: false,
         statements: (20_000, 4_000),
         limit: Limit::SignatureOrSync,
         target: Some(0.25),
     },
     Load {
+        name: "append, 1 event, streamed",
+        events: 1,
+        in_flight: 64,
+        streamed: true,
+        statements: (20_000, 4_000),
+        limit: Limit::SignatureOrSync,
+        target: None,
+    },
+    Load {
         name: "append, 1,000 events, 1 in flight",
         events: 1_000,
         in_flight: 1,
+        streamed: false,
         statements: (100, 20),
         limit: Limit::Rows,
         target: Some(0.4),
@@ -76,6 +90,7 @@ const LOADS: [Load; 4] = [
         name: "append, 1,000 events, 64 in flight",
         events: 1_000,
         in_flight: 64,
+        streamed: false,
         statements: (300, 64),
         limit: Limit::Rows,
         target: Some(0.4),
@@ -116,7 +131,11 @@ fn round(runtime: &Runtime, load: &Load, statements: usize) -> Round {
         Limit::Rows => limits::raw_rows(dir.path(), &events),
     };
     let begun = Instant::now();
-    runtime.block_on(server.append(envelopes, load.in_flight));
+    if load.streamed {
+        runtime.block_on(server.append_streamed(envelopes));
+    } else {
+        runtime.block_on(server.append(envelopes, load.in_flight));
+    }
     let figure = rate(statements * load.events, begun.elapsed());
     runtime.block_on(server.stop());
     Round { figure, limit }
@@ -181,6 +200,27 @@ impl Server {
         });
         for caller in join_all(callers.collect::<Vec<_>>()).await {
             caller.unwrap();
+        }
+    }
+
+    /// All of them on one stream; the answers must be acknowledgements, in order.
+    async fn append_streamed(&self, envelopes: Vec<Vec<u8>>) {
+        let mut client = LogClient::new(self.channels[0].clone());
+        let count = envelopes.len();
+        let request = |envelope: Vec<u8>| v1::AppendRequest {
+            envelope: envelope.into(),
+            ..Default::default()
+        };
+        let requests = stream::iter(envelopes.into_iter().map(request));
+        let mut replies = client.append_stream(requests).await.unwrap().into_inner();
+        let mut last = 0;
+        for _ in 0..count {
+            let reply = replies.message().await.unwrap().unwrap();
+            let Some(append_reply::Result::Appended(appended)) = reply.result else {
+                panic!("{reply:?}")
+            };
+            assert!(appended.entry > last, "in their order");
+            last = appended.entry;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Claiming in a ledger what was read elsewhere: people become unclaimed agents, work
 //! becomes contributions.
 //!
-//! Owns how much goes into a statement, and that several are under way at once. Guarantees
+//! Owns how much goes into a statement; they are sent as one stream. Guarantees
 //! that agents are recorded before what they did; that names and e-mails enter as
 //! commitments only; that importing again adds only what is new, from nothing but the
 //! ledger itself ([`known`]). A failure in between leaves whole statements behind, and
@@ -20,9 +20,8 @@ use crate::{
     failure::{Done, Failure},
     import::Person,
 };
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use subak_ledger::{
     book::{
         state::State,
@@ -31,11 +30,9 @@ use subak_ledger::{
     log::{Draft, Header, LedgerId, SecretKey, statement::MAX_EVENTS},
     reject::{Code, Reject},
 };
+use subak_node::Appended;
 use subak_proto::v1::{self, event::Kind};
 
-/// Statements under way at once: while one is being made durable, others are signed,
-/// sent and verified.
-const IN_FLIGHT: usize = 8;
 /// Bytes of events in a statement, and likewise of the texts beside it: the limit of
 /// 256 KiB less ample room for header, tags, key and signature.
 const BYTES_AT_MOST: usize = 250 * 1024;
@@ -118,7 +115,8 @@ impl Commit<'_> {
     }
 }
 
-/// Signs and appends; `step` is told after each statement.
+/// Signs and appends; `step` is told after each statement. A refused one in between does not
+/// keep those from being recorded that are under way already.
 async fn send(
     cx: &Context,
     open: &Open,
@@ -126,7 +124,7 @@ async fn send(
     batches: Vec<Batch>,
     step: &dyn Fn(u64),
 ) -> Done<Recorded> {
-    let one = |batch: Batch| async move {
+    let sign = |batch: Batch| {
         let at = cx.at()?;
         let header = Header {
             ledger: open.info.id,
@@ -136,21 +134,22 @@ async fn send(
             expires_at: at + DAY_MS,
             basis: basis(&open.book),
         };
-        let events = batch.events.len() as u64;
-        let draft = Draft { header, events: batch.events };
-        let envelope = draft.sign(secret);
-        let appended = cx.append(&open.connection, envelope, &draft.header, batch.texts).await?;
-        step(events);
-        Ok::<u64, Failure>(appended.entry)
+        let envelope = Draft { header, events: batch.events }.sign(secret);
+        Ok((envelope, author.clone(), batch.texts))
     };
-    let mut sent = stream::iter(batches).map(one).buffered(IN_FLIGHT);
+    let mut events: VecDeque<u64> = batches.iter().map(|b| b.events.len() as u64).collect();
     let mut recorded = Recorded::default();
-    while let Some(entry) = sent.try_next().await.map_err(|f| unfinished(f, recorded))? {
+    let told = |appended: &Appended| {
         recorded.statements += 1;
-        recorded.first = Some(recorded.first.map_or(entry, |e| e.min(entry)));
-        recorded.last = recorded.last.max(Some(entry));
+        recorded.first = recorded.first.or(Some(appended.entry));
+        recorded.last = Some(appended.entry);
+        step(events.pop_front().unwrap_or(0));
+    };
+    let sent = cx.append_all(&open.connection, open.info.id, batches.into_iter().map(sign), told);
+    match sent.await {
+        Ok(()) => Ok(recorded),
+        Err(failure) => Err(unfinished(failure, recorded)),
     }
-    Ok(recorded)
 }
 
 /// Statements before the failed one are recorded: the person should know.
