@@ -20,8 +20,16 @@ struct Said {
     key: String,
     at: u64,
     work: usize,
-    /// A vote that changed what stands; else the claim.
-    vote: bool,
+    what: What,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum What {
+    Claim,
+    /// A vote that changed what stands.
+    Vote,
+    /// One more who answers for what stands: nothing rests on it.
+    Yes,
 }
 
 /// A contribution: where, whose, claimed at which entry.
@@ -62,9 +70,9 @@ impl History {
         self.world.say(PEOPLE[who], vec![event]).map_err(|reject| reject.code)
     }
 
-    fn note(&mut self, who: usize, work: usize, vote: bool) {
+    fn note(&mut self, who: usize, work: usize, what: What) {
         let key = self.keys[who].last().unwrap().clone();
-        self.said.push(Said { key, at: self.world.now, work, vote });
+        self.said.push(Said { key, at: self.world.now, work, what });
     }
 
     fn step(&mut self, (code, a, b, c): (u8, usize, usize, usize)) {
@@ -99,22 +107,24 @@ impl History {
         };
         let entry = self.say(who, Kind::Contribute(claim)).unwrap();
         self.work.push(Work { place: v1::Ref { entry, event: 0 }, whose, quantity, stands: None });
-        self.note(who, self.work.len() - 1, false);
+        self.note(who, self.work.len() - 1, What::Claim);
     }
 
     fn vote(&mut self, who: usize, n: usize, c: usize) {
         let Work { place, whose, quantity, stands } = self.work[n];
-        let reading = if c % 3 == 0 { 500 } else { stands.unwrap_or(quantity) };
+        let reading = [500, 700, stands.unwrap_or(quantity)][c % 3];
         let said = self.say(who, requantify(place, PEOPLE[whose], reading));
         if whose == who {
             assert_eq!(said, Err(Code::OwnPart));
         } else if stands == Some(reading) {
-            // One more who answers for what stands: nothing rests on it.
-            assert!(matches!(said, Ok(_) | Err(Code::AlreadyValidated)), "{said:?}");
+            match said {
+                Ok(_) => self.note(who, n, What::Yes),
+                Err(code) => assert_eq!(code, Code::AlreadyValidated),
+            }
         } else {
             said.unwrap();
             self.work[n].stands = Some(reading);
-            self.note(who, n, true);
+            self.note(who, n, What::Vote);
         }
     }
 
@@ -168,13 +178,15 @@ impl History {
             work.whose == whose && work.stands.is_some()
         };
         let doubtful: Vec<&Said> = self.said.iter().filter(work).filter(|s| open(s)).collect();
-        (doubtful.iter().any(|s| !s.vote), doubtful.iter().any(|s| s.vote))
+        let any = |what| doubtful.iter().any(|s| s.what == what);
+        (any(What::Claim), any(What::Vote))
     }
 
     /// Whether a revoked key has voted at all since then: of votes the ledger knows less.
     fn any_vote(&self, whose: usize) -> bool {
-        let voted =
-            |r: &Revocation| self.said.iter().any(|s| s.vote && s.key == r.key && s.at >= r.since);
+        let voted = |r: &Revocation| {
+            self.said.iter().any(|s| s.what != What::Claim && s.key == r.key && s.at >= r.since)
+        };
         self.revoked.iter().any(|r| !r.released.contains(&whose) && voted(r))
     }
 
