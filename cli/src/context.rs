@@ -277,9 +277,14 @@ impl Context {
 
     /// As `say`, a proposal that stays open for 30 days.
     pub async fn propose(&self, open: &Open, event: Kind) -> Done<Appended> {
+        self.propose_all(open, vec![event]).await
+    }
+
+    /// As `propose`, of several events that are carried out together.
+    pub async fn propose_all(&self, open: &Open, events: Vec<Kind>) -> Done<Appended> {
         let author = self.author()?;
         let secret = self.secret(&author)?;
-        let event = vec![encode(event)];
+        let event = events.into_iter().map(encode).collect();
         let events = vec![Kind::Propose(v1::Propose { event })];
         // A little less than the limit: the node's clock may be behind ours.
         self.say_as(open, &author, &secret, events, Texts::default(), 30 * DAY_MS - 60_000).await

@@ -205,6 +205,20 @@ pub fn event(e: &Event, book: Option<&State>) -> String {
         Event::AgentClaim { unclaimed } => format!("{name}: {unclaimed} is the author"),
         Event::ClaimAttest { unclaimed, claimant } => format!("{name}: {unclaimed} is {claimant}"),
         Event::KeyAdd { key, .. } => format!("{name}: {}", hex::encode(key)),
+        Event::KeyRevoke { key, since } => {
+            let whose = book.and_then(|b| Some(&b.agent(*b.keys.get(key)?).handle));
+            let whose = whose.map_or_else(String::new, |handle| format!(" of {handle}"));
+            format!("{name}: {}{whose}, since {}", hex::encode(key), money::show_time(*since))
+        }
+        Event::KeyRecover { agent, key, .. } => format!("{name}: {agent}, {}", hex::encode(key)),
+        Event::EffectsConfirm { key, agents } => {
+            let what = if agents.is_empty() {
+                "everything that it has signed".into()
+            } else {
+                format!("what is owed to {}", handles(agents))
+            };
+            format!("{name}: {}, {what}", hex::encode(key))
+        }
         Event::RoleGrant { agent, role } | Event::RoleRevoke { agent, role } => {
             format!("{name}: {role}, {agent}")
         }

@@ -45,12 +45,27 @@ pub fn failure(e: &KeyFileError) -> Failure {
         KeyFileError::Random(_) => "random",
     };
     let next = match e {
-        KeyFileError::PassphraseNeeded { .. } | KeyFileError::WrongPassphrase { .. } => {
+        KeyFileError::PassphraseNeeded { .. } => {
             "set SUBAK_PASSPHRASE, or SUBAK_PASSPHRASE_FILE to a file that holds it"
+        }
+        KeyFileError::WrongPassphrase { .. } => {
+            "set SUBAK_PASSPHRASE to the right one; where it is lost, so is the key: make another \
+             with `subak key new HANDLE --out FILE`, and let the stewards give it to you with \
+             `subak agent recover`"
         }
         _ => e.next(),
     };
     Failure::refused(code, e.to_string(), next)
+}
+
+/// An author's public key as people pass it on: 64 hex digits.
+pub fn public(text: &str) -> Done<Vec<u8>> {
+    hex::decode(text).ok().filter(|k| k.len() == 32).ok_or_else(|| {
+        Failure::usage(
+            format!("key {text:?}: expected 64 hex digits"),
+            "let the person run `subak key show`",
+        )
+    })
 }
 
 /// An operator's public key as people pass it on: 64 hex digits, or a verifier key

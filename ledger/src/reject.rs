@@ -85,6 +85,7 @@ codes! {
     // Who may say it.
     UnknownAuthor "unknown-author" "the author is not an agent of this ledger" "introduce yourself first (`subak contribute` does), or check --as and --ledger"
     KeyNotOfAuthor "key-not-of-author" "the key does not belong to the author" "sign with a key of that agent: `subak agent list` shows who has which"
+    KeyRevoked "key-revoked" "the key is revoked" "sign with a key that the agent still has: `subak agent list` shows them; with none left, ask the stewards: `subak agent recover`"
     ClerkMayNot "clerk-may-not" "the clerk authors only what anyone may append" "let an agent with the role sign it"
     NotOpen "not-open" "the ledger awaits approvals of its genesis" "let the stewards run `subak approve 0`"
     WrongLedgerKind "wrong-ledger-kind" "this event belongs to another kind of ledger" "name the right ledger with --ledger"
@@ -114,6 +115,9 @@ codes! {
     AlreadyAttested "already-attested" "the author has attested this claim already" "wait for another maintainer"
     AlreadyErased "already-erased" "the text is erased already, or the author has asked for it" "nothing: go on"
     BadPossession "bad-possession" "the new key's proof of possession does not verify" "sign the possession text with the new key"
+    UnknownKey "unknown-key" "nobody here has this key" "look it up: `subak agent list --json` shows whole keys"
+    FutureSince "future-since" "a key is revoked since a time that has come" "name a time up to now with --since"
+    NothingFrozen "nothing-frozen" "nothing that this key has signed is frozen" "look at what is: `subak agent list`"
     RoleUnchanged "role-unchanged" "the agent has, or lacks, that role already" "nothing: look at `subak agent list`"
     LastStewards "last-stewards" "fewer stewards than the quorum would remain" "grant the role to another agent first"
     // Contributions.
@@ -165,6 +169,7 @@ codes! {
     PayeeUnclaimed "payee-unclaimed" "nobody has claimed this agent" "let the person claim it: `subak agent claim`"
     ClaimTooFresh "claim-too-fresh" "the delay after an attested claim has not passed" "propose it when it has"
     PrincipalStays "principal-stays" "a trust's principal accepts credits only" "leave the trust out of payouts"
+    Frozen "frozen" "what this would pay rests on a key that was revoked" "let the stewards look at it and release it: `subak key confirm KEY`"
     UnknownPayout "unknown-payout" "there is no such payout run, or no such line in it" "look it up: `subak payout list`"
     LineDecided "line-decided" "the line is paid, failed, returned or expired already" "look at the run: `subak payout list`"
     NotRunTreasurer "not-run-treasurer" "the run belongs to another treasurer" "let the treasurer who proposed it record what became of it"

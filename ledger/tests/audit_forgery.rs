@@ -174,6 +174,32 @@ fn a_key_of_somebody_else_is_a_rule_broken() {
     require_rule(&colluding_with(&cycle, envelope), reject::Code::KeyNotOfAuthor);
 }
 
+/// A stolen key, revoked: what it signed before stands, and what an operator lets it sign
+/// afterwards is named.
+#[test]
+fn a_key_that_signs_after_its_revocation_is_a_rule_broken() {
+    let mut cycle = cycle();
+    let claim = |reference: &str| {
+        let part = vec![v1::Part { agent: "ana".into(), quantity: 9_000 }];
+        let reference = reference.into();
+        Kind::Contribute(v1::Contribute {
+            reference,
+            kind: "commit".into(),
+            stream: v1::Stream::Love as i32,
+            worked_on: 0,
+            part,
+            evidence: vec![],
+        })
+    };
+    let since = cycle.commons.now;
+    cycle.commons.say("ana", vec![claim("git:stolen")]).unwrap();
+    cycle.commons.say("ana", vec![key_revoke("ana", since)]).unwrap();
+    assert_eq!(audit_logs(&cycle.logs()).verdict, Verdict::Sound);
+    let header = cycle.commons.header("ana");
+    let late = Draft { header, events: vec![encode(claim("git:late"))] }.sign(&key("ana"));
+    require_rule(&colluding_with(&cycle, late), reject::Code::KeyRevoked);
+}
+
 #[test]
 fn a_statement_recorded_twice_is_a_rule_broken() {
     let cycle = cycle();

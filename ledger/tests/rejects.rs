@@ -11,6 +11,8 @@ mod agents;
 mod agreements;
 #[path = "rejects/found.rs"]
 mod found;
+#[path = "rejects/keys.rs"]
+mod keys;
 mod kit;
 #[path = "rejects/money.rs"]
 mod money;
@@ -68,6 +70,11 @@ fn what_concerns_agents_is_refused() {
 }
 
 #[test]
+fn what_concerns_keys_is_refused() {
+    check(keys::ROWS);
+}
+
+#[test]
 fn what_concerns_work_is_refused() {
     check(work::ROWS);
 }
@@ -90,8 +97,15 @@ fn what_concerns_payouts_is_refused() {
 /// The rows above reach the whole list, so no code is there for nothing.
 #[test]
 fn every_code_is_reached() {
-    let tables =
-        [statement::ROWS, agents::ROWS, work::ROWS, agreements::ROWS, money::ROWS, payouts::ROWS];
+    let tables = [
+        statement::ROWS,
+        agents::ROWS,
+        keys::ROWS,
+        work::ROWS,
+        agreements::ROWS,
+        money::ROWS,
+        payouts::ROWS,
+    ];
     let reached: BTreeSet<Code> = tables.into_iter().flatten().map(|row| row.code).collect();
     let all: BTreeSet<Code> = Code::ALL.iter().copied().collect();
     let missing: Vec<_> = all.difference(&reached).map(|code| code.name()).collect();

@@ -26,7 +26,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn new(line: String, output: Output) -> Self {
+    pub fn new(line: String, output: Output) -> Self {
         Self {
             line,
             status: output.status.code().unwrap_or(-1),

@@ -1,7 +1,7 @@
 //! `subak agent`: agents of a ledger.
 
 use crate::{
-    commands::contribute::report,
+    commands::{contribute::report, frozen},
     context::{Context, Texts},
     failure::{Done, Failure},
     money,
@@ -66,6 +66,15 @@ pub enum Agent {
         #[arg(long, value_name = "HANDLE")]
         attest: Option<String>,
     },
+    /// Propose another key for somebody who has lost theirs (stewards, by quorum)
+    ///
+    /// The person makes a key and sends what `subak key possess` prints. The lost key is
+    /// revoked in the same proposal where --revoke names it; with --since what it has signed
+    /// since then is frozen until `subak key confirm`.
+    #[command(
+        after_help = "Example:\n  subak agent recover ana PUBLICKEY --possession HEX --revoke 5bdd4d44 --since 2026-11-03 --as sam"
+    )]
+    Recover(super::key::Recover),
     /// Add a key of another device for yourself
     #[command(
         after_help = "Example:\n  subak key new ana --out laptop.key\n  subak agent key laptop.key --as ana"
@@ -98,6 +107,7 @@ impl Agent {
             }
             Self::List { unclaimed } => list(cx, unclaimed).await,
             Self::Claim { handle, attest } => claim(cx, handle, attest).await,
+            Self::Recover(c) => c.run(cx).await,
             Self::Key { file } => key(cx, &file).await,
         }
     }
@@ -143,9 +153,7 @@ async fn add(
 async fn list(cx: &Context, unclaimed: bool) -> Done {
     let open = cx.read().await?;
     let book = &open.book;
-    let nobody = |a: &subak_ledger::book::state::Agent| {
-        a.kind == AgentKind::Person && a.keys.is_empty() && a.alias.is_none()
-    };
+    let nobody = |a: &subak_ledger::book::state::Agent| a.is_keyless() && a.alias.is_none();
     let agents: Vec<_> = book.agents.iter().filter(|a| !unclaimed || nobody(a)).collect();
     let state = |a: &subak_ledger::book::state::Agent| match a.alias {
         Some((person, _)) => format!("is {}", book.agent(person).handle),
@@ -153,6 +161,7 @@ async fn list(cx: &Context, unclaimed: bool) -> Done {
         None if nobody(a) => "unclaimed".into(),
         None if a.refused => "refused".into(),
         None if !a.admitted => "not admitted".into(),
+        None if a.keys.is_empty() && a.had_keys => "key revoked".into(),
         None => a.roles.iter().map(|r| r.word()).collect::<Vec<_>>().join(", "),
     };
     let data: Vec<_> = agents
@@ -163,6 +172,8 @@ async fn list(cx: &Context, unclaimed: bool) -> Done {
                 "refused": a.refused,
                 "roles": a.roles.iter().map(|r| r.word()).collect::<Vec<_>>(),
                 "keys": a.keys.iter().map(hex::encode).collect::<Vec<_>>(),
+                "revoked_keys": frozen::revoked_keys(book, a.id),
+                "frozen": book.frozen(a.id).map(|f| book.why(&f)),
                 "alias_of": a.alias.map(|(p, _)| book.agent(p).handle.to_string()),
                 "unclaimed": nobody(a), "points": money::show_thousandths(book.points(a.id).into()),
                 "entry": a.entry,
@@ -185,7 +196,8 @@ async fn list(cx: &Context, unclaimed: bool) -> Done {
             ]
         })
         .collect();
-    let text = cx.out.table(&["agent", "kind", "standing", "key", ">points"], &rows);
+    let mut text = cx.out.table(&["agent", "kind", "standing", "key", ">points"], &rows);
+    text.push_str(&frozen::lines(book, agents.iter().map(|a| a.id)));
     cx.out.result("subak.agent/1", &json!({ "agents": data }), &text)
 }
 

@@ -154,7 +154,18 @@ pub async fn proposed_then(
     data: &Value,
     done: impl FnOnce(&State) -> String,
 ) -> Done {
-    let appended = cx.propose(open, event).await?;
+    proposed_all(cx, open, vec![event], data, done).await
+}
+
+/// As [`proposed_then`], of several events that are carried out together.
+pub async fn proposed_all(
+    cx: &Context,
+    open: &Open,
+    events: Vec<Kind>,
+    data: &Value,
+    done: impl FnOnce(&State) -> String,
+) -> Done {
+    let appended = cx.propose_all(open, events).await?;
     let book = open.connection.ledgers.book(open.info.id).await?;
     let missing = missing(&book, appended.entry);
     let text = match &missing {

@@ -1,8 +1,10 @@
 //! `subak balance`: what has accrued to whom.
 
+use super::frozen;
 use crate::{context::Context, describe, failure::Done, money};
 use clap::Args;
 use serde_json::json;
+use std::collections::BTreeSet;
 use subak_ledger::book::{
     explain,
     state::State,
@@ -57,6 +59,8 @@ impl Balance {
         if balances.len() < all {
             shown.push_str(&format!("\n… and {} more", all - balances.len()));
         }
+        let agents: BTreeSet<AgentId> = balances.iter().map(|b| b.agent).collect();
+        shown.push_str(&frozen::lines(book, agents.into_iter()));
         cx.out.result("subak.balance/1", &data, &shown)
     }
 }
@@ -134,6 +138,7 @@ fn row(book: &State, b: &explain::Balance) -> serde_json::Value {
         "paid": m(b.paid),
         "free": m(b.available),
         "points": money::show_thousandths(book.points(b.agent).into()),
+        "frozen": frozen::why(book, b.agent, b.currency),
     })
 }
 

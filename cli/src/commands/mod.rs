@@ -16,6 +16,7 @@ mod demo;
 mod equation;
 mod erase;
 mod explain;
+mod frozen;
 mod held;
 mod import;
 mod income;
@@ -181,7 +182,7 @@ impl Command {
     /// Runs it.
     pub async fn run(self, context: &Context) -> Done {
         match self {
-            Self::Key(c) => c.run(context),
+            Self::Key(c) => c.run(context).await,
             Self::Commons(c) => c.run(context).await,
             Self::Phyle(c) => c.run(context).await,
             Self::Agent(c) => c.run(context).await,

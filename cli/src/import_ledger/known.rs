@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use subak_ledger::{
     book::{
         state::{Contribution, State},
-        types::{AgentId, AgentKind, Ref, RejectReason, Role},
+        types::{AgentId, Ref, RejectReason, Role},
     },
     log::Hash,
 };
@@ -151,7 +151,7 @@ fn was_validated(c: &Contribution) -> bool {
 /// their own people speak for themselves, and go by their handle.)
 pub fn keyless(book: &State, agent: AgentId) -> bool {
     let a = book.agent(agent);
-    a.kind == AgentKind::Person && a.keys.is_empty() && !a.clerk
+    a.is_keyless() && !a.clerk
 }
 
 impl Claim<'_> {

@@ -1,4 +1,4 @@
-//! Agents, keys, roles, and claims to unclaimed agents.
+//! Agents, roles, and claims to unclaimed agents. Their keys are in `keys`.
 
 use super::{
     event::{AgentAdd, Genesis},
@@ -17,8 +17,6 @@ pub const MAX_WAITING: u32 = 1_000;
 pub const MAX_SPENT: u32 = 100;
 /// Events that all agents who wait have authored together.
 pub const MAX_SPENT_BY_ALL: u32 = 10_000;
-/// Keys that one agent has.
-pub const MAX_KEYS: usize = 16;
 
 impl State {
     /// Genesis: entry 0, alone.
@@ -127,6 +125,7 @@ impl State {
             admitted,
             clerk: false,
             keys: key.into_iter().collect(),
+            had_keys: false,
             roles: Vec::new(),
             name: None,
             email: None,
@@ -136,12 +135,6 @@ impl State {
             entry: step.entry,
         }));
         Ok(id)
-    }
-
-    fn check_new_key(&self, key: Hash) -> Outcome {
-        PublicKey::admit(&key)?;
-        let operator = self.root.as_ref().is_some_and(|r| r.operator == key);
-        require(!operator && !self.keys.contains_key(&key), Code::KeyTaken, || hex::encode(key))
     }
 
     /// AgentAdd.
@@ -229,19 +222,6 @@ impl State {
         Ok(())
     }
 
-    /// KeyAdd.
-    pub(super) fn add_key(&mut self, step: &Step<'_>, key: Hash, possession: &[u8; 64]) -> Outcome {
-        let keys = self.agent(step.author).keys.len();
-        require(keys < MAX_KEYS, Code::TooManyKeys, || format!("{keys} keys"))?;
-        self.check_new_key(key)?;
-        let text = possession_text(&self.ledger.0, &self.agent(step.author).handle, &key);
-        let proven = PublicKey::admit(&key)?.verify(&text, possession);
-        require(proven, Code::BadPossession, || hex::encode(key))?;
-        self.keys.insert(key, step.author);
-        self.change_agent(step.author, |a| a.keys.push(key));
-        Ok(())
-    }
-
     /// RoleGrant.
     pub(super) fn grant(&mut self, agent: &Handle, role: Role) -> Outcome {
         let id = self.find(agent)?;
@@ -264,12 +244,9 @@ impl State {
         let id = self.find(agent)?;
         let held = self.agent(id).roles.contains(&role);
         require(held, Code::RoleUnchanged, || format!("{agent} is not {role}"))?;
-        let remain = self.with_role(Role::Steward).count();
-        require(
-            role != Role::Steward || remain > self.root().quorum as usize,
-            Code::LastStewards,
-            || format!("{remain} stewards for a quorum of {}", self.root().quorum),
-        )?;
+        if role == Role::Steward {
+            self.require_stewards_without(id)?;
+        }
         self.change_agent(id, |a| a.roles.retain(|r| *r != role));
         if role == Role::Steward {
             self.void_approvals(id);
@@ -277,8 +254,17 @@ impl State {
         Ok(())
     }
 
+    /// Without this one, enough stewards remain who can sign.
+    pub(super) fn require_stewards_without(&self, id: AgentId) -> Outcome {
+        let able = || self.with_role(Role::Steward).filter(|a| !a.keys.is_empty());
+        let remain = able().filter(|a| a.id != id).count();
+        require(remain >= self.root().quorum as usize, Code::LastStewards, || {
+            format!("{} stewards for a quorum of {}", able().count(), self.root().quorum)
+        })
+    }
+
     /// Who is no steward has approved nothing; one who becomes it again approves again.
-    fn void_approvals(&mut self, agent: AgentId) {
+    pub(super) fn void_approvals(&mut self, agent: AgentId) {
         let approved = |p: &Proposal| p.approvals.contains(&agent);
         let entries: Vec<u64> =
             self.proposals.iter().filter(|(_, p)| approved(p)).map(|(entry, _)| *entry).collect();
@@ -292,7 +278,7 @@ impl State {
     pub(super) fn claim(&mut self, step: &Step<'_>, unclaimed: &Handle) -> Outcome {
         let id = self.find(unclaimed)?;
         let a = self.agent(id);
-        let free = a.keys.is_empty() && a.alias.is_none() && a.kind == AgentKind::Person;
+        let free = a.is_keyless() && a.alias.is_none();
         require(free, Code::NotUnclaimed, || unclaimed.to_string())?;
         let fresh = !self.claims.contains_key(&(id, step.author));
         require(fresh, Code::DuplicateClaim, || format!("{unclaimed} by the same person"))?;
@@ -316,6 +302,7 @@ impl State {
             ));
         };
         require(step.author != person, Code::OwnClaim, || claimant.to_string())?;
+        self.note_act(step, |acts| &mut acts.voted);
         let mut votes = Arc::unwrap_or_clone(votes);
         // As with votes for work: a word ends with its author's role.
         votes.retain(|v| self.agent(*v).roles.contains(&Role::Maintainer));
@@ -345,7 +332,7 @@ impl State {
     }
 }
 
-/// What the new key of a `KeyAdd` signs: see event.proto.
+/// What the new key of a `KeyAdd` or `KeyRecover` signs: see event.proto.
 pub fn possession_text(ledger: &Hash, handle: &Handle, key: &Hash) -> Vec<u8> {
     let mut text = b"subak key possession v1".to_vec();
     text.extend_from_slice(ledger);

@@ -54,6 +54,8 @@ pub enum Who {
     Roles(&'static [Role]),
     /// Nobody alone: the stewards' quorum, through a proposal.
     Quorum,
+    /// Either: what a member may say of themself alone, the quorum of anybody.
+    MemberOrQuorum,
 }
 
 /// The table of `proto/EVENTS.md`: where an event belongs and who may author it.
@@ -74,6 +76,9 @@ pub fn rule(event: &Event) -> (Where, Who) {
         Event::AgentClaim { .. } => (Contribution, Member),
         Event::ClaimAttest { .. } => (Contribution, Roles(&[Maintainer])),
         Event::KeyAdd { .. } => (Both, Member),
+        Event::KeyRevoke { .. } => (Both, MemberOrQuorum),
+        Event::KeyRecover { .. } => (Both, Quorum),
+        Event::EffectsConfirm { .. } => (Contribution, Quorum),
         Event::RoleGrant { .. } | Event::RoleRevoke { .. } => (Both, Quorum),
         Event::Contribute(_) | Event::Revise { .. } | Event::RejectContribution { .. } => {
             (Contribution, Member)
@@ -183,6 +188,8 @@ impl State {
             entry: self.size,
             event: None,
             author: AgentId(0),
+            key: statement.key(),
+            quorum: false,
             expires_at: header.expires_at,
             digest: statement.body_digest(),
             seen: header.basis.as_ref().map(|basis| basis.size),
@@ -211,6 +218,7 @@ impl State {
             numbered.next();
         } else {
             step.author = self.author(&header.author, &statement.key())?;
+            self.note_key(&step);
         }
         numbered.try_for_each(|(n, event)| {
             step.event = Some(n);
@@ -245,6 +253,7 @@ impl State {
         require(self.keys.get(key) == Some(&id), Code::KeyNotOfAuthor, || {
             format!("{handle}, key {}", hex::encode(key))
         })?;
+        self.require_in_use(key)?;
         Ok(id)
     }
 
@@ -259,6 +268,8 @@ impl State {
         if !matches!(event, Event::Approve { entry: 0, .. }) {
             self.require_open()?;
         }
+        // An event before it in the statement may have revoked it.
+        self.require_in_use(&step.key)?;
         let (place, who) = rule(event);
         self.require_place(place, event)?;
         self.spend(step.author)?;
@@ -275,10 +286,10 @@ impl State {
             Who::Clerk => require(author.clerk, Code::RoleRequired, || {
                 format!("{} needs the clerk, {} is not", event.name(), author.handle)
             })?,
-            Who::Member | Who::Roles(_) if author.clerk => {
+            Who::Member | Who::MemberOrQuorum | Who::Roles(_) if author.clerk => {
                 return Err(Reject::new(Code::ClerkMayNot, event.name().to_owned()));
             }
-            Who::Member => {}
+            Who::Member | Who::MemberOrQuorum => {}
             Who::Roles(roles) => {
                 let has = roles.iter().any(|r| author.roles.contains(r));
                 require(has, Code::RoleRequired, || {
@@ -321,7 +332,10 @@ impl State {
             Event::Erase { commitments } => self.erase(step, commitments),
             Event::AgentClaim { unclaimed } => self.claim(step, unclaimed),
             Event::ClaimAttest { unclaimed, claimant } => self.attest(step, unclaimed, claimant),
-            Event::KeyAdd { key, possession } => self.add_key(step, *key, possession),
+            Event::KeyAdd { key, possession } => self.add_key(step.author, *key, possession),
+            Event::KeyRevoke { key, since } => self.revoke_key(step, *key, *since),
+            Event::KeyRecover { agent, key, possession } => self.recover(agent, *key, possession),
+            Event::EffectsConfirm { key, agents } => self.confirm(key, agents),
             Event::RoleGrant { agent, role } => self.grant(agent, *role),
             Event::RoleRevoke { agent, role } => self.revoke(agent, *role),
             Event::Contribute(c) => self.contribute(step, c),
@@ -398,7 +412,8 @@ impl State {
     fn propose(&mut self, step: &mut Step<'_>, events: &[Event]) -> Outcome {
         for event in events {
             let (place, who) = rule(event);
-            require(who == Who::Quorum, Code::NotProposable, || event.name().to_owned())?;
+            let proposable = matches!(who, Who::Quorum | Who::MemberOrQuorum);
+            require(proposable, Code::NotProposable, || event.name().to_owned())?;
             self.require_place(place, event)?;
         }
         let fresh = !self.proposals.contains_key(&step.entry);
@@ -446,6 +461,7 @@ impl State {
     /// The approval that completes the quorum runs the events; if a guard refuses one,
     /// that approval is refused, and the proposal stays open.
     fn count_approval(&mut self, step: &mut Step<'_>, entry: u64) -> Outcome {
+        self.note_act(step, |acts| &mut acts.governed);
         let mut proposal = self.proposals[&entry].as_ref().clone();
         proposal.approvals.push(step.author);
         if proposal.approvals.len() < self.root().quorum as usize {
@@ -453,7 +469,10 @@ impl State {
             return Ok(());
         }
         self.proposals.remove(&entry);
-        proposal.events.iter().try_for_each(|event| self.effect(step, event))
+        step.quorum = true;
+        let ran = proposal.events.iter().try_for_each(|event| self.effect(step, event));
+        step.quorum = false;
+        ran
     }
 
     fn withdraw(&mut self, step: &Step<'_>, entry: u64) -> Outcome {

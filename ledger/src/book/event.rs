@@ -18,6 +18,8 @@ use subak_proto::v1;
 
 /// Commitments that one event erases.
 pub const MAX_ERASED: usize = 100;
+/// Agents that one EffectsConfirm names.
+pub const MAX_CONFIRMED: usize = 100;
 
 /// One fact, checked in form.
 #[derive(Debug, Clone)]
@@ -58,6 +60,19 @@ pub enum Event {
     KeyAdd {
         key: Hash,
         possession: [u8; 64],
+    },
+    KeyRevoke {
+        key: Hash,
+        since: u64,
+    },
+    KeyRecover {
+        agent: Handle,
+        key: Hash,
+        possession: [u8; 64],
+    },
+    EffectsConfirm {
+        key: Hash,
+        agents: Vec<Handle>,
     },
     RoleGrant {
         agent: Handle,
@@ -356,14 +371,21 @@ impl Event {
                 unclaimed: Handle::new(&c.unclaimed)?,
                 claimant: Handle::new(&c.claimant)?,
             },
-            K::KeyAdd(k) => Self::KeyAdd {
+            K::KeyAdd(k) => {
+                Self::KeyAdd { key: hash(&k.key, "key")?, possession: possession(&k.possession)? }
+            }
+            K::KeyRevoke(k) => {
+                require(k.since > 0, Code::Malformed, || "since: expected a time, found 0".into())?;
+                Self::KeyRevoke { key: hash(&k.key, "key")?, since: k.since }
+            }
+            K::KeyRecover(k) => Self::KeyRecover {
+                agent: Handle::new(&k.agent)?,
                 key: hash(&k.key, "key")?,
-                possession: k
-                    .possession
-                    .as_slice()
-                    .try_into()
-                    .map_err(|_| malformed("possession: expected 64 bytes"))?,
+                possession: possession(&k.possession)?,
             },
+            K::EffectsConfirm(e) => {
+                Self::EffectsConfirm { key: hash(&e.key, "key")?, agents: confirmed(&e.agent)? }
+            }
             K::RoleGrant(r) => {
                 Self::RoleGrant { agent: Handle::new(&r.agent)?, role: Role::from_wire(r.role)? }
             }
@@ -533,6 +555,9 @@ impl Event {
             Self::AgentClaim { .. } => "AgentClaim",
             Self::ClaimAttest { .. } => "ClaimAttest",
             Self::KeyAdd { .. } => "KeyAdd",
+            Self::KeyRevoke { .. } => "KeyRevoke",
+            Self::KeyRecover { .. } => "KeyRecover",
+            Self::EffectsConfirm { .. } => "EffectsConfirm",
             Self::RoleGrant { .. } => "RoleGrant",
             Self::RoleRevoke { .. } => "RoleRevoke",
             Self::Contribute(_) => "Contribute",
@@ -620,6 +645,19 @@ fn erased(commitments: &[Vec<u8>]) -> Outcome<Vec<Hash>> {
     ascending(&commitments, "commitments")?;
     require(commitments[0] != [0; 32], Code::Malformed, || "a commitment of zeros is none".into())?;
     Ok(commitments)
+}
+
+fn possession(bytes: &[u8]) -> Outcome<[u8; 64]> {
+    bytes.try_into().map_err(|_| malformed("possession: expected 64 bytes"))
+}
+
+fn confirmed(agents: &[String]) -> Outcome<Vec<Handle>> {
+    require(agents.len() <= MAX_CONFIRMED, Code::Malformed, || {
+        format!("agents: at most {MAX_CONFIRMED}, found {}", agents.len())
+    })?;
+    let agents: Vec<Handle> = agents.iter().map(|a| Handle::new(a)).collect::<Outcome<_>>()?;
+    ascending(&agents, "agents")?;
+    Ok(agents)
 }
 
 fn nested(events: &[Vec<u8>], may_nest: bool) -> Outcome<Vec<Event>> {

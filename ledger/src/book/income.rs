@@ -200,6 +200,7 @@ impl State {
     ) -> Outcome {
         let payer = self.find(payer)?;
         self.use_bank(bank)?;
+        self.note_cash(step, currency);
         self.new_income(step, payer, currency, minor, None)?;
         let mut row = self.incomes.last().expect("just recorded").as_ref().clone();
         row.settled = minor;
@@ -364,6 +365,7 @@ impl State {
             format!("cash in {currency}: at most {MAX_MONEY} minor units, would be {cash}")
         })?;
         self.use_bank(&s.bank)?;
+        self.note_cash(step, currency);
         let payer = self.find(&agreement.terms.payer_handle)?;
         let fee = s.fee.as_ref().map_or(0, |f| f.minor);
         require(fee < s.minor, Code::FeeTooLarge, || format!("fee {fee} of {}", s.minor))?;

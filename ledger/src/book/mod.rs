@@ -4,7 +4,7 @@
 //! `equation` (the rules a commons gives itself), `split` (an income over points,
 //! exactly), `accounts` (balanced postings), `state` (everything that is folded
 //! from the log), `references` (who claims what), then one file of guards and effects for each group of events:
-//! `agents`, `erasure`, `work`, `lots`, `agreement`, `income`, `payout`, `revenue`;
+//! `agents`, `keys`, `freeze` (what a revoked key has signed), `erasure`, `work`, `lots`, `agreement`, `income`, `payout`, `revenue`;
 //! `apply` runs them, `foresee` says what a statement must state, `explain` reads the
 //! result, `check` works it out a second time for the audit; `state_root` makes one hash of
 //! what everybody has, and `balance_proof` the file that holds one agent's part of it.
@@ -26,8 +26,10 @@ pub mod erasure;
 pub mod event;
 pub mod explain;
 mod foresee;
+pub mod freeze;
 pub mod horizon;
 mod income;
+pub mod keys;
 mod lots;
 mod payout;
 pub mod references;

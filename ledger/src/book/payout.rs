@@ -197,10 +197,13 @@ impl State {
             Some(handle) => self.former_treasurer(handle)?,
             None => step.author,
         };
+        self.require_sound_cash(currency)?;
+        self.note_act(step, |acts| &mut acts.proposed);
         let minimum = self.equation().minimum_payout.get(&currency).copied().unwrap_or(0);
         let mut run = Vec::new();
         for (handle, minor) in lines {
             let agent = self.payee(step.at, handle)?;
+            self.require_sound(agent)?;
             require(*minor >= minimum, Code::BelowMinimum, || {
                 format!("{handle}: {minor} of at least {minimum}")
             })?;
@@ -209,7 +212,14 @@ impl State {
         }
         self.runs.insert(
             step.entry,
-            Arc::new(Run { treasurer, currency, expires_at, proposed_at: step.at, lines: run }),
+            Arc::new(Run {
+                treasurer,
+                by: step.author,
+                currency,
+                expires_at,
+                proposed_at: step.at,
+                lines: run,
+            }),
         );
         self.schedule(expires_at + 1, step.entry, Task::ExpireRun(step.entry));
         Ok(())
@@ -257,7 +267,7 @@ impl State {
         let id = self.find(handle)?;
         let agent = self.agent(id);
         require(agent.kind != AgentKind::Trust, Code::PrincipalStays, || handle.to_string())?;
-        if agent.kind == AgentKind::Person && agent.keys.is_empty() {
+        if agent.is_keyless() {
             let Some((_, since)) = agent.alias else {
                 return Err(Reject::new(Code::PayeeUnclaimed, handle.to_string()));
             };
@@ -285,12 +295,14 @@ impl State {
     }
 
     /// A run and a line of it, for a treasurer who reports on it: the one who proposed it,
-    /// whose cash it is, or any other when that one is treasurer no more.
+    /// whose cash it is, or any other when that one is treasurer no more or the run is frozen.
     fn run_line(&self, step: &Step<'_>, run: u64, handle: &Handle) -> Outcome<(Arc<Run>, usize)> {
         let unknown = || Reject::new(Code::UnknownPayout, format!("run {run}, line {handle}"));
         let r = self.runs.get(&run).ok_or_else(unknown)?;
         let owner = self.agent(r.treasurer);
-        let may = r.treasurer == step.author || !owner.roles.contains(&Role::Treasurer);
+        let may = r.treasurer == step.author
+            || !owner.roles.contains(&Role::Treasurer)
+            || self.frozen_run(run).is_some();
         require(may, Code::NotRunTreasurer, || format!("run {run} is {}'s", owner.handle))?;
         let n = r
             .lines
@@ -371,6 +383,9 @@ impl State {
         let (mut r, n) = self.run_line(step, run, handle)?;
         let line = &r.lines[n];
         Self::require_fate(line, matches!(line.fate, Fate::Proposed | Fate::Expired), run)?;
+        self.require_sound_run(run)?;
+        self.require_sound_cash(r.currency)?;
+        self.require_sound(line.agent)?;
         if line.fate == Fate::Expired {
             let whose = (line.agent, line.minor);
             let draw = self.reserve(step, run, r.treasurer, r.currency, whose)?;
@@ -391,6 +406,7 @@ impl State {
         for handle in agents {
             let (r, n) = self.run_line(step, run, handle)?;
             Self::require_fate(&r.lines[n], r.lines[n].fate == Fate::Proposed, run)?;
+            self.note_cash(step, r.currency);
             self.release(step, run, &r, n, Fate::Failed { reason });
         }
         Ok(())
@@ -436,6 +452,7 @@ impl State {
         let (r, n) = self.run_line(step, run, handle)?;
         let line = &r.lines[n];
         Self::require_fate(line, matches!(line.fate, Fate::Paid { .. }), run)?;
+        self.note_cash(step, r.currency);
         self.change_drawn(line.agent, r.currency, |d| {
             d.paid_own -= line.draw.own;
             d.paid_common -= line.draw.common;

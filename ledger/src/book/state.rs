@@ -11,6 +11,8 @@ use super::{
     equation::{BucketDef, BucketId, Equation},
     erasure::Erasure,
     event::{Event, InvoiceId},
+    freeze::{Acts, Doubt},
+    keys::Revoked,
     references::References,
     split::{Bucket, Point},
     types::*,
@@ -51,8 +53,17 @@ pub struct State {
     pub agents: Vector<Arc<Agent>>,
     /// Agents by handle.
     pub handles: OrdMap<Handle, AgentId>,
-    /// Agents by key.
+    /// Agents by key, revoked ones included: nobody has such a key ever again.
     pub keys: OrdMap<Hash, AgentId>,
+    /// Keys that sign nothing any more.
+    pub revoked: OrdMap<Hash, Revoked>,
+    /// With which key an agent has signed, from which entry on: of those only who have had
+    /// more than one key, or have one no more. All others sign with the one they have.
+    pub signed: OrdMap<AgentId, Vector<(u64, Hash)>>,
+    /// What each key was last used for that leads to money. See [`super::freeze`].
+    pub acts: OrdMap<Hash, Acts>,
+    /// What revoked keys have signed and nobody has confirmed yet, by their agent and key.
+    pub doubts: OrdMap<(AgentId, Hash), Doubt>,
     /// Agents who wait for admission, and the events that they have authored.
     pub waiting: (u32, u32),
     /// Claims to unclaimed agents: (unclaimed, claimant) to maintainers who attested.
@@ -168,8 +179,10 @@ pub struct Agent {
     pub admitted: bool,
     /// The node's key: authors only what anyone may append.
     pub clerk: bool,
-    /// Its keys.
+    /// Its keys, without those that were revoked.
     pub keys: Vec<Hash>,
+    /// Whether a key of its was revoked: without a key, it is not unclaimed.
+    pub had_keys: bool,
     /// Its roles.
     pub roles: Vec<Role>,
     /// Commitments to its name and e-mail.
@@ -184,6 +197,13 @@ pub struct Agent {
     pub spent: u32,
     /// Entry that introduced it.
     pub entry: u64,
+}
+
+impl Agent {
+    /// A person who never had a key: as an import leaves them, until somebody claims them.
+    pub fn is_keyless(&self) -> bool {
+        self.kind == AgentKind::Person && self.keys.is_empty() && !self.had_keys
+    }
 }
 
 /// Events before the stewards.
@@ -403,8 +423,10 @@ pub struct Draw {
 /// A payout run.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Who proposed it and holds the cash.
+    /// Who holds the cash.
     pub treasurer: AgentId,
+    /// Who proposed it: the same, unless the cash is a former treasurer's.
+    pub by: AgentId,
     /// Currency.
     pub currency: Currency,
     /// When undecided lines are released.
@@ -485,6 +507,10 @@ pub struct Step<'a> {
     pub event: Option<u32>,
     /// The statement's author.
     pub author: AgentId,
+    /// The key that signed it.
+    pub key: Hash,
+    /// Whether the stewards' quorum says the event, through a proposal.
+    pub quorum: bool,
     /// When the statement expires.
     pub expires_at: u64,
     /// Digest of the statement's body.

@@ -61,6 +61,9 @@ impl State {
             format!("{} is not among its parts", author.handle)
         })?;
         let place = step.place();
+        if maintainer {
+            self.note_act(step, |acts| &mut acts.claimed);
+        }
         // Naming somebody else does not keep them from claiming it themself.
         let claimed_for: SmallVec<[AgentId; 4]> = parts
             .iter()
@@ -143,6 +146,7 @@ impl State {
         let seen = step.seen.ok_or_else(|| {
             Reject::new(Code::BasisRequired, "a Validate in a statement without basis".to_owned())
         })?;
+        self.note_act(step, |acts| &mut acts.voted);
         if let [(first, last)] = spans
             && first == last
         {
@@ -372,6 +376,7 @@ impl State {
             part.votes.clear();
         }
         self.change(place).said = step.entry;
+        self.note_act(step, |acts| &mut acts.revised);
         Ok(())
     }
 
@@ -399,6 +404,7 @@ impl State {
         require(maintainer, Code::AlreadyValidated, || {
             format!("contribution {place}: what is validated is ended by maintainers")
         })?;
+        self.note_act(step, |acts| &mut acts.voted);
         let mut counted = false;
         for (n, part) in c.parts.iter().enumerate() {
             let paid = part.standing.as_ref().map(|s| s.remuneration).or(part.reading.remuneration);

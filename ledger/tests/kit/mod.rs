@@ -675,3 +675,39 @@ pub fn requantify(place: v1::Ref, agent: &str, quantity: u64) -> Kind {
 pub fn points(world: &World, agent: &str) -> u64 {
     world.state.points(world.id(agent))
 }
+
+// Keys.
+impl World {
+    /// The proof that whoever gets the key called `name` holds it.
+    pub fn possession(&self, agent: &str, name: &str) -> Vec<u8> {
+        let (ledger, bytes) = (&self.state.ledger.0, key(name).public().bytes());
+        let text = subak_ledger::book::agents::possession_text(ledger, &handle(agent), &bytes);
+        key(name).sign(&text).to_vec()
+    }
+
+    /// A further key of an agent's.
+    pub fn key_add(&self, agent: &str, name: &str) -> Kind {
+        let key = key(name).public().bytes().to_vec();
+        Kind::KeyAdd(v1::KeyAdd { key, possession: self.possession(agent, name) })
+    }
+
+    /// A key for somebody who has lost theirs.
+    pub fn key_recover(&self, agent: &str, name: &str) -> Kind {
+        let (key, possession) = (key(name).public().bytes().to_vec(), self.possession(agent, name));
+        Kind::KeyRecover(v1::KeyRecover { agent: agent.into(), key, possession })
+    }
+
+    /// From now on the agent signs with the key called `name`.
+    pub fn sign_with(&mut self, agent: &str, name: &str) {
+        self.keys.insert(agent.into(), key(name).seed());
+    }
+}
+
+pub fn key_revoke(name: &str, since: u64) -> Kind {
+    Kind::KeyRevoke(v1::KeyRevoke { key: key(name).public().bytes().to_vec(), since })
+}
+
+pub fn effects_confirm(name: &str, agents: &[&str]) -> Kind {
+    let (key, agent) = (key(name).public().bytes().to_vec(), agents.iter().map(|a| (*a).into()));
+    Kind::EffectsConfirm(v1::EffectsConfirm { key, agent: agent.collect() })
+}

@@ -35,7 +35,7 @@ fn add_key(key: &[u8]) -> Kind {
 }
 
 /// The two contributors, and `git-7`, whom nobody has claimed.
-fn with_unclaimed() -> World {
+pub fn with_unclaimed() -> World {
     let mut world = two_contributors();
     world.add_unclaimed("git-7");
     world
@@ -104,7 +104,7 @@ fn erase(first: u8) -> Kind {
 }
 
 /// A further key of ana's.
-fn further_key(world: &World, name: &str) -> Kind {
+pub fn further_key(world: &World, name: &str) -> Kind {
     let (ana, new) = (handle("ana"), key(name));
     let bytes = new.public().bytes();
     let text = subak_ledger::book::agents::possession_text(&world.state.ledger.0, &ana, &bytes);
@@ -112,7 +112,7 @@ fn further_key(world: &World, name: &str) -> Kind {
     Kind::KeyAdd(v1::KeyAdd { key: bytes.to_vec(), possession })
 }
 
-fn revoke(agent: &str, role: v1::Role) -> Kind {
+pub fn revoke(agent: &str, role: v1::Role) -> Kind {
     Kind::RoleRevoke(v1::RoleRevoke { agent: agent.into(), role: role as i32 })
 }
 

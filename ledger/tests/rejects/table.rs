@@ -136,6 +136,13 @@ fn samples() -> Vec<Kind> {
         Kind::AgentRefuse(v1::AgentRefuse { agent: vec!["x".into()] }),
         Kind::StateRoot(v1::StateRoot { root: vec![1; 32], leaves: 1 }),
         Kind::Erase(v1::Erase { commitment: vec![vec![1; 32]] }),
+        Kind::KeyRevoke(v1::KeyRevoke { key: vec![1; 32], since: 1 }),
+        Kind::KeyRecover(v1::KeyRecover {
+            agent: "x".into(),
+            key: vec![1; 32],
+            possession: vec![1; 64],
+        }),
+        Kind::EffectsConfirm(v1::EffectsConfirm { key: vec![1; 32], agent: vec![] }),
         Kind::RulesVersion(v1::RulesVersion { version: 2 }),
     ]
 }
@@ -153,6 +160,7 @@ fn words((place, who): (Where, Who)) -> [String; 2] {
         Who::Member => "member".into(),
         Who::Clerk => "clerk".into(),
         Who::Quorum => "quorum".into(),
+        Who::MemberOrQuorum => "member or quorum".into(),
         Who::Roles(roles) => roles.iter().map(|r: &Role| r.word()).collect::<Vec<_>>().join(" or "),
     };
     [place.into(), who]

@@ -11,7 +11,7 @@ use crate::{
     money,
 };
 use serde_json::Value;
-use subak_ledger::book::types::{AgentKind, DAY_MS, Handle};
+use subak_ledger::book::types::{DAY_MS, Handle};
 
 const COMMONS: &str = "sample-commons";
 const UPSTREAM: &str = "sample-upstream";
@@ -318,7 +318,7 @@ async fn claim(stage: &Stage, at: u64) -> Done<Vec<String>> {
     let mut unclaimed: Vec<(u64, Handle)> = book
         .agents
         .iter()
-        .filter(|a| a.kind == AgentKind::Person && a.keys.is_empty() && a.alias.is_none())
+        .filter(|a| a.is_keyless() && a.alias.is_none())
         .map(|a| (book.points(a.id), a.handle.clone()))
         .collect();
     unclaimed.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -75,7 +75,7 @@ pub fn barred(book: &State, id: AgentId, at: u64) -> Option<String> {
     if agent.kind == AgentKind::Trust {
         return Some("a trust's principal stays".into());
     }
-    if agent.kind == AgentKind::Person && agent.keys.is_empty() {
+    if agent.is_keyless() {
         let Some((_, since)) = agent.alias else { return Some("unclaimed".into()) };
         let delay = book.equation.as_ref().map_or(0, |e| e.claim_delay_days);
         let from = since + u64::from(delay) * DAY_MS;
@@ -83,7 +83,10 @@ pub fn barred(book: &State, id: AgentId, at: u64) -> Option<String> {
             return Some(format!("claimed too lately: from {} on", money::show_date(from)));
         }
     }
-    (!agent.admitted).then(|| "not admitted".into())
+    if !agent.admitted {
+        return Some("not admitted".into());
+    }
+    book.frozen(id).map(|frozen| format!("frozen: {}", book.why(&frozen)))
 }
 
 /// Takes what is free out of the purse, its own fund first, as the rules draw it.

@@ -1,4 +1,9 @@
-//! `subak key`: signing keys of people.
+//! `subak key`: signing keys of people: the files (here), and what ledgers know of them.
+
+mod revoke;
+mod rotate;
+
+pub use revoke::Recover;
 
 use crate::{
     context::{Context, keyfile_handles, random, write_key},
@@ -13,7 +18,7 @@ use subak_ledger::{
     log::{Handle, SecretKey},
 };
 
-/// Make, show and list signing keys.
+/// Make, show and list signing keys; change, add and revoke them in a ledger.
 #[derive(Debug, Subcommand)]
 pub enum Key {
     /// Make a key for a handle, in the home folder
@@ -37,15 +42,36 @@ pub enum Key {
     /// List the keys in the home folder and beside the ledger file
     #[command(after_help = "Example:\n  subak key list")]
     List,
+    #[command(after_help = "Example:\n  subak key rotate --as ana")]
+    Rotate(rotate::Rotate),
+    #[command(
+        after_help = "Examples:\n  subak key possess --as ana                 # for `agent recover`\n  subak key possess phone.key --as ana       # for `key add`"
+    )]
+    Possess(revoke::Possess),
+    #[command(after_help = "Example:\n  subak key add PUBLICKEY --possession HEX --as ana")]
+    Add(revoke::Add),
+    #[command(
+        after_help = "Examples:\n  subak key revoke 5bdd4d44 --since 2026-11-03 --as ana   # one's own\n  subak key revoke 5bdd4d44 --since 2026-11-03 --as sam   # anybody's: a steward proposes"
+    )]
+    Revoke(revoke::Revoke),
+    #[command(
+        after_help = "Examples:\n  subak key confirm 5bdd4d44 --as sam\n  subak key confirm 5bdd4d44 ana ben --as sam    # only what is owed to these"
+    )]
+    Confirm(revoke::Confirm),
 }
 
 impl Key {
     /// Runs it.
-    pub fn run(self, cx: &Context) -> Done {
+    pub async fn run(self, cx: &Context) -> Done {
         match self {
             Self::New { handle, out } => new(cx, &handle, out),
             Self::Show { handle } => show(cx, &handle),
             Self::List => list(cx),
+            Self::Rotate(c) => c.run(cx).await,
+            Self::Possess(c) => c.run(cx).await,
+            Self::Add(c) => c.run(cx).await,
+            Self::Revoke(c) => c.run(cx).await,
+            Self::Confirm(c) => c.run(cx).await,
         }
     }
 }
