@@ -55,5 +55,5 @@ pub fn lines(book: &State, agents: impl Iterator<Item = AgentId>) -> String {
             format!("  next: stewards who have looked at it: `subak key confirm {key}`")
         }),
     );
-    lines.iter().map(|line| format!("\n{line}")).collect()
+    lines.iter().flat_map(|line| ["\n", line]).collect()
 }

@@ -8,7 +8,8 @@
 //!
 //! Guarantees that nothing doubtful is missed, and that it costs nothing while no key is
 //! revoked: for each key of who validates, pays or governs the state keeps only when it was
-//! last used for what. So it may freeze too much, never too little: votes carry no key, hence
+//! last used for what. (A vote that only confirmed what stood already is no such thing: nothing
+//! rests on it.) So it may freeze too much, never too little: votes carry no key, hence
 //! what stands since then with any vote of that agent, or stood otherwise before, is held.
 //! A revocation costs one look at the agent's own work, a payout line one look at the payee's.
 //! Leaves out the keys themselves (`keys`).
