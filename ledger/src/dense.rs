@@ -14,8 +14,9 @@ use std::{
 };
 
 /// Rows that lie together at most: enough that what a vector costs beside its rows is little,
-/// few enough to be copied where they are shared.
-const MOST: usize = 32;
+/// few enough to be copied where they are shared. And so many contributions fill a piece of 4 KiB,
+/// a size that the allocator has.
+const MOST: usize = 24;
 /// Room for new rows that a vector gets at once.
 const ROOM: usize = 4;
 
@@ -255,9 +256,9 @@ mod tests {
             let room: usize = map.leaves.values().map(|leaf| leaf.capacity()).sum();
             (room * 100 / map.len(), map.len() / map.leaves.len())
         };
-        assert_eq!(room(&mut (0..3_200)), (100, MOST));
-        assert_eq!(room(&mut (0..3_200).rev()), (100, MOST / 2));
-        let (room, rows) = room(&mut (0..3_200u32).map(|n| n.wrapping_mul(2_654_435_761)));
+        assert_eq!(room(&mut (0..2_400)), (100, MOST));
+        assert_eq!(room(&mut (0..2_400).rev()), (100, MOST / 2));
+        let (room, rows) = room(&mut (0..2_400u32).map(|n| n.wrapping_mul(2_654_435_761)));
         assert!(room < 115 && rows > MOST / 2, "{room} {rows}");
     }
 }
