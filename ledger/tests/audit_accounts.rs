@@ -315,7 +315,7 @@ fn every_record_that_is_tampered_with_is_missed() {
             "an unvalidated standing",
             Box::new(|s| {
                 let place = *s.contributions.keys().next().unwrap();
-                let work = Arc::make_mut(s.contributions.get_mut(&place).unwrap());
+                let work = s.contributions.get_mut(&place).unwrap();
                 work.parts[0].standing.as_mut().unwrap().counted += 1;
             }),
         ),

@@ -39,7 +39,8 @@ fn book_of(world: &World, reason: &Reason) -> State {
 /// where every point weighs one.
 fn traced(world: &World, agent: &str, reason: &Reason) -> i128 {
     let then = book_of(world, reason);
-    let counted = then.work(world.id(agent)).filter_map(|w| w.part.standing.map(|s| s.counted));
+    let counted =
+        then.work(world.id(agent)).filter_map(|w| w.part.standing.as_ref().map(|s| s.counted));
     counted.map(i128::from).sum()
 }
 

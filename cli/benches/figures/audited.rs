@@ -1,13 +1,16 @@
 //! An auditor far away: a bundle audited by the program itself, the audit that comes after it, and
 //! a receipt of one entry.
 //!
-//! Memory is the most that the process ever held, as the system counts it (VmHWM). Signature checks
+//! The log is that of three years. Memory is the most that the process ever held, as the system counts
+//! it (VmHWM); it is told for a log of thirty days as well, in which every statement may still be
+//! admitted at the end, so that an auditor must remember the digest of each. Signature checks
 //! are the audit's own count, so that they do not depend on the machine.
 
 use crate::{
     limits,
     report::{Report, Round, Row, Unit, rate},
-    stored::Written,
+    stored::{Pace, Written},
+    world::DAY_MS,
 };
 use std::{
     path::Path,
@@ -17,7 +20,10 @@ use std::{
 use subak_ledger::{
     audit::{Audit, LedgerReport, Options, Seen, Verdict, audit},
     log::receipt::Receipt,
-    store::{BundleReader, Reader as _, SqliteReader, bundle::export},
+    store::{
+        BundleReader, Reader as _, SqliteReader,
+        bundle::{Exported, export},
+    },
 };
 
 const BUNDLE: &str = "auditor: a bundle, by the program itself";
@@ -25,6 +31,13 @@ const SECOND: &str = "auditor: again after 1,000 entries";
 const RECEIPT: &str = "auditor: a receipt, made and verified";
 /// Entries that are new the second time.
 const NEW: usize = 1_000;
+const MONTH: u64 = 30 * DAY_MS;
+
+/// As many entries spread over so long a time.
+fn over(time: u64, entries: usize, lifetime: u64) -> Pace {
+    // Those that are new the second time are not later than now either.
+    Pace { ago: time + DAY_MS, step: time / (entries + NEW) as u64, lifetime }
+}
 
 pub fn figures(report: &mut Report) {
     if ![BUNDLE, SECOND, RECEIPT].iter().any(|name| report.wants(name)) {
@@ -32,7 +45,7 @@ pub fn figures(report: &mut Report) {
     }
     let dir = tempfile::tempdir().unwrap();
     let (path, count) = (dir.path().join("log.db"), report.size(1_000_000, 20_000));
-    let mut log = Written::open(&path);
+    let mut log = Written::open(&path, over(3 * 365 * DAY_MS, count, DAY_MS));
     let mut some = Vec::new();
     log.grow(count, &mut |envelope| {
         if some.len() < 100_000 {
@@ -41,6 +54,7 @@ pub fn figures(report: &mut Report) {
     });
     if report.wants(BUNDLE) {
         bundle(report, dir.path(), &path, &some);
+        crowded(report, count);
     }
     if report.wants(RECEIPT) {
         receipt(report, &path, &log);
@@ -57,9 +71,9 @@ fn open(path: &Path) -> SqliteReader {
 }
 
 fn bundle(report: &mut Report, dir: &Path, path: &Path, some: &[Vec<u8>]) {
-    let (reader, file) = (open(path), dir.join("log.subak"));
+    let file = dir.join("log.subak");
     let begun = Instant::now();
-    let done = export(&reader, &reader.ledgers().unwrap(), &file, true, &|_| ()).unwrap();
+    let done = bundled(path, &file);
     let (entries, written) = (usize::try_from(done.entries).unwrap(), begun.elapsed());
     report.note(&format!(
         "a bundle of {entries} entries: {} MB, written in {:.1} s",
@@ -76,8 +90,27 @@ fn bundle(report: &mut Report, dir: &Path, path: &Path, some: &[Vec<u8>]) {
     let limit = limits::strict(some);
     let (time, most) = run(dir, &file);
     report.add(&row, vec![Round { limit, figure: rate(entries, time) }]);
-    let (most, met) = (most / 1_000, if most < 300_000 { "" } else { " no" });
-    report.note(&format!("it held {most} MB at most; target < 300 MB{met}"));
+    tell_memory(report, "three years", most);
+}
+
+fn bundled(path: &Path, file: &Path) -> Exported {
+    let reader = open(path);
+    export(&reader, &reader.ledgers().unwrap(), file, true, &|_| ()).unwrap()
+}
+
+/// All of them in thirty days, and no statement expired.
+fn crowded(report: &mut Report, count: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, file) = (dir.path().join("log.db"), dir.path().join("log.subak"));
+    Written::open(&path, over(MONTH - DAY_MS, count, MONTH)).grow(count, &mut |_| ());
+    bundled(&path, &file);
+    tell_memory(report, "thirty days", run(dir.path(), &file).1);
+}
+
+fn tell_memory(report: &mut Report, what: &str, most: u64) {
+    let met = if most < 300_000 { "" } else { " no" };
+    let most = most / 1_000;
+    report.note(&format!("of a log of {what} it held {most} MB at most; target < 300 MB{met}"));
 }
 
 /// The program on a file: how long it took, and its most memory in kB.

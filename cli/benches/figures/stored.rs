@@ -3,7 +3,7 @@
 use crate::{
     limits,
     report::{Report, Round, Row, Unit, rate},
-    world::{Author, encode, genesis, key, now, person, statement, validate, work},
+    world::{Author, DAY_MS, encode, genesis, key, now, person, statement, validate, work_before},
 };
 use std::{path::Path, time::Instant};
 use subak_ledger::{
@@ -84,10 +84,23 @@ const GROUP: usize = 1_000;
 /// A log of fifty people's work, every tenth statement a validation, stored as a node
 /// stores it; returns what was signed.
 fn write(path: &Path, count: usize) -> (LedgerId, Vec<Vec<u8>>) {
-    let mut log = Written::open(path);
+    let mut log = Written::open(path, Pace::AT_ONCE);
     let mut envelopes = Vec::new();
     log.grow(count, &mut |envelope| envelopes.push(envelope));
     (log.ledger, envelopes)
+}
+
+/// When the entries of a log are recorded, and how long their statements are valid, ms.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    pub ago: u64,
+    pub step: u64,
+    pub lifetime: u64,
+}
+
+impl Pace {
+    /// All at the same time.
+    pub const AT_ONCE: Self = Self { ago: 0, step: 0, lifetime: DAY_MS };
 }
 
 /// A log that grows as a node would write it.
@@ -100,25 +113,29 @@ pub struct Written {
     store: SqliteStore,
     sequencer: Sequencer,
     at: u64,
+    step: u64,
     size: usize,
 }
 
 impl Written {
     /// A new file, with no entry yet.
-    pub fn open(path: &Path) -> Self {
+    pub fn open(path: &Path, pace: Pace) -> Self {
+        let at = now() - pace.ago;
+        let author = |ledger| Author::of(ledger, at, pace.lifetime);
         let operator = key("operator");
         let opened = genesis(operator.public().bytes(), key("clerk").public().bytes());
-        let genesis = Author::sam(LedgerId::ZERO).say(vec![encode(Kind::Genesis(opened))]);
+        let genesis = author(LedgerId::ZERO).say(vec![encode(Kind::Genesis(opened))]);
         let ledger = subak_ledger::log::entry::ledger_id_of_genesis(statement(&genesis).body());
         Self {
             ledger,
             operator,
             genesis,
-            author: Author::sam(ledger),
+            author: author(ledger),
             people: (0..50).map(|n| format!("person-{n}")).collect(),
             store: SqliteStore::open_writer(path, true).unwrap(),
             sequencer: Sequencer::default(),
-            at: now(),
+            at,
+            step: pace.step,
             size: 0,
         }
     }
@@ -131,6 +148,8 @@ impl Written {
                 let said = statement(&envelope);
                 self.sequencer.admit(&said, &decode(&said), None, self.at).unwrap();
                 self.size += 1;
+                self.at += self.step;
+                self.author.at = self.at;
                 signed(envelope);
             }
             self.commit();
@@ -149,7 +168,7 @@ impl Written {
             }
             _ => {
                 let who = &self.people[n % self.people.len()];
-                self.author.say(vec![work(who, n)])
+                self.author.say(vec![work_before(self.at, who, n)])
             }
         }
     }

@@ -10,7 +10,7 @@ use subak_ledger::{
 };
 use subak_proto::v1::{self, event::Kind};
 
-const DAY_MS: u64 = 86_400_000;
+pub const DAY_MS: u64 = 86_400_000;
 
 /// Steward, maintainer and treasurer, and the only author.
 pub const SAM: &str = "sam";
@@ -33,14 +33,20 @@ pub struct Author {
     key: SecretKey,
     ledger: LedgerId,
     nonce: u64,
-    at: u64,
+    pub at: u64,
+    lifetime: u64,
     /// What it has seen, where that matters.
     pub basis: Option<Basis>,
 }
 
 impl Author {
     pub fn sam(ledger: LedgerId) -> Self {
-        Self { key: key(SAM), ledger, nonce: 0, at: now(), basis: None }
+        Self::of(ledger, now(), DAY_MS)
+    }
+
+    /// Sam, who says at first at `at` what may be admitted for `lifetime`, ms.
+    pub fn of(ledger: LedgerId, at: u64, lifetime: u64) -> Self {
+        Self { key: key(SAM), ledger, nonce: 0, at, lifetime, basis: None }
     }
 
     pub fn say(&mut self, events: Vec<Vec<u8>>) -> Vec<u8> {
@@ -52,7 +58,7 @@ impl Author {
             author: Handle::new(SAM).unwrap(),
             nonce,
             created_at: self.at,
-            expires_at: self.at + DAY_MS,
+            expires_at: self.at + self.lifetime,
             basis: self.basis,
         };
         Draft { header, events }.sign(&self.key)
@@ -105,13 +111,18 @@ pub fn person(handle: &str) -> Vec<u8> {
     encode(Kind::AgentAdd(v1::AgentAdd { handle: handle.into(), kind, ..Default::default() }))
 }
 
-/// One unit of work, known by a number.
+/// One unit of yesterday's work, known by a number.
 pub fn work(agent: &str, number: usize) -> Vec<u8> {
+    work_before(now(), agent, number)
+}
+
+/// One unit of work of the day before.
+pub fn work_before(time: u64, agent: &str, number: usize) -> Vec<u8> {
     encode(Kind::Contribute(v1::Contribute {
         reference: format!("test:{number:x}"),
         kind: "commit".into(),
         stream: v1::Stream::Livelihood as i32,
-        worked_on: u32::try_from(now() / DAY_MS).unwrap() - 1,
+        worked_on: u32::try_from(time / DAY_MS).unwrap() - 1,
         part: vec![v1::Part { agent: agent.into(), quantity: 1_000 }],
         evidence: vec![],
     }))

@@ -9,7 +9,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 use subak_ledger::book::{
     state::{self, State},
     types::{AgentId, Handle, Ref, RejectReason, Remuneration, Role},
@@ -165,9 +165,9 @@ pub fn row_json(book: &State, place: Ref) -> Value {
             json!({
                 "agent": handle(p.agent), "person": handle(book.person(p.agent)),
                 "claimed": q(p.claimed), "standing": standing,
-                "reading": { "quantity": q(p.reading.quantity),
-                             "remuneration": p.reading.remuneration.map(Remuneration::word),
-                             "by": handles(&p.votes) },
+                "reading": { "quantity": q(p.reading().quantity),
+                             "remuneration": p.reading().remuneration.map(Remuneration::word),
+                             "by": handles(p.votes()) },
             })
         })
         .collect();
@@ -182,7 +182,7 @@ pub fn row_json(book: &State, place: Ref) -> Value {
 }
 
 /// The contribution at a place that somebody wrote.
-fn find(open: &Open, text: &str) -> Done<(Ref, Arc<state::Contribution>)> {
+fn find(open: &Open, text: &str) -> Done<(Ref, state::Contribution)> {
     let place = places::contribution(&open.book, text)?;
     Ok((place, open.book.contributions[&place].clone()))
 }

@@ -220,9 +220,12 @@ fn span((first, last): &(Ref, Ref)) -> v1::Span {
 /// Contributions that await a maintainer's word, ascending.
 pub fn pending(book: &State, maintainer: AgentId) -> Vec<Ref> {
     let waits = |p: &WorkPart| {
-        let settled = p.standing.is_some() && p.votes.is_empty();
-        let ending = p.reading.quantity == 0; // that vote is taken by `contribution reject`
-        !settled && !ending && book.person(p.agent) != maintainer && !p.votes.contains(&maintainer)
+        let settled = p.standing.is_some() && p.votes().is_empty();
+        let ending = p.reading().quantity == 0; // that vote is taken by `contribution reject`
+        !settled
+            && !ending
+            && book.person(p.agent) != maintainer
+            && !p.votes().contains(&maintainer)
     };
     book.contributions
         .iter()
@@ -234,7 +237,7 @@ pub fn pending(book: &State, maintainer: AgentId) -> Vec<Ref> {
 /// Whether another maintainer has said a quantity of their own: a routine word would only
 /// undo theirs, so that such a contribution waits to be named.
 fn is_disputed(book: &State, place: Ref) -> bool {
-    let other = |p: &WorkPart| !p.votes.is_empty() && p.reading.quantity != confirmed(p);
+    let other = |p: &WorkPart| !p.votes().is_empty() && p.reading().quantity != confirmed(p);
     book.contributions[&place].parts.iter().any(other)
 }
 
@@ -251,11 +254,11 @@ fn counts(book: &State, place: Ref, maintainer: AgentId, remuneration: Remunerat
         let said = |votes: &[AgentId]| votes.contains(&maintainer);
         let stands = p.standing.as_ref().filter(|s| s.remuneration == remuneration);
         let same =
-            p.reading.quantity == confirmed(p) && p.reading.remuneration == Some(remuneration);
+            p.reading().quantity == confirmed(p) && p.reading().remuneration == Some(remuneration);
         book.person(p.agent) != maintainer
             && match stands {
                 Some(s) => !said(&s.votes),
-                None => !same || !said(&p.votes),
+                None => !same || !said(p.votes()),
             }
     };
     is_open(book, place, c) && c.parts.iter().any(part)
@@ -302,11 +305,11 @@ fn surprise(book: &State, place: Ref, p: &WorkPart, remuneration: Remuneration) 
     if confirmed(p) != p.claimed {
         words.push(format!("{} stands, claimed was {}", q(confirmed(p)), q(p.claimed)));
     }
-    let read = p.reading;
-    let otherwise = !p.votes.is_empty()
+    let read = p.reading();
+    let otherwise = !p.votes().is_empty()
         && (read.quantity != confirmed(p) || read.remuneration != Some(remuneration));
     if otherwise {
-        let by: Vec<&str> = p.votes.iter().map(|a| book.agent(*a).handle.as_str()).collect();
+        let by: Vec<&str> = p.votes().iter().map(|a| book.agent(*a).handle.as_str()).collect();
         let paid = read.remuneration.map_or(String::new(), |r| format!(", {r}"));
         words.push(format!(
             "{} read it as {}{paid}: with your {}, {remuneration}, the count starts anew",
@@ -418,10 +421,10 @@ pub fn standing(book: &State, place: Ref, c: &Contribution) -> String {
     let needed = book.equation.as_ref().map_or(0, |e| e.validators as usize);
     let mut words: Vec<String> = Vec::new();
     for p in &c.parts {
-        let mut votes = format!("{}/{needed}", p.votes.len());
-        if !p.votes.is_empty() && ![0, confirmed(p)].contains(&p.reading.quantity) {
+        let mut votes = format!("{}/{needed}", p.votes().len());
+        if !p.votes().is_empty() && ![0, confirmed(p)].contains(&p.reading().quantity) {
             // Not by the way: the quantity column shows what stands or is claimed.
-            votes = format!("{votes} as {}", money::show_thousandths(p.reading.quantity.into()));
+            votes = format!("{votes} as {}", money::show_thousandths(p.reading().quantity.into()));
         }
         let mut word = match &p.standing {
             None => format!("pending {votes}"),
@@ -429,8 +432,8 @@ pub fn standing(book: &State, place: Ref, c: &Contribution) -> String {
             Some(s) if s.quantity == 0 => "ended".to_owned(),
             Some(s) => s.remuneration.to_string(),
         };
-        if p.standing.is_some() && !p.votes.is_empty() {
-            let what = if p.reading.quantity == 0 { "end" } else { "change" };
+        if p.standing.is_some() && !p.votes().is_empty() {
+            let what = if p.reading().quantity == 0 { "end" } else { "change" };
             word = format!("{word}, {what} {votes}");
         }
         if !words.contains(&word) {

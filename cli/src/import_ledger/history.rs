@@ -159,7 +159,7 @@ pub fn require_kind(book: &State, kind: &str) -> Done {
     if equation.rates.keys().any(|k| k.as_str() == kind) {
         return Ok(());
     }
-    let kinds: Vec<_> = equation.rates.keys().map(Handle::as_str).collect();
+    let kinds: Vec<_> = equation.rates.keys().map(|k| k.as_str()).collect();
     Err(Failure::refused(
         "unknown-kind",
         format!("the equation in force has no rate for {kind}; it has {}", kinds.join(", ")),

@@ -66,7 +66,7 @@ impl<'b> Claims<'b> {
     /// One pass over the contributions; `wanted` chooses references.
     pub fn of(book: &'b State, wanted: impl Fn(&str) -> bool) -> Self {
         let mut claims = Self { weightiest: HashMap::new(), by_hand: HashMap::new() };
-        let all = book.contributions.iter().map(|(place, c)| (*place, c.as_ref()));
+        let all = book.contributions.iter().map(|(place, c)| (*place, c));
         for (place, c) in all.filter(|(_, c)| wanted(c.reference.as_str())) {
             let reference = c.reference.as_str();
             let Some(standing) = standing(book, place, c) else {
@@ -96,8 +96,8 @@ impl<'b> Claims<'b> {
     pub fn claimed_for(&self, book: &State, reference: &str, people: &[AgentId]) -> bool {
         let one_of_them = |agent| people.iter().any(|a| book.person(*a) == book.person(agent));
         self.by_hand(reference).any(|(place, c)| {
-            let claims = book.references.claims(&c.reference);
-            claims.iter().any(|(agent, at)| *at == place && one_of_them(*agent))
+            let mut claims = book.references.claims(&c.reference);
+            claims.any(|(agent, at)| at == place && one_of_them(agent))
         })
     }
 

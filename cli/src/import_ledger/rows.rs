@@ -202,7 +202,7 @@ impl<'r> Planner<'r, '_> {
         let rates = self.book.equation.as_ref().map(|e| &e.rates);
         if rates.is_none_or(|rates| !rates.keys().any(|k| k.as_str() == row.kind)) {
             let kinds: Vec<_> =
-                rates.into_iter().flat_map(|r| r.keys()).map(Handle::as_str).collect();
+                rates.into_iter().flat_map(|r| r.keys()).map(|k| k.as_str()).collect();
             return Err(format!(
                 "the equation in force has no rate for {:?}; it has {}",
                 row.kind,

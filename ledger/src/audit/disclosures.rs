@@ -7,10 +7,11 @@
 use super::finding::{Code, Findings};
 use crate::{
     book::state::State,
+    dense::DenseMap,
     log::{self, Handle, Hash, LedgerId},
     store::{Disclosure, Reader, StoreError},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Disclosures read at once.
 const PAGE: usize = 256;
@@ -34,7 +35,7 @@ pub struct Disclosures {
 pub(super) fn judge(
     reader: &dyn Reader,
     id: LedgerId,
-    commitments: &BTreeMap<Hash, u64>,
+    commitments: &DenseMap<Hash, u64>,
     complete: bool,
     book: &State,
     findings: &mut Findings,

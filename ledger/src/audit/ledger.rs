@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     book::types::AgentKind,
+    dense::DenseMap,
     log::{Checkpoint, Hash, LedgerId, PublicKey},
     store::{LedgerRow, Reader, StoreError},
 };
@@ -82,7 +83,7 @@ pub struct LedgerAudit {
     entries: Entries,
     book: Book,
     findings: Findings,
-    commitments: BTreeMap<Hash, u64>,
+    commitments: DenseMap<Hash, u64>,
     stated: BTreeMap<(Hash, u64), Stated>,
     takes: BTreeMap<Hash, Vec<(u64, Take)>>,
     received: BTreeMap<Hash, u128>,
@@ -106,7 +107,7 @@ impl LedgerAudit {
             entries: Entries::new(id, checkpoint, sizes),
             book: Book::default(),
             findings: Findings::new(Some(id)),
-            commitments: BTreeMap::new(),
+            commitments: DenseMap::default(),
             stated: BTreeMap::new(),
             takes: BTreeMap::new(),
             received: BTreeMap::new(),
@@ -135,7 +136,9 @@ impl LedgerAudit {
 
     fn collect(&mut self, e: &Examined) {
         for commitment in &e.facts.commitments {
-            self.commitments.entry(*commitment).or_insert(e.seq);
+            if self.commitments.get(commitment).is_none() {
+                self.commitments.insert(*commitment, e.seq);
+            }
         }
         for due in &e.facts.dues {
             let Ok(agreement) = due.agreement.as_slice().try_into() else { continue };

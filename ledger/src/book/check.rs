@@ -272,7 +272,7 @@ impl State {
             stand += standing().map(|s| s.counted + s.maturing).sum::<Points>();
             for (bucket, filter, weighted) in &mut buckets {
                 if filter.matches(&work.kind, work.stream) {
-                    let weight = i128::from(bucket.weight_of(month, work.month));
+                    let weight = i128::from(bucket.weight_of(month, work.month()));
                     let counted = standing().map(|s| i128::from(s.counted_in(filter.unpaid_only)));
                     *weighted += weight * counted.sum::<i128>();
                 }

@@ -44,7 +44,7 @@ pub struct Equation {
     /// 1, then one more with each adoption.
     pub version: u32,
     /// Points per unit of a kind.
-    pub rates: BTreeMap<Handle, u64>,
+    pub rates: BTreeMap<Arc<Handle>, u64>,
     /// In the order of the split; the last takes what remains.
     pub buckets: Vec<EquationBucket>,
     /// Maintainers a validation needs.
@@ -280,7 +280,11 @@ impl Equation {
         Ok(Self {
             name,
             version: wire.version,
-            rates: rate_kinds.into_iter().zip(wire.rate.iter().map(|r| r.points)).collect(),
+            rates: rate_kinds
+                .into_iter()
+                .map(Arc::new)
+                .zip(wire.rate.iter().map(|r| r.points))
+                .collect(),
             buckets,
             validators: wire.validators,
             maturity_days: wire.maturity_days,

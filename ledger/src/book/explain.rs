@@ -11,7 +11,7 @@ use super::{
     types::*,
 };
 use crate::{log::Statement, reject::Outcome};
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 /// An agent's money in one currency, whole minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +64,13 @@ pub struct Reason {
 
 /// One part of one contribution, as it counts.
 #[derive(Debug, Clone)]
-pub struct Work {
+pub struct Work<'s> {
     /// Where it was claimed.
     pub place: Ref,
     /// The contribution.
-    pub contribution: Arc<Contribution>,
+    pub contribution: &'s Contribution,
     /// The agent's part.
-    pub part: WorkPart,
+    pub part: &'s WorkPart,
 }
 
 impl State {
@@ -114,17 +114,17 @@ impl State {
     /// Unweighted points of an agent that count now, thousandths: each part once,
     /// however many buckets it counts in.
     pub fn points(&self, agent: AgentId) -> u64 {
-        self.work(agent).filter_map(|w| w.part.standing.map(|s| s.counted)).sum()
+        self.work(agent).filter_map(|w| w.part.standing.as_ref().map(|s| s.counted)).sum()
     }
 
     /// An agent's parts, in order.
-    pub fn work(&self, agent: AgentId) -> impl Iterator<Item = Work> + '_ {
+    pub fn work(&self, agent: AgentId) -> impl Iterator<Item = Work<'_>> {
         self.places_of(agent).flat_map(move |place| {
             let c = &self.contributions[&place];
             c.parts.iter().filter(move |p| p.agent == agent).map(move |p| Work {
                 place,
-                contribution: c.clone(),
-                part: p.clone(),
+                contribution: c,
+                part: p,
             })
         })
     }

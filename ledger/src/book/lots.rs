@@ -74,7 +74,7 @@ impl State {
                     if let Some(s) = &part.standing
                         && filter.matches(&c.kind, c.stream)
                     {
-                        bucket.count(part.agent, c.month, s.counted_in(filter.unpaid_only));
+                        bucket.count(part.agent, c.month(), s.counted_in(filter.unpaid_only));
                     }
                 }
             }

@@ -40,4 +40,5 @@ pub mod state;
 pub mod state_root;
 pub mod templates;
 pub mod types;
+pub mod votes;
 mod work;

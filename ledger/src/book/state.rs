@@ -16,8 +16,10 @@ use super::{
     references::References,
     split::{Bucket, Point},
     types::*,
+    votes::Votes,
 };
 use crate::{
+    dense::DenseMap,
     log::{Hash, LedgerId, ReplayWindow},
     reject::{Code, Outcome, Reject, require},
 };
@@ -85,11 +87,11 @@ pub struct State {
     pub buckets: OrdMap<BucketId, Bucket>,
 
     /// Contributions by place.
-    pub contributions: OrdMap<Ref, Arc<Contribution>>,
+    pub contributions: DenseMap<Ref, Contribution>,
     /// What becomes of each reference that is claimed and not rejected.
     pub references: References,
     /// Contributions of each agent, in order.
-    pub work_of: OrdMap<AgentId, Vector<Ref>>,
+    pub work_of: OrdMap<AgentId, Vector<Packed>>,
     /// All points that stand, matured or not.
     pub points: Points,
 
@@ -253,16 +255,14 @@ pub enum Task {
 pub struct Contribution {
     /// What it is known by elsewhere.
     pub reference: Reference,
-    /// Its kind.
-    pub kind: Handle,
+    /// Its kind; the equation's own.
+    pub kind: Arc<Handle>,
     /// Its stream.
     pub stream: Stream,
     /// Day of the work.
     pub worked_on: u32,
-    /// Month of the work.
-    pub month: u32,
     /// Points per unit when it was claimed.
-    pub rate: u64,
+    pub rate: u32,
     /// Who claimed it.
     pub claimant: AgentId,
     /// When.
@@ -275,6 +275,13 @@ pub struct Contribution {
     pub parts: SmallVec<[WorkPart; 1]>,
 }
 
+impl Contribution {
+    /// Month of the work.
+    pub fn month(&self) -> u32 {
+        month_of_day(self.worked_on)
+    }
+}
+
 /// One agent's part.
 #[derive(Debug, Clone)]
 pub struct WorkPart {
@@ -282,18 +289,39 @@ pub struct WorkPart {
     pub agent: AgentId,
     /// Thousandths, as claimed.
     pub claimed: u64,
-    /// What is before the maintainers.
-    pub reading: Reading,
-    /// Who agrees with the reading.
-    pub votes: Votes,
+    /// What is before the maintainers, where that is neither what holds nor the claim.
+    pub pending: Option<Box<Pending>>,
     /// What holds.
     pub standing: Option<Standing>,
     /// Counts changes of the standing.
     pub generation: u32,
 }
 
-/// Who agrees, in the order in which they did: few.
-pub type Votes = SmallVec<[AgentId; 4]>;
+/// A reading that has too few votes.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// What it says.
+    pub reading: Reading,
+    /// Who agrees with it.
+    pub votes: Votes,
+}
+
+impl WorkPart {
+    /// What is before the maintainers; without votes for something else, what holds, or
+    /// else the claim.
+    pub fn reading(&self) -> Reading {
+        match (&self.pending, &self.standing) {
+            (Some(pending), _) => pending.reading,
+            (None, Some(s)) => Reading { quantity: s.quantity, remuneration: Some(s.remuneration) },
+            (None, None) => Reading { quantity: self.claimed, remuneration: None },
+        }
+    }
+
+    /// Who agrees with a reading that does not hold.
+    pub fn votes(&self) -> &[AgentId] {
+        self.pending.as_ref().map_or(&[], |pending| &pending.votes)
+    }
+}
 
 /// What somebody says a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -577,7 +605,7 @@ impl State {
 
     /// Where contributions are in which an agent has a part, in order.
     pub fn places_of(&self, agent: AgentId) -> impl Iterator<Item = Ref> {
-        self.work_of.get(&agent).into_iter().flatten().copied()
+        self.work_of.get(&agent).into_iter().flatten().map(|place| (*place).into())
     }
 
     /// Puts something on the agenda.

@@ -16,13 +16,14 @@ use super::{
     event::Contribute,
     references::Hindrance,
     split::{Bucket, MAX_POINTS},
-    state::{Contribution, Reading, Standing, State, Step, Task, Votes, WorkPart},
+    state::{Contribution, Pending, Reading, Standing, State, Step, Task, WorkPart},
     types::*,
+    votes::Votes,
 };
 use crate::reject::{Code, Outcome, Reject, require};
 use imbl::OrdMap;
 use smallvec::SmallVec;
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 /// Thousandths that one part may have: 10^9 units.
 const MAX_QUANTITY: u64 = 1_000_000_000_000;
@@ -44,11 +45,11 @@ enum Vote {
 impl State {
     /// Contribute.
     pub(super) fn contribute(&mut self, step: &mut Step<'_>, c: &Contribute) -> Outcome {
-        let rate = self
+        let (kind, rate) = self
             .equation()
             .rates
-            .get(&c.kind)
-            .copied()
+            .get_key_value(&c.kind)
+            .map(|(kind, rate)| (kind.clone(), *rate))
             .ok_or_else(|| Reject::new(Code::UnknownKind, format!("kind {}", c.kind)))?;
         require(c.worked_on <= day_of(step.at), Code::FutureWork, || {
             format!("worked on day {}, recorded on day {}", c.worked_on, day_of(step.at))
@@ -81,31 +82,29 @@ impl State {
             }
         })?;
         for (id, _) in &parts {
-            self.work_of.entry(*id).or_default().push_back(place);
+            self.work_of.entry(*id).or_default().push_back(place.into());
         }
         let parts = parts.into_iter().map(|(agent, quantity)| WorkPart {
             agent,
             claimed: quantity,
-            reading: Reading { quantity, remuneration: None },
-            votes: Votes::new(),
+            pending: None,
             standing: None,
             generation: 0,
         });
         self.contributions.insert(
             place,
-            Arc::new(Contribution {
+            Contribution {
                 reference: c.reference.clone(),
-                kind: c.kind.clone(),
+                kind,
                 stream: c.stream,
                 worked_on: c.worked_on,
-                month: month_of_day(c.worked_on),
-                rate,
+                rate: u32::try_from(rate).expect("an equation's rates are at most MAX_RATE"),
                 claimant: step.author,
                 claimed_at: step.at,
                 said: step.entry,
                 closed: None,
                 parts: parts.collect(),
-            }),
+            },
         );
         Ok(())
     }
@@ -129,7 +128,7 @@ impl State {
         Ok(found)
     }
 
-    fn contribution(&self, place: Ref) -> Outcome<&Arc<Contribution>> {
+    fn contribution(&self, place: Ref) -> Outcome<&Contribution> {
         self.contributions
             .get(&place)
             .ok_or_else(|| Reject::new(Code::UnknownContribution, format!("contribution {place}")))
@@ -254,13 +253,13 @@ impl State {
             }
             let part = &mut self.change(place).parts[n];
             part.standing.as_mut().expect("looked at above").votes.push(voter);
-            part.reading = reading;
-            part.votes.clear();
+            part.pending = None;
             return Ok(Vote::Counted);
         }
-        let mut votes = if part.reading == reading { part.votes.clone() } else { Votes::new() };
+        let same = part.pending.as_ref().filter(|pending| pending.reading == reading);
+        let mut votes = same.map_or_else(Votes::default, |pending| pending.votes.clone());
         // A word counts as long as its author may give it: a thief's ends with the role.
-        votes.retain(|v| self.agent(*v).roles.contains(&Role::Maintainer));
+        votes.retain(|v| self.agent(v).roles.contains(&Role::Maintainer));
         let again = votes.contains(&voter);
         if !again {
             votes.push(voter);
@@ -270,8 +269,7 @@ impl State {
             if again {
                 return Ok(Vote::Again);
             }
-            let part = &mut self.change(place).parts[n];
-            (part.reading, part.votes) = (reading, votes);
+            self.change(place).parts[n].pending = Some(Box::new(Pending { reading, votes }));
             return Ok(Vote::Counted);
         }
         self.let_stand(step, place, n, reading, votes)?;
@@ -279,7 +277,7 @@ impl State {
     }
 
     fn change(&mut self, place: Ref) -> &mut Contribution {
-        Arc::make_mut(self.contributions.get_mut(&place).expect("the caller found it"))
+        self.contributions.get_mut(&place).expect("the caller found it")
     }
 
     /// A reading has its votes: points change for income to come.
@@ -327,8 +325,7 @@ impl State {
             c.said = step.entry;
         }
         let part = &mut c.parts[n];
-        (part.generation, part.reading, part.standing) = (generation, reading, Some(standing));
-        part.votes.clear();
+        (part.generation, part.pending, part.standing) = (generation, None, Some(standing));
         if waits {
             let task = Task::Mature { contribution: place, part: n, generation };
             self.schedule(step.at + maturity, step.entry, task);
@@ -371,9 +368,7 @@ impl State {
             let quantity =
                 changed.iter().find(|(id, _)| *id == part.agent).expect("the same agents").1;
             let part = &mut self.change(place).parts[n];
-            part.claimed = quantity;
-            part.reading = Reading { quantity, remuneration: None };
-            part.votes.clear();
+            (part.claimed, part.pending) = (quantity, None);
         }
         self.change(place).said = step.entry;
         self.note_act(step, |acts| &mut acts.revised);
@@ -407,7 +402,8 @@ impl State {
         self.note_act(step, |acts| &mut acts.voted);
         let mut counted = false;
         for (n, part) in c.parts.iter().enumerate() {
-            let paid = part.standing.as_ref().map(|s| s.remuneration).or(part.reading.remuneration);
+            let paid =
+                part.standing.as_ref().map(|s| s.remuneration).or(part.reading().remuneration);
             let reading =
                 Reading { quantity: 0, remuneration: paid.or(Some(Remuneration::Unknown)) };
             counted |= matches!(self.vote(step, place, n, reading)?, Vote::Counted | Vote::Stands);
@@ -437,7 +433,7 @@ impl State {
         for place in places {
             let c = self.contributions[&place].clone();
             for (n, part) in c.parts.iter().enumerate().filter(|(_, p)| p.agent == agent) {
-                let voted = part.votes.contains(&person)
+                let voted = part.votes().contains(&person)
                     || part.standing.as_ref().is_some_and(|s| s.votes.contains(&person));
                 if !voted {
                     continue;
@@ -455,13 +451,16 @@ impl State {
                     let c = self.change(place);
                     c.said = entry;
                     let part = &mut c.parts[n];
-                    (part.standing, part.reading, part.votes) = (None, reading, votes);
+                    let pending = Some(Box::new(Pending { reading, votes }));
+                    (part.standing, part.pending) = (None, pending);
                     part.generation += 1;
                 }
                 let part = &mut self.change(place).parts[n];
-                part.votes.retain(|v| *v != person);
+                if let Some(pending) = &mut part.pending {
+                    pending.votes.retain(|v| v != person);
+                }
                 if let Some(s) = &mut part.standing {
-                    s.votes.retain(|v| *v != person);
+                    s.votes.retain(|v| v != person);
                 }
             }
         }
@@ -515,9 +514,9 @@ fn recount(
         let of = |counts: Counts| if unpaid_only { counts.unpaid } else { counts.any };
         let (from, to) = (of(from), of(to));
         if to > from {
-            bucket.count(agent, c.month, to - from);
+            bucket.count(agent, c.month(), to - from);
         } else if from > to {
-            bucket.discount(agent, c.month, from - to);
+            bucket.discount(agent, c.month(), from - to);
         }
     }
 }

@@ -6,9 +6,11 @@
 //! of `recorded_at`: both come with the entry.
 
 use super::{Hash, statement::MAX_LIFETIME_MS};
-use crate::reject::{Code, Outcome, require};
-use imbl::{OrdMap, hashset::GenericHashSet, shared_ptr::DefaultSharedPtr};
-use std::hash::{BuildHasherDefault, Hash as Hashed, Hasher};
+use crate::{
+    dense::DenseMap,
+    reject::{Code, Outcome, require},
+};
+use imbl::OrdMap;
 
 /// Digests are forgotten by the day.
 const DAY_MS: u64 = 86_400_000;
@@ -24,34 +26,7 @@ pub struct ReplayWindow {
     taken: OrdMap<u64, Digests>,
 }
 
-/// Nothing goes through it in order: what a state is never depends on how it is laid out.
-type Digests = GenericHashSet<Digest, BuildHasherDefault<AsItIs>, DefaultSharedPtr>;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Digest(Hash);
-
-impl Hashed for Digest {
-    /// A part of a hash is one.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let (first, _) = self.0.split_first_chunk().expect("32 bytes are more than 8");
-        state.write_u64(u64::from_be_bytes(*first));
-    }
-}
-
-#[derive(Debug, Clone, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a digest hashes itself to one number")
-    }
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
+type Digests = DenseMap<Hash, ()>;
 
 impl ReplayWindow {
     /// Takes the body with this digest, which says `expires_at`, at `recorded_at`; or
@@ -67,7 +42,7 @@ impl ReplayWindow {
             format!("expires_at {expires_at}: expected at most {latest}")
         })?;
         let that_day = self.taken.entry(expires_at / DAY_MS).or_default();
-        require(that_day.insert(Digest(digest)).is_none(), Code::Replayed, || {
+        require(that_day.insert(digest, ()).is_none(), Code::Replayed, || {
             format!("body {}", hex::encode(digest))
         })
     }

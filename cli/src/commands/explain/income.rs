@@ -49,17 +49,17 @@ fn counted(then: &State, bucket: &Bucket, point: &Point, agent: AgentId) -> Vec<
         .filter_map(|w| {
             let s = w.part.standing.as_ref()?;
             let c = &w.contribution;
-            let weight = bucket.weight_of(point.month, c.month);
+            let weight = bucket.weight_of(point.month, c.month());
             let points = s.counted_in(filter.unpaid_only);
             let counts = points > 0 && weight > 0;
             (counts && filter.matches(&c.kind, c.stream)).then(|| Counted {
                 place: w.place,
                 reference: c.reference.to_string(),
-                kind: c.kind.clone(),
+                kind: c.kind.as_ref().clone(),
                 worked_on: c.worked_on,
-                month: c.month,
+                month: c.month(),
                 quantity: s.quantity,
-                rate: c.rate,
+                rate: c.rate.into(),
                 weight,
                 points: i128::from(points) * i128::from(weight),
                 validators: s.votes.iter().map(|v| then.agent(*v).handle.clone()).collect(),
