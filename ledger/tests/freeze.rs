@@ -220,7 +220,9 @@ fn nothing_doubtful_is_missed_and_what_no_vote_blurs_is_exact() {
     let tally = std::cell::RefCell::new(BTreeMap::<&str, u32>::new());
     let run = TestRunner::new_with_rng(config, rng).run(&prop::collection::vec(op, 0..60), |ops| {
         let mut history = History::new();
-        ops.into_iter().for_each(|op| history.step(op));
+        for op in ops {
+            history.step(op);
+        }
         history.check();
         let (folded, state) = (history.world.replayed(), &history.world.state);
         assert_eq!((&folded.doubts, &folded.signed), (&state.doubts, &state.signed));
