@@ -143,7 +143,7 @@ impl State {
             format!("{} is reserved", add.handle)
         })?;
         let id = self.introduce(step, add.handle.clone(), add.kind, add.key, true)?;
-        self.change_agent(id, |a| (a.name, a.email) = (add.name, add.email));
+        self.name_agent(id, add.name, add.email);
         Ok(id)
     }
 
@@ -163,7 +163,7 @@ impl State {
             format!("{MAX_WAITING} newcomers wait already")
         })?;
         let id = self.introduce(step, handle.clone(), AgentKind::Person, Some(key), false)?;
-        self.change_agent(id, |a| (a.name, a.email) = (name, email));
+        self.name_agent(id, name, email);
         self.waiting.0 += 1;
         self.spend(id)?;
         Ok(id)

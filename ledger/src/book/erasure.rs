@@ -14,8 +14,6 @@ use crate::{
     log::Hash,
     reject::{Code, Outcome, require},
 };
-use std::collections::BTreeMap;
-
 /// The fields of a disclosure that speak of a person, who may erase them wherever they are.
 pub const PERSONAL: [&str; 2] = ["name", "email"];
 
@@ -44,27 +42,21 @@ impl State {
             let erased = self.erasures(commitment).any(settled);
             require(!erased, Code::AlreadyErased, || hex::encode(commitment))?;
         }
-        let named = self.named_by(commitments);
         for commitment in commitments {
-            let by_named = named.get(commitment).is_some_and(|agent| self.person(*agent) == by);
+            let by_named = self.named.get(commitment).is_some_and(|agent| self.person(*agent) == by);
             let erasure = Erasure { entry: step.entry, by, by_steward, by_named };
             self.erased.insert((*commitment, by), erasure);
         }
         Ok(())
     }
 
-    /// The agents who have these as name or e-mail. Of several the first: a commitment is no
-    /// secret, so whoever came later may have copied it to gain a say over another's text.
-    fn named_by(&self, commitments: &[Hash]) -> BTreeMap<Hash, AgentId> {
-        let mut named = BTreeMap::new();
-        for agent in &self.agents {
-            for commitment in [agent.name, agent.email].into_iter().flatten() {
-                if commitments.binary_search(&commitment).is_ok() {
-                    named.entry(commitment).or_insert(agent.id);
-                }
-            }
+    /// Commits an agent to a name and an e-mail. Of several with one commitment the first counts:
+    /// it is no secret, so whoever comes later may have copied it to gain a say over another's text.
+    pub(super) fn name_agent(&mut self, id: AgentId, name: Option<Hash>, email: Option<Hash>) {
+        self.change_agent(id, |agent| (agent.name, agent.email) = (name, email));
+        for commitment in [name, email].into_iter().flatten() {
+            self.named.entry(commitment).or_insert(id);
         }
-        named
     }
 
     /// Everything that was said about a commitment, by author.

@@ -70,6 +70,8 @@ pub struct State {
     pub waiting: (u32, u32),
     /// Claims to unclaimed agents: (unclaimed, claimant) to maintainers who attested.
     pub claims: OrdMap<(AgentId, AgentId), Arc<Vec<AgentId>>>,
+    /// Who was introduced first with a commitment to a name or e-mail.
+    pub named: OrdMap<Hash, AgentId>,
     /// What was erased: (commitment, who erased it). See [`super::erasure`].
     pub erased: OrdMap<(Hash, AgentId), Erasure>,
     /// Open proposals by entry.
