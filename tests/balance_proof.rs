@@ -83,7 +83,7 @@ fn what_somebody_has_is_published_proven_and_verified_without_the_ledger() {
     let data = place.data(&verify);
     let expected: Value = serde_json::json!([{
         "currency": "EUR", "accrued": "100.00", "payable": "100.00",
-        "reserved": "0.00", "paid": "0.00",
+        "reserved": "0.00", "paid": "0.00", "free": "100.00",
     }]);
     assert_eq!((&data["agent"], &data["balances"]), (&"dora".into(), &expected));
     assert_eq!((&data["entry"], &data["leaves"]), (&before.into(), &1.into()));
