@@ -270,6 +270,10 @@ fn a_head_that_somebody_kept_stops_an_older_copy_for_good() {
     assert_eq!(now, size + 1, "nothing more is appended");
     server.kill();
     drop(server);
+    // It is marked beside the keys, until a person takes the mark away.
+    scene.refused("serve --listen 127.0.0.1:0", 1, "older-database");
+    scene.refused(claim, 1, "older-database");
+    fs::remove_file(scene.place.path().join("subak.db.keys/halted")).unwrap();
 
     // And where the copy is only shorter, its operator's own file remembers it from then on.
     scene.put_back("older.db", false);

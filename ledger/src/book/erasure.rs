@@ -43,7 +43,8 @@ impl State {
             require(!erased, Code::AlreadyErased, || hex::encode(commitment))?;
         }
         for commitment in commitments {
-            let by_named = self.named.get(commitment).is_some_and(|agent| self.person(*agent) == by);
+            let by_named =
+                self.named.get(commitment).is_some_and(|agent| self.person(*agent) == by);
             let erasure = Erasure { entry: step.entry, by, by_steward, by_named };
             self.erased.insert((*commitment, by), erasure);
         }
