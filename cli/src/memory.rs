@@ -37,8 +37,8 @@ use subak_ledger::{
         note::MAX_NOTE,
         tree::verify_inclusion,
     },
+    store::sync_directory,
 };
-use subak_node::keyfile::sync_directory;
 
 const FORMAT: &str = "subak/seen@v1";
 const SUFFIX: &str = "seen";

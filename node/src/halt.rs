@@ -6,12 +6,13 @@
 //! before the answer, and that whoever opens the database for writing is told, after a restart
 //! too, until a person has put the right copy back and removed the file.
 
-use crate::{NodeError, keyfile::sync_directory, refusal::world, ring::Ring};
+use crate::{NodeError, refusal::world, ring::Ring};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::PathBuf,
 };
+use subak_ledger::store::sync_directory;
 
 /// A reason is a line or two; what else somebody writes there is not read for ever.
 const MOST: u64 = 4_096;

@@ -16,7 +16,6 @@
 use crate::{
     NodeError,
     fold::Folded,
-    keyfile::sync_directory,
     refusal::{corrupt, older, world},
     ring::{Ring, Use},
     runtime::node,
@@ -29,6 +28,7 @@ use std::{
 use subak_ledger::{
     log::{Checkpoint, Frontier, Hash, LedgerId, PublicKey, tree},
     store::Reader,
+    store::sync_directory,
 };
 
 /// A checkpoint has some 300 bytes.

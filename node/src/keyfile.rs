@@ -16,7 +16,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
-use subak_ledger::log::SecretKey;
+use subak_ledger::{log::SecretKey, store::sync_directory};
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// bcrypt rounds, as ssh-keygen's default is: a guess costs a third of a second.
@@ -207,15 +207,6 @@ fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     io::Read::read_to_string(&mut io::Read::take(File::open(path)?, MOST), &mut text)?;
     Ok(text)
-}
-
-/// A new file lasts only once its directory is synced too: that of `path`.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(dir) if dir.as_os_str().is_empty() => File::open(".")?.sync_all(),
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 fn fill(bytes: &mut [u8]) -> Result<(), KeyFileError> {

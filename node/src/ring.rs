@@ -10,7 +10,10 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-use subak_ledger::log::{Hash, SecretKey};
+use subak_ledger::{
+    log::{Hash, SecretKey},
+    store::sync_directory,
+};
 
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +94,7 @@ fn make_directory(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)?;
-    keyfile::sync_directory(dir)
+    sync_directory(dir)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use subak_ledger::{
     book::balance_proof::{BalanceProof, MOST_BYTES},
     log::{
         Checkpoint, Leaf, PublicKey, Statement,
-        policy::Seen,
+        policy::Cosigned,
         receipt::{Proven, Receipt},
     },
     reject::Code,
@@ -223,7 +223,7 @@ fn of_entry_alone(statement: &Statement) -> String {
 }
 
 /// One line for each witness who saw that head, and none that contradicts it.
-fn witnessed(seen: &[Seen]) -> String {
+fn witnessed(seen: &[Cosigned]) -> String {
     seen.iter().fold(String::new(), |mut text, (name, at)| {
         text += &format!("  seen by  {name} at {}\n", show_seconds(*at));
         text

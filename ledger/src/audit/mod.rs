@@ -222,8 +222,8 @@ pub fn operators<'r>(
 }
 
 /// The worst of these findings, as a verdict.
-pub fn verdict(findings: &[Finding]) -> Verdict {
-    match findings.iter().map(|finding| finding.severity).max() {
+pub fn verdict<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Verdict {
+    match findings.into_iter().map(|finding| finding.severity).max() {
         Some(Severity::Fault) => Verdict::Fault,
         Some(Severity::Gap) => Verdict::Gap,
         Some(Severity::Warning) | None => Verdict::Sound,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::log::{
     Checkpoint, LedgerId,
-    policy::{Policy, Seen},
+    policy::{Cosigned, Policy},
 };
 
 /// How far an operator's clock may be from a witness's, in milliseconds: five minutes.
@@ -23,7 +23,7 @@ pub struct Witnessed {
     /// Entries of the head that they signed.
     pub size: u64,
     /// Who, by the names of the trust file, and when (seconds since 1970).
-    pub by: Vec<Seen>,
+    pub by: Vec<Cosigned>,
 }
 
 /// The size that a note names, and the next: there the root is wanted, and the time. It is only

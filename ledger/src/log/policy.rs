@@ -56,7 +56,7 @@ pub struct Witness {
 
 /// A cosignature that counts: the witness's name in the trust file, and when it signed, in
 /// seconds since 1970.
-pub type Seen = (String, u64);
+pub type Cosigned = (String, u64);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Group {
@@ -117,12 +117,12 @@ impl Policy {
     /// The cosignatures under a checkpoint that count, if they are as many as the file asks for;
     /// else refused as `unwitnessed`. Whether it is a head of a log that is believed is not
     /// looked at.
-    pub fn witnessed(&self, checkpoint: &str) -> Outcome<Vec<Seen>> {
+    pub fn witnessed(&self, checkpoint: &str) -> Outcome<Vec<Cosigned>> {
         let note = Note::parse(checkpoint)?;
         let times: Vec<_> = self.witnesses.iter().map(|w| w.key.cosigned(&note)).collect();
         let enough = self.is_met(&times);
         let named = self.witnesses.iter().zip(times);
-        let seen: Vec<Seen> = named.filter_map(|(w, at)| Some((w.name.clone(), at?))).collect();
+        let seen: Vec<Cosigned> = named.filter_map(|(w, at)| Some((w.name.clone(), at?))).collect();
         require(enough, Code::Unwitnessed, || {
             let names: Vec<&str> = seen.iter().map(|(name, _)| name.as_str()).collect();
             let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };

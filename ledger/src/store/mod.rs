@@ -22,7 +22,7 @@ pub use sqlite::{SqliteReader, SqliteStore, WitnessFile, WitnessReader};
 pub use witness::WitnessStore;
 
 use prost::bytes::Bytes;
-use std::fmt;
+use std::{fmt, fs::File, io, path::Path};
 
 /// 32 bytes: a ledger's id, a chain hash, a tree node, a commitment.
 pub type Hash = [u8; 32];
@@ -238,4 +238,13 @@ pub trait Store: Reader + Send {
     /// waited for. Until this says `true` it is to be asked again; opening and closing the
     /// store try too, so that a crash between the two keeps nothing for ever.
     fn purge(&mut self) -> Result<bool>;
+}
+
+/// A new file lasts only once its directory is synced too: that of `path`.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(dir) if dir.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
 }

@@ -6,7 +6,9 @@ use crate::{context::Context, describe, money};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use subak_ledger::{
-    audit::{Audit as Found, Disclosures, Finding, LedgerReport, Severity, Verdict, Witnessed},
+    audit::{
+        Audit as Found, Disclosures, Finding, LedgerReport, Severity, Verdict, Witnessed, verdict,
+    },
     book::types::AgentKind,
     log::LedgerId,
 };
@@ -23,12 +25,7 @@ pub(super) enum Pinned {
 }
 
 pub(super) fn verdict_of(findings: &[Finding], ledger: Option<LedgerId>) -> Verdict {
-    let own = findings.iter().filter(|f| f.ledger == ledger).map(|f| f.severity);
-    match own.max() {
-        Some(Severity::Fault) => Verdict::Fault,
-        Some(Severity::Gap) => Verdict::Gap,
-        Some(Severity::Warning) | None => Verdict::Sound,
-    }
+    verdict(findings.iter().filter(|f| f.ledger == ledger))
 }
 
 pub(super) fn data(verdict: Verdict, all: &[(String, Found)], proofs: &[PathBuf]) -> Value {

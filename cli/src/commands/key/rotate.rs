@@ -19,8 +19,8 @@ use subak_ledger::{
     book::{agents::possession_text, state::State, types::DAY_MS},
     log::{Handle, Hash, SecretKey},
     reject::Code,
+    store::sync_directory,
 };
-use subak_node::keyfile::sync_directory;
 use subak_proto::v1::{self, event::Kind};
 
 /// Change your key, in all ledgers here that know it.

@@ -7,7 +7,7 @@
 use super::{Kind, MAGIC};
 use crate::{
     log::LEAF_LEN,
-    store::{Disclosure, LedgerRow, Reader, Result, StoreError, StoredEntry},
+    store::{Disclosure, LedgerRow, Reader, Result, StoreError, StoredEntry, sync_directory},
 };
 use std::{
     fs::{self, File, OpenOptions},
@@ -172,13 +172,4 @@ impl<W: Write> Records<'_, W> {
 fn missing(row: &LedgerRow, entry: u64) -> StoreError {
     let place = format!("ledger {} entry {entry}", hex::encode(row.id));
     StoreError::Corrupt { place, detail: "expected an entry, found none".into() }
-}
-
-/// A new file lasts only once its directory is synced too.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(dir) if dir.as_os_str().is_empty() => File::open(".")?.sync_all(),
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
 }

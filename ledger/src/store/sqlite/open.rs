@@ -278,8 +278,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// A new file lasts only once its directory is synced too.
 pub(super) fn sync_directory(path: &Path) -> Result<()> {
-    let Some(dir) = path.parent() else { return Ok(()) };
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| StoreError::from_io(dir, &e))
+    crate::store::sync_directory(path).map_err(|e| StoreError::from_io(path, &e))
 }
 
 fn opening(path: &Path, error: &rusqlite::Error) -> StoreError {
