@@ -113,7 +113,7 @@ pub fn of_file(file: &Path, error: NodeError) -> Failure {
 }
 
 /// What is known of a ledger once it is folded. A node's list of ledgers is only its word:
-/// name, kind, sandbox and operator are those of the genesis, and a list that says
+/// name, kind and sandbox are those of the genesis, the operator that of the log, and a list that says
 /// otherwise is a lie.
 pub fn as_folded(listed: &LedgerInfo, book: &State, trust: &Trust) -> Done<LedgerInfo> {
     let lie = |what: String| {
@@ -130,23 +130,24 @@ pub fn as_folded(listed: &LedgerInfo, book: &State, trust: &Trust) -> Done<Ledge
         kind: root.kind,
         size: book.size,
         sandbox: root.sandbox,
-        operator: root.operator,
+        operator: book.operator(),
         chain: book.chain.last().copied().unwrap_or_default(),
         recorded_at: book.time,
     };
     if let Some(what) = difference(listed, &info) {
         return Err(lie(format!("the list of ledgers lies: {what}")));
     }
-    expected(&info, trust)?;
-    Ok(info)
+    // Whoever believes one operator believes the rules by which another has followed.
+    let mut line = book.operators.iter().rev();
+    if line.any(|term| trust.believes(info.id, &term.key)) {
+        return Ok(info);
+    }
+    Err(unexpected(&info))
 }
 
-/// Refuses a ledger whose operator is none of those that are expected.
-pub fn expected(info: &LedgerInfo, trust: &Trust) -> Done {
-    if trust.believes(info.id, &info.operator) {
-        return Ok(());
-    }
-    Err(Failure::refused(
+/// A ledger whose operator is none of those that are expected.
+fn unexpected(info: &LedgerInfo) -> Failure {
+    Failure::refused(
         "operator-unexpected",
         format!(
             "ledger {} ({}): its operator key {} is not expected",
@@ -155,13 +156,13 @@ pub fn expected(info: &LedgerInfo, trust: &Trust) -> Done {
             hex::encode(info.operator)
         ),
         "check the key with the commons or phyle; name it with --expect too if it is right",
-    ))
+    )
 }
 
-/// In what the list differs from the genesis. (Sizes may: the ledger grows meanwhile.)
+/// In what the list differs from the log. (Sizes may: the ledger grows meanwhile.)
 fn difference(listed: &LedgerInfo, found: &LedgerInfo) -> Option<String> {
     let differs = |what, said: String, is: String| {
-        (said != is).then(|| format!("it gives the {what} {said}, the genesis {is}"))
+        (said != is).then(|| format!("it gives the {what} {said}, the log {is}"))
     };
     let sandbox = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     differs("name", listed.name.clone(), found.name.clone())

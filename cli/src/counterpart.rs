@@ -20,7 +20,7 @@ use subak_ledger::{
         state::{CLERK, State},
         types::{DAY_MS, Handle},
     },
-    log::{Checkpoint, Hash, LedgerId, PublicKey, Unverified},
+    log::{Hash, LedgerId, Unverified},
 };
 use subak_node::{Appended, LedgerInfo};
 use subak_proto::v1::{self, event::Kind};
@@ -124,9 +124,19 @@ pub async fn prove(cx: &Context, there: &Open, entry: u64) -> Done<v1::Proof> {
         (head.size, note)
     } else {
         let note = ledgers.checkpoint(id).await?;
-        let operator = PublicKey::admit(&there.book.root().operator)?;
-        (Checkpoint::open(&note, id, &operator)?.size, note)
+        (there.book.signed_head(&note)?.size, note)
     };
+    prove_under(there, entry, size, checkpoint).await
+}
+
+/// A proof of an entry under this checkpoint, of so many entries.
+pub async fn prove_under(
+    there: &Open,
+    entry: u64,
+    size: u64,
+    checkpoint: String,
+) -> Done<v1::Proof> {
+    let (ledgers, id) = (&there.connection.ledgers, there.info.id);
     let path = ledgers.inclusion(id, entry, size).await?;
     let found = ledgers.entries(id, entry, 1).await?.into_iter().next();
     let raw = found.filter(|e| e.seq == entry).ok_or_else(|| {

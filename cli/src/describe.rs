@@ -315,11 +315,26 @@ pub fn event(e: &Event, book: Option<&State>) -> String {
                 s.bank
             )
         }
+        Event::Handover(h) => {
+            let by: Vec<_> = h.consent.iter().map(|(key, _)| signer(*key, book)).collect();
+            let (key, clerk) = (hex::encode(h.key), hex::encode(h.clerk));
+            format!("{name}: to operator {key}, clerk {clerk}; by {}", by.join(", "))
+        }
+        Event::HandoverTake { ledger, .. } => {
+            format!("{name}: ledger {} has another operator", hex::encode(ledger))
+        }
         Event::RulesVersion { version } => format!("{name}: {version}"),
         Event::StateRoot { root, leaves } => {
             format!("{name}: {} over {}", hex::encode(root), count(*leaves, "balance"))
         }
     }
+}
+
+/// Whose key it is.
+fn signer(key: Hash, book: Option<&State>) -> String {
+    let owner = book.and_then(|b| Some(b.agent(*b.keys.get(&key)?).handle.to_string()));
+    let operator = book.is_some_and(|b| b.operators.iter().any(|term| term.key == key));
+    owner.unwrap_or_else(|| if operator { "the operator" } else { "a key" }.to_owned())
 }
 
 /// All that an equation decides: nobody approves a name.

@@ -18,6 +18,7 @@ pub mod counterpart;
 pub mod describe;
 pub mod failure;
 pub mod files;
+pub mod handover_file;
 pub mod import;
 pub mod import_ledger;
 pub mod keys;

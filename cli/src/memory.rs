@@ -205,7 +205,7 @@ fn read(path: &Path) -> Done<Remembered> {
 }
 
 /// Whole or not at all, and synced: beside it first, then in its place.
-fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     let beside = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = File::create(&beside)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());

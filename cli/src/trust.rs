@@ -136,8 +136,7 @@ async fn seen_now(policy: &Policy, open: &Open, size: u64) -> Done<(Checkpoint, 
     };
     let note = open.connection.ledgers.witnessed(id).await?;
     let note = note.ok_or_else(|| lacks("no witness has signed it".into()))?;
-    let operator = PublicKey::admit(&open.book.root().operator)?;
-    let head = Checkpoint::open(&note, id, &operator)?;
+    let head = open.book.signed_head(&note)?;
     policy.witnessed(&note)?;
     if head.size < size {
         let found = head.size;

@@ -176,6 +176,9 @@ codes! {
     // The state, published.
     StateRootMisplaced "state-root-misplaced" "a state root stands alone in its statement" "sign it by itself: it is about the state before its own entry"
     StateRootFalse "state-root-false" "the stated root is not that of the state before its entry" "let the node compose it: `subak receipt get --balance AGENT`"
+    // The operator.
+    HandoverMisplaced "handover-misplaced" "a handover stands alone in its statement, right after the head that it names" "make it again for the newest head: `subak operator`"
+    BadConsent "bad-consent" "a handover bears signatures of its operator or of its stewards, and no others" "sign its text with those keys: `subak operator sign FILE`"
     // The rules themselves.
     RulesVersion "rules-version" "versions of the rules follow one another, one at a time" "propose the one above the version in force"
     RulesUnknown "rules-unknown" "this program does not know that version of the rules" "use a newer version of subak"

@@ -1,7 +1,7 @@
 //! The ledgers of a node far away, believing nothing that can be checked.
 //!
 //! Owns the connection and what was verified over it. Guarantees: a ledger's operator key
-//! is the one in the genesis whose hash is the ledger's id; an append counts only with an
+//! is the one in the genesis whose hash is the ledger's id, or one that the log hands over to; an append counts only with an
 //! inclusion proof under a checkpoint of that operator; a book is folded here, from
 //! entries whose signatures, chain, tree and signed head were verified, and a node that
 //! shows a shorter or another log later is caught. What fails is told apart: the world
@@ -30,10 +30,16 @@ use std::{
     time::Duration,
 };
 use subak_ledger::{
-    book::state::State,
+    book::{
+        handover::{Term, signer_of},
+        state::State,
+    },
     log::{
         Checkpoint, Hash, KeyCache, Leaf, LedgerId, PublicKey, Statement, Unverified,
-        entry::ledger_id_of_genesis, receipt::place, tree,
+        checkpoint::{bears, claimed_size},
+        entry::ledger_id_of_genesis,
+        receipt::place,
+        tree,
     },
     store::Disclosure,
 };
@@ -48,8 +54,11 @@ use tonic::{
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a call may take to be answered, or a stream to begin.
 const CALL: Duration = Duration::from_mins(1);
-/// How often a connection that breaks at once is tried again.
-const GREETINGS: u8 = 5;
+/// How often a connection that breaks at once is tried again. What it broke off with is lost now
+/// and then, when the other side closes before it has read everything; on a busy machine mostly.
+const GREETINGS: u8 = 30;
+/// The pause before that.
+const BREATH: Duration = Duration::from_millis(10);
 /// A silent node is asked after this whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
@@ -67,10 +76,18 @@ pub struct Remote {
     books: Mutex<HashMap<LedgerId, Folded>>,
 }
 
-/// What a verified genesis says.
+/// What a verified genesis says, and who has followed its operator as far as was read.
 struct Origin {
-    operator: PublicKey,
+    operators: Vec<Term>,
     commitments: BTreeSet<Hash>,
+}
+
+impl Origin {
+    /// Who signs the head that `note` names, as far as is known.
+    fn signer(&self, note: &str) -> Option<PublicKey> {
+        let size = claimed_size(note).unwrap_or(u64::MAX);
+        PublicKey::admit(&signer_of(self.operators.iter(), size)?).ok()
+    }
 }
 
 impl Remote {
@@ -129,6 +146,7 @@ impl Remote {
             if !matches!(status.code(), Code::Cancelled | Code::Internal | Code::Unknown) {
                 break;
             }
+            tokio::time::sleep(BREATH).await;
         }
         Ok(())
     }
@@ -162,8 +180,46 @@ impl Remote {
         Ok(reply.map_err(|status| self.failed(&status))?.into_inner().checkpoint)
     }
 
-    /// The genesis, which is authentic because its hash is the ledger's id.
+    /// What is known of who signs for a ledger. Where another operator is expected than its genesis
+    /// names, the log must say that it has followed.
     async fn origin(&self, ledger: LedgerId) -> Result<Arc<Origin>, NodeError> {
+        let origin = self.first(ledger).await?;
+        if self.require_expected(ledger, &origin).is_ok() {
+            return Ok(origin);
+        }
+        self.book(ledger).await?;
+        self.first(ledger).await
+    }
+
+    fn require_expected(&self, ledger: LedgerId, origin: &Origin) -> Result<(), NodeError> {
+        let named = |expected: &Hash| origin.operators.iter().any(|term| term.key == *expected);
+        let Some(expected) = self.expect.filter(|expected| !named(expected)) else { return Ok(()) };
+        let found = origin.operators.last().map(|term| hex::encode(term.key)).unwrap_or_default();
+        let expected = hex::encode(expected);
+        let what = format!("ledger {ledger}: expected the operator key {expected}, found {found}");
+        Err(corrupt(what, "compare with the key that you were given"))
+    }
+
+    /// Who signs the head that `note` names: the operator of the genesis, or whoever the log says
+    /// has followed. It is read where the note is not by who is known.
+    async fn signer(&self, ledger: LedgerId, note: &str) -> Result<PublicKey, NodeError> {
+        let origin = self.origin(ledger).await?;
+        if let Some(key) = origin.signer(note).filter(|key| bears(note, &ledger, key)) {
+            return Ok(key);
+        }
+        self.book(ledger).await?;
+        let named = self.first(ledger).await?.signer(note);
+        named.ok_or_else(|| self.lie(format!("ledger {ledger} has no operator")))
+    }
+
+    /// The head in `note`, if its operator has signed it.
+    async fn open(&self, ledger: LedgerId, note: &str) -> Result<Checkpoint, NodeError> {
+        let signer = self.signer(ledger, note).await?;
+        Checkpoint::open(note, ledger, &signer).map_err(|reject| self.lie(reject))
+    }
+
+    /// The genesis, which is authentic because its hash is the ledger's id.
+    async fn first(&self, ledger: LedgerId) -> Result<Arc<Origin>, NodeError> {
         if let Some(known) = self.origins.lock().await.get(&ledger) {
             return Ok(known.clone());
         }
@@ -186,16 +242,10 @@ impl Remote {
         let Some(operator) = operator else {
             return Err(self.lie(format!("entry 0 is not the genesis of ledger {ledger}")));
         };
-        if let Some(expected) = self.expect.filter(|expected| *expected != operator) {
-            let what = format!(
-                "ledger {ledger}: expected the operator key {}, its genesis names {}",
-                hex::encode(expected),
-                hex::encode(operator)
-            );
-            return Err(corrupt(what, "compare with the key that you were given"));
-        }
-        let operator = PublicKey::admit(&operator).map_err(|reject| self.lie(reject))?;
-        let origin = Arc::new(Origin { operator, commitments: disclose::commitments(statement) });
+        PublicKey::admit(&operator).map_err(|reject| self.lie(reject))?;
+        let operators = vec![Term::first(operator)];
+        let commitments = disclose::commitments(statement);
+        let origin = Arc::new(Origin { operators, commitments });
         self.origins.lock().await.insert(ledger, origin.clone());
         Ok(origin)
     }
@@ -216,12 +266,11 @@ impl Remote {
     ) -> Result<Appended, NodeError> {
         let appended = self.appended(reply)?;
         let ledger = ledger_of(statement);
-        let origin = if appended.entry == 0 {
-            self.remember(ledger, statement).await?
-        } else {
-            self.origin(ledger).await?
-        };
-        Self::check(statement, &appended, &origin.operator).map_err(|what| self.lie(what))?;
+        if appended.entry == 0 {
+            self.remember(ledger, statement).await?;
+        }
+        let operator = self.signer(ledger, &appended.checkpoint).await?;
+        Self::check(statement, &appended, &operator).map_err(|what| self.lie(what))?;
         Ok(appended)
     }
 
@@ -395,14 +444,14 @@ impl Ledgers for Remote {
     /// That the entry is in the ledger is checked; that it is a StateRoot, and which, is for
     /// whoever reads it.
     async fn publish_state(&self, ledger: LedgerId) -> Result<Appended, NodeError> {
-        let origin = self.origin(ledger).await?;
         let request = v1::PublishStateRequest { ledger: ledger.0.to_vec() };
         let reply = self.log().publish_state(request).await;
         let reply = reply.map_err(|status| self.failed(&status))?.into_inner();
         let appended = self.appended(reply)?;
         let Appended { leaf, path, checkpoint, .. } = &appended;
         let envelope = Leaf::from_bytes(leaf).map_err(|reject| self.lie(reject))?.envelope;
-        let placed = place(ledger, &origin.operator, (leaf, &envelope), path, checkpoint);
+        let operator = self.signer(ledger, checkpoint).await?;
+        let placed = place(ledger, &operator, (leaf, &envelope), path, checkpoint);
         let (leaf, _) = placed.map_err(|reject| self.lie(reject))?;
         if (appended.ledger, appended.entry) != (ledger, leaf.seq) {
             return Err(self.lie("the leaf is not that of the answer"));
@@ -440,33 +489,25 @@ impl Ledgers for Remote {
     }
 
     async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError> {
-        let origin = self.origin(ledger).await?;
         let text = self.fetch_checkpoint(ledger, false).await?;
-        match Checkpoint::open(&text, ledger, &origin.operator) {
-            Ok(_) => Ok(text),
-            Err(reject) => Err(self.lie(reject)),
-        }
+        self.open(ledger, &text).await.map(|_| text)
     }
 
     async fn witnessed(&self, ledger: LedgerId) -> Result<Option<String>, NodeError> {
-        let origin = self.origin(ledger).await?;
         let text = self.fetch_checkpoint(ledger, true).await?;
         if text.is_empty() {
             return Ok(None);
         }
-        match Checkpoint::open(&text, ledger, &origin.operator) {
-            Ok(_) => Ok(Some(text)),
-            Err(reject) => Err(self.lie(reject)),
-        }
+        self.open(ledger, &text).await.map(|_| Some(text))
     }
 
     async fn challenge(&self, ledger: LedgerId, checkpoint: String) -> Result<(), NodeError> {
-        let origin = self.origin(ledger).await?;
-        let shown = Checkpoint::open(&checkpoint, ledger, &origin.operator)?;
+        let signer = self.signer(ledger, &checkpoint).await?;
+        let shown = Checkpoint::open(&checkpoint, ledger, &signer)?;
         let request = v1::ChallengeRequest { ledger: ledger.0.to_vec(), checkpoint };
         self.log().challenge(request).await.map_err(|status| self.failed(&status))?;
         // A node that says yes has said nothing: it is held to its own newest head.
-        let newest = Checkpoint::open(&self.checkpoint(ledger).await?, ledger, &origin.operator)?;
+        let newest = self.open(ledger, &self.checkpoint(ledger).await?).await?;
         let (size, last) = (newest.size, shown.size);
         if last > size {
             let what = format!("ends after {size} entries, its operator has signed {last}");
@@ -538,16 +579,24 @@ impl Ledgers for Remote {
         // Held all through: two who ask at once fetch once, and nobody takes the head that
         // another has read before for one that went back.
         let mut books = self.books.lock().await;
-        // The head first: all its entries are there, and what comes later is left for later.
-        let text = self.checkpoint(ledger).await?;
-        let origin = self.origin(ledger).await?;
-        let head = Checkpoint::open(&text, ledger, &origin.operator);
-        let size = head.map_err(|reject| self.lie(reject))?.size;
+        // The head first: all its entries are there, and what comes later is left for later. Who
+        // should have signed it may stand in them, so that it is a number until they are read.
+        let text = self.fetch_checkpoint(ledger, false).await?;
+        let origin = self.first(ledger).await?;
+        let size = claimed_size(&text).ok_or_else(|| self.lie("a checkpoint without a size"))?;
         let base = books.get(&ledger).cloned().unwrap_or_default();
+        if size < base.state.size {
+            base.open(&text).map_err(|what| self.lie(what))?;
+        }
         let folded = self.fetch(ledger, base, size).await?;
         folded.check(&text).map_err(|what| self.lie(format!("ledger {ledger}: {what}")))?;
         let state = folded.state.clone();
         books.insert(ledger, folded);
+        let (operators, commitments) =
+            (state.operators.iter().copied().collect(), origin.commitments.clone());
+        let origin = Arc::new(Origin { operators, commitments });
+        self.origins.lock().await.insert(ledger, origin.clone());
+        self.require_expected(ledger, &origin)?;
         Ok(state)
     }
 }

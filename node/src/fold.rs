@@ -10,9 +10,9 @@ use crate::{NodeError, refusal::corrupt, tree::Tree};
 use std::sync::Arc;
 use subak_ledger::{
     book::state::State,
-    log::Leaf,
     log::{
-        Checkpoint, Hash, LedgerId, PublicKey, Statement, entry::NO_PREVIOUS, entry::chain_hash,
+        Checkpoint, Hash, Leaf, LedgerId, Statement,
+        entry::{NO_PREVIOUS, chain_hash},
     },
     store::Head,
 };
@@ -63,6 +63,9 @@ impl Folded {
         if state.ledger != ledger {
             return Err(format!("its genesis opens ledger {}", state.ledger));
         }
+        if let Some(root) = state.handed_over(expected.seq) {
+            require_root(root, self.tree.root())?;
+        }
         state.seal(chain_hash(&expected.to_bytes()));
         self.tree.push(leaf);
         Ok(())
@@ -76,13 +79,20 @@ impl Folded {
         if found == own { Ok(()) } else { Err(head_difference(&own, &found)) }
     }
 
-    /// Reads a checkpoint of this ledger, signed by the operator that its genesis names.
+    /// Reads a checkpoint of this ledger, signed by whoever is its operator at that size, as far
+    /// as it was read.
     pub fn open(&self, text: &str) -> Result<Checkpoint, String> {
-        let root = self.state.root.as_ref().ok_or("there is no genesis yet")?;
-        PublicKey::admit(&root.operator)
-            .and_then(|key| Checkpoint::open(text, self.state.ledger, &key))
-            .map_err(|reject| reject.to_string())
+        self.state.signed_head(text).map_err(|reject| reject.to_string())
     }
+}
+
+/// Whether the log up to a handover is the one that its operator before has signed.
+pub(crate) fn require_root(signed: Hash, found: Hash) -> Result<(), String> {
+    if signed == found {
+        return Ok(());
+    }
+    let (signed, found) = (hex::encode(signed), hex::encode(found));
+    Err(format!("it hands over a log with root {signed}, the root here is {found}"))
 }
 
 fn difference(expected: &Leaf, found: &Leaf) -> String {

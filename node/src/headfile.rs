@@ -26,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use subak_ledger::{
-    log::{Checkpoint, Frontier, Hash, LedgerId, PublicKey, tree},
+    log::{Checkpoint, Frontier, Hash, LedgerId, PublicKey, checkpoint::ledger_of_origin, tree},
     store::Reader,
     store::sync_directory,
 };
@@ -80,6 +80,11 @@ impl HeadFile {
             ));
         }
         Ok(Self { path, image: bytes, next: (newest + 1) % SLOTS, signed })
+    }
+
+    /// The ledger that it is of; none before anything was kept.
+    pub(crate) fn ledger(&self) -> Option<LedgerId> {
+        self.signed.map(|head| head.ledger)
     }
 
     /// Whether the ledger has all entries that were signed, as far as its length tells.
@@ -176,6 +181,25 @@ impl HeadFile {
         (self.next, self.signed) = ((self.next + 1) % SLOTS, Some(head));
         Ok(())
     }
+}
+
+/// All head files of a ring, also of keys that are retired.
+pub(crate) fn all(ring: &Ring) -> Result<Vec<HeadFile>, NodeError> {
+    let read = |path: PathBuf| {
+        let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let key = hex::decode(name).ok().and_then(|key| key.try_into().ok());
+        let key: Option<PublicKey> = key.and_then(|key: Hash| PublicKey::admit(&key).ok());
+        // Of what ledger it says it is; whether its key has signed that, `open` finds.
+        let text = fs::read(&path).map_err(|error| failed(&path, &error))?;
+        let text = String::from_utf8_lossy(&text);
+        let ledger = text.lines().find_map(|line| ledger_of_origin(line.trim_start_matches('\0')));
+        match key {
+            Some(key) => HeadFile::open(ring, ledger.unwrap_or(LedgerId::ZERO), &key).map(Some),
+            None => Ok(None),
+        }
+    };
+    let heads = ring.files("head")?.map(read).filter_map(Result::transpose);
+    heads.collect()
 }
 
 /// The root of the entries themselves, as many as were signed.

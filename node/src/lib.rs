@@ -16,6 +16,7 @@
 //! refusal    our errors, as whoever asked gets them
 //! disclose   do these texts open commitments of this statement?
 //! erase      may these texts be erased, and may those be kept?
+//! handover   another operator takes a ledger over
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
 //! prepared   keys for ledgers that are to be opened
 //! publish    what the node says by itself: state roots, as the clerk
@@ -46,6 +47,7 @@ mod disclose;
 mod erase;
 pub mod fold;
 mod halt;
+pub mod handover;
 mod headfile;
 mod http;
 pub mod keyfile;

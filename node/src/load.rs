@@ -1,7 +1,7 @@
 //! A ledger folded from a store.
 //!
-//! Guarantees that what was read is the log under the stored checkpoint, signed by the
-//! operator that the genesis names: place, chain, tree, rules and head are recomputed.
+//! Guarantees that what was read is the log under the stored checkpoint, signed by its
+//! operator at that size: place, chain, tree, rules and head are recomputed.
 //! Does not check authors' signatures: the writer checked them before it stored the
 //! statements, and the leaves' digests show that they are the same bytes. The audit, which
 //! believes no store, checks them. Leaves out caching.
@@ -14,7 +14,10 @@ use crate::{
 use prost::{Message as _, bytes::Bytes};
 use subak_ledger::{
     book::event::Event,
-    log::{Hash, Leaf, LedgerId, Statement, Unverified},
+    log::{
+        Hash, Leaf, LedgerId, PublicKey, Statement, Unverified,
+        checkpoint::{bears, claimed_size},
+    },
     store::{Head, Reader, StoredEntry},
 };
 use subak_proto::v1;
@@ -42,19 +45,21 @@ pub(crate) fn extend(
         push_all(&mut base, ledger, &first)?;
     }
     let last = base.state.size.saturating_sub(1);
-    let head = base.open(&text).map_err(|what| damaged(&ledger, last, &what))?;
-    while base.state.size < head.size {
-        let left = usize::try_from(head.size - base.state.size).unwrap_or(usize::MAX);
+    // Who should have signed it may stand in entries that are yet to be read: so far it is a number.
+    let size = claimed_size(&text)
+        .ok_or_else(|| damaged(&ledger, last, "the stored checkpoint names no size"))?;
+    while base.state.size < size {
+        let left = usize::try_from(size - base.state.size).unwrap_or(usize::MAX);
         let page = reader.entries(&ledger.0, base.state.size, left.min(PAGE.0), PAGE.1)?;
         if page.is_empty() {
-            let what = format!("it is missing: the signed head says {} entries", head.size);
+            let what = format!("it is missing: the stored checkpoint says {size} entries");
             return Err(damaged(&ledger, base.state.size, &what));
         }
         push_all(&mut base, ledger, &page)?;
         base.tree.prune();
     }
     base.tree.prune();
-    base.check(&text).map_err(|what| damaged(&ledger, head.size.saturating_sub(1), &what))?;
+    base.check(&text).map_err(|what| damaged(&ledger, size.saturating_sub(1), &what))?;
     Ok(base)
 }
 
@@ -82,8 +87,9 @@ fn statement(envelope: Bytes) -> Result<Statement, String> {
     Unverified::take(envelope).and_then(Unverified::trust_stored).map_err(|r| r.to_string())
 }
 
-/// What the ends of a stored ledger say, without folding it.
-pub(crate) fn info(reader: &dyn Reader, ledger: LedgerId) -> Result<LedgerInfo, NodeError> {
+/// What the ends of a stored ledger say, without folding it; and whether they say who its operator
+/// is: somebody else than its genesis names may have signed its checkpoint.
+pub(crate) fn info(reader: &dyn Reader, ledger: LedgerId) -> Result<(LedgerInfo, bool), NodeError> {
     let head = reader.head(&ledger.0)?;
     let Some(last) = head.size.checked_sub(1) else { return Err(unknown(&ledger)) };
     let one = |seq| {
@@ -95,18 +101,22 @@ pub(crate) fn info(reader: &dyn Reader, ledger: LedgerId) -> Result<LedgerInfo, 
     let Some(Ok(Event::Genesis(genesis))) = event else {
         return Err(damaged(&ledger, 0, "it is no genesis"));
     };
+    let note = reader.checkpoint(&ledger.0)?.unwrap_or_default();
+    let first = PublicKey::admit(&genesis.operator).ok();
+    let operator = first.filter(|key| bears(&note, &ledger, key)).map(|key| key.bytes());
     let leaf = Leaf::from_bytes(&one(last)?.leaf);
     let leaf = leaf.map_err(|reject| damaged(&ledger, last, &reject.to_string()))?;
-    Ok(LedgerInfo {
+    let info = LedgerInfo {
         id: ledger,
         name: genesis.name.to_string(),
         kind: genesis.kind,
         size: head.size,
         sandbox: genesis.sandbox,
-        operator: genesis.operator,
+        operator: operator.unwrap_or_default(),
         chain: head.chain,
         recorded_at: leaf.recorded_at,
-    })
+    };
+    Ok((info, operator.is_some()))
 }
 
 /// The operator key that a stored genesis names. Nothing else in it is read: playing the

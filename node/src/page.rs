@@ -16,12 +16,13 @@ use subak_ledger::{
 /// be as large as a statement.
 const AT_A_TIME: usize = 16;
 
-/// Up to `limit` ledgers in order of arrival, after `after`.
+/// Up to `limit` ledgers in order of arrival, after `after`; of each, whether its operator is known
+/// ([`load::info`]).
 pub(crate) fn ledgers(
     reader: &dyn Reader,
     after: Option<LedgerId>,
     limit: usize,
-) -> Result<Page<LedgerInfo>, NodeError> {
+) -> Result<Page<(LedgerInfo, bool)>, NodeError> {
     let rows = reader.ledgers()?;
     let from = match after {
         None => 0,

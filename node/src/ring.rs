@@ -1,7 +1,8 @@
 //! The keys that a node holds: operators' and clerks', one file each.
 //!
 //! `<database>.keys/<public key, 64 hex digits>.operator` and `….clerk`, OpenSSH private
-//! keys, not encrypted: a node signs while nobody is there. Guarantees that a key read is
+//! keys, not encrypted: a node signs while nobody is there. `….successor` is an operator's key
+//! before a handover to it, `….retired` one after a handover from it. Guarantees that a key read is
 //! the one that its file name says. Leaves out the format (`keyfile`), and what lies beside an
 //! operator's key (`headfile`).
 
@@ -22,6 +23,10 @@ pub enum Use {
     Operator,
     /// Authors what anyone may append.
     Clerk,
+    /// Is to be an operator's, once a handover to it is recorded.
+    Successor,
+    /// Was an operator's, and signs nothing any more.
+    Retired,
 }
 
 impl Use {
@@ -29,6 +34,8 @@ impl Use {
         match self {
             Self::Operator => "operator",
             Self::Clerk => "clerk",
+            Self::Successor => "successor",
+            Self::Retired => "retired",
         }
     }
 }
@@ -76,6 +83,58 @@ impl Ring {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether there is a file for that key. It is not read.
+    pub fn holds(&self, public: &Hash, purpose: Use) -> bool {
+        self.path(public, purpose).exists()
+    }
+
+    /// Whether there is any key for that.
+    pub fn has_any(&self, purpose: Use) -> Result<bool, KeyFileError> {
+        Ok(self.files(purpose.extension())?.next().is_some())
+    }
+
+    /// The key for a handover is an operator's from now on; nothing if there is none.
+    pub fn succeed(&self, public: &Hash) -> Result<(), KeyFileError> {
+        self.rename(public, Use::Successor, Use::Operator)
+    }
+
+    /// Removes a key that was made for a handover which does not take place.
+    pub fn discard_successor(&self, public: &Hash) -> Result<(), KeyFileError> {
+        let path = self.path(public, Use::Successor);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|error| KeyFileError::Io { path, error }),
+        }
+    }
+
+    /// An operator's key signs nothing any more; nothing if it is not here.
+    pub fn retire(&self, public: &Hash) -> Result<(), KeyFileError> {
+        self.rename(public, Use::Operator, Use::Retired)
+    }
+
+    fn rename(&self, public: &Hash, from: Use, to: Use) -> Result<(), KeyFileError> {
+        let (from, to) = (self.path(public, from), self.path(public, to));
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed.and_then(|()| sync_directory(&to)),
+        }
+        .map_err(|error| KeyFileError::Io { path: from, error })
+    }
+
+    /// The files with this extension, in no order; none where the ring is not made yet.
+    pub(crate) fn files(
+        &self,
+        extension: &'static str,
+    ) -> Result<impl Iterator<Item = PathBuf>, KeyFileError> {
+        let failed = |error| KeyFileError::Io { path: self.dir.clone(), error };
+        let found = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            found => found.and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed)?,
+        };
+        let paths = found.into_iter().map(|entry| entry.path());
+        Ok(paths.filter(move |path| path.extension().is_some_and(|e| e == extension)))
     }
 
     /// Where the key with this public half lies, if it does.

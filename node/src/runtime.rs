@@ -35,7 +35,7 @@ use std::{
 };
 use subak_ledger::{
     book::state::State,
-    log::{Checkpoint, Hash, LedgerId, PublicKey, SecretKey, tree},
+    log::{Hash, LedgerId, SecretKey, tree},
     store::{Disclosure, Reader, SqliteStore, Store},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -246,6 +246,11 @@ impl Node {
         Ok(answered)
     }
 
+    /// Where its keys lie.
+    pub(crate) fn ring(&self) -> Ring {
+        self.shared.ring.clone()
+    }
+
     /// The clerk's key of a ledger, if the ring has it.
     pub async fn clerk(&self, ledger: LedgerId) -> Result<Option<SecretKey>, NodeError> {
         let state = self.book(ledger).await?;
@@ -386,7 +391,15 @@ impl Ledgers for Node {
         limit: u64,
     ) -> Result<Page<LedgerInfo>, NodeError> {
         let limit = usize::try_from(limit).unwrap_or(LEDGERS).clamp(1, LEDGERS);
-        self.read(move |reader| page::ledgers(reader, after, limit)).await
+        let found = self.read(move |reader| page::ledgers(reader, after, limit)).await?;
+        let mut items = Vec::with_capacity(found.items.len());
+        for (mut info, known) in found.items {
+            if !known {
+                info.operator = self.load(info.id).await?.1.state.operator();
+            }
+            items.push(info);
+        }
+        Ok(Page { items, more: found.more })
     }
 
     async fn prepare(&self) -> Result<(Hash, Hash), NodeError> {
@@ -482,8 +495,7 @@ impl Ledgers for Node {
     async fn challenge(&self, ledger: LedgerId, checkpoint: String) -> Result<(), NodeError> {
         let (_, folded) = self.load(ledger).await?;
         // Off the writer: anybody may show anything.
-        let operator = PublicKey::admit(&folded.state.root().operator)?;
-        let shown = Checkpoint::open(&checkpoint, ledger, &operator)?;
+        let shown = folded.state.signed_head(&checkpoint)?;
         self.ask_writer(|answer| Job::Challenge(shown, answer)).await
     }
 

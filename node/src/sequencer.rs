@@ -7,7 +7,11 @@
 //! Leaves out the rules of the book (`subak_ledger::book::apply`), signatures (checked
 //! before) and everything that writes.
 
-use crate::{clock::TOLERANCE_MS, fold::Folded, refusal::Refusal};
+use crate::{
+    clock::TOLERANCE_MS,
+    fold::{Folded, require_root},
+    refusal::Refusal,
+};
 use prost::bytes::Bytes;
 use std::sync::Arc;
 use subak_ledger::{
@@ -108,6 +112,10 @@ impl Sequencer {
         let recorded_at = recorded_at(&self.pending.state, events, at, now)?;
         let events = events.as_ref().map_err(Clone::clone)?;
         let next = apply_events(&self.pending.state, statement, events, recorded_at)?.next;
+        if let Some(root) = next.handed_over(next.size) {
+            require_root(root, self.pending.tree.root())
+                .map_err(|what| Reject::new(Code::BadCheckpoint, what))?;
+        }
         Ok((recorded_at, next))
     }
 
@@ -165,9 +173,9 @@ impl Sequencer {
         self.pending.state.root.as_ref().map(|root| root.name.as_str())
     }
 
-    /// The operator key in the genesis, also in one that is pending.
-    pub fn operator(&self) -> Option<&Hash> {
-        self.pending.state.root.as_ref().map(|root| &root.operator)
+    /// The operator's key with all that is pending; none before a genesis.
+    pub fn operator(&self) -> Option<Hash> {
+        self.pending.state.root.as_ref().map(|_| self.pending.state.operator())
     }
 
     fn clear(&mut self) {

@@ -20,7 +20,7 @@ use crate::{Ledgers as _, NodeError, refusal::older, runtime::Node};
 use futures::{StreamExt as _, stream, stream::FuturesUnordered};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use subak_ledger::log::{
-    Checkpoint, Hash, LedgerId, PublicKey,
+    Checkpoint, LedgerId,
     note::Note,
     policy::{Policy, Witness},
     submission::Submission,
@@ -92,7 +92,7 @@ impl Submitter {
     /// One round for each ledger, before anything is appended: an old copy shows here.
     pub async fn first(&self) -> Result<(), NodeError> {
         let rounds = self.node.ledgers().await?.into_iter().map(|ledger| async move {
-            self.round(ledger.id, &ledger.operator, &mut Round::default()).await.map(drop)
+            self.round(ledger.id, &mut Round::default()).await.map(drop)
         });
         // All of them are asked, whatever one of them brings.
         let all: Vec<_> = stream::iter(rounds).buffered(AT_ONCE).collect().await;
@@ -107,7 +107,7 @@ impl Submitter {
             for ledger in self.node.ledgers().await.unwrap_or_default() {
                 if known.insert(ledger.id) {
                     let this = self.clone();
-                    tasks.spawn(async move { this.follow(ledger.id, ledger.operator).await });
+                    tasks.spawn(async move { this.follow(ledger.id).await });
                 }
             }
             tokio::select! {
@@ -117,11 +117,11 @@ impl Submitter {
         }
     }
 
-    async fn follow(&self, ledger: LedgerId, operator: Hash) {
+    async fn follow(&self, ledger: LedgerId) {
         let (mut round, mut wait) = (Round::default(), AGAIN);
         loop {
             let begun = time::Instant::now();
-            let size = match self.round(ledger, &operator, &mut round).await {
+            let size = match self.round(ledger, &mut round).await {
                 Ok(Some(size)) => size,
                 Ok(None) => 0,
                 Err(error) => {
@@ -148,14 +148,9 @@ impl Submitter {
 
     /// Submits the newest kept head to who has not signed it. Returns its size, if there is one
     /// to submit. An error: a witness has seen more, or another history.
-    async fn round(
-        &self,
-        ledger: LedgerId,
-        operator: &Hash,
-        round: &mut Round,
-    ) -> Result<Option<u64>, NodeError> {
+    async fn round(&self, ledger: LedgerId, round: &mut Round) -> Result<Option<u64>, NodeError> {
         let witnesses = self.policy.witnesses();
-        let Some((head, note)) = self.newest(ledger, operator).await else { return Ok(None) };
+        let Some((head, note)) = self.newest(ledger).await else { return Ok(None) };
         if round.head != Some(head) {
             *round = Round { head: Some(head), lines: vec![None; witnesses.len()] };
         }
@@ -181,10 +176,10 @@ impl Submitter {
         Ok(Some(head.size))
     }
 
-    async fn newest(&self, ledger: LedgerId, operator: &Hash) -> Option<(Checkpoint, String)> {
+    async fn newest(&self, ledger: LedgerId) -> Option<(Checkpoint, String)> {
         let note = self.node.own_checkpoint(ledger).await.ok()?;
-        let operator = PublicKey::admit(operator).ok()?;
-        Some((Checkpoint::open(&note, ledger, &operator).ok()?, note))
+        let state = self.node.book(ledger).await.ok()?;
+        Some((state.signed_head(&note).ok()?, note))
     }
 
     /// Keeps a note that as many have signed as the trust file asks for; one that fewer have

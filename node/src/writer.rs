@@ -25,10 +25,10 @@ use crate::{
     erase::{self, Kept},
     fold::damaged,
     halt,
-    headfile::HeadFile,
+    headfile::{self, HeadFile},
     load,
     refusal::{OF_OTHERS, Refusal, older, stopping, world},
-    ring::Use,
+    ring::{Ring, Use},
     runtime::Clock,
     sequencer::{Sequencer, genesis},
     slots::Shared,
@@ -44,13 +44,14 @@ use std::{
     time::{Duration, Instant},
 };
 use subak_ledger::{
-    book::event::Genesis,
-    log::{Checkpoint, Handle, Hash, LedgerId, PublicKey, SecretKey},
+    book::{event::Genesis, state::State},
+    log::{Checkpoint, Handle, Hash, LedgerId, SecretKey},
     store::{Batch, Disclosure, Reader, Store},
 };
 use tokio::sync::{mpsc, oneshot};
 pub(crate) use wishes::Wish;
 
+const KEY_MISSING: &str = "operator-key-missing";
 /// Statements in one transaction at most: some milliseconds of judging them.
 const MOST: usize = 1_024;
 /// Bytes of envelopes in one transaction at most.
@@ -133,8 +134,10 @@ fn answer_all(group: Vec<Order>, error: &NodeError) {
 /// A ledger that is being written.
 struct Open {
     sequencer: Sequencer,
-    operator: SecretKey,
-    head: HeadFile,
+    /// None where the operator's key is not here: then nothing is appended but a handover.
+    signer: Option<Signer>,
+    /// Who takes over with what is pending.
+    successor: Option<Signer>,
     /// What is stored and could not be kept in the head file: it comes before anything else.
     unkept: Option<(Checkpoint, String)>,
     /// Of what is pending.
@@ -143,16 +146,84 @@ struct Open {
     erasures: Vec<Hash>,
 }
 
+/// An operator's key, and what it has signed last.
+struct Signer {
+    key: SecretKey,
+    head: HeadFile,
+}
+
+impl Signer {
+    fn open(ring: &Ring, ledger: LedgerId, key: SecretKey) -> Result<Self, NodeError> {
+        let head = HeadFile::open(ring, ledger, &key.public())?;
+        Ok(Self { key, head })
+    }
+}
+
+impl Shared {
+    /// Who signs for a ledger as it is; none where a handover can bring one.
+    fn signer(&self, state: &State) -> Result<Option<Signer>, NodeError> {
+        let (ring, ledger, operator) = (&self.ring, state.ledger, state.operator());
+        for term in state.operators.iter().filter(|term| term.key != operator) {
+            ring.retire(&term.key)?;
+        }
+        if let Some(key) = ring.find(&operator, Use::Successor)? {
+            ring.succeed(&operator)?;
+            return Signer::open(ring, ledger, key).map(Some);
+        }
+        match ring.find(&operator, Use::Operator)? {
+            Some(key) => Signer::open(ring, ledger, key).map(Some),
+            None if ring.holds(&operator, Use::Retired) => {
+                let what = "ends before its operator, here, has handed over to another key";
+                Err(older(state.root().name.as_str(), what))
+            }
+            None if ring.has_any(Use::Successor)? => Ok(None),
+            None => Err(key_missing(ring, ledger, &operator)),
+        }
+    }
+
+    /// Who takes a ledger over.
+    fn successor(&self, ledger: LedgerId, operator: &Hash) -> Result<Signer, NodeError> {
+        let key = self.ring.find(operator, Use::Successor)?;
+        let key = key.ok_or_else(|| key_missing(&self.ring, ledger, operator))?;
+        Signer::open(&self.ring, ledger, key)
+    }
+}
+
+fn key_missing(ring: &Ring, ledger: LedgerId, operator: &Hash) -> NodeError {
+    let (key, dir) = (hex::encode(operator), ring.dir().display());
+    world(
+        KEY_MISSING,
+        format!("ledger {ledger}: its operator key {key} is not in {dir}"),
+        "put the key file back, or append through the node that has it (--node)",
+    )
+}
+
 impl Open {
-    fn new(sequencer: Sequencer, operator: SecretKey, head: HeadFile) -> Self {
+    fn new(sequencer: Sequencer, signer: Option<Signer>) -> Self {
         let (disclosures, erasures) = (Vec::new(), Vec::new());
-        Self { sequencer, operator, head, unkept: None, disclosures, erasures }
+        Self { sequencer, signer, successor: None, unkept: None, disclosures, erasures }
+    }
+
+    /// Who signs what is stored.
+    fn signer(&mut self) -> Result<&mut Signer, NodeError> {
+        let ledger = self.sequencer.durable().state.ledger;
+        self.signer.as_mut().ok_or_else(|| {
+            world(
+                KEY_MISSING,
+                format!(
+                    "ledger {ledger}: its operator's key is not here, and a handover is prepared"
+                ),
+                "finish it: `subak operator take FILE`; or append through the node that has the \
+                 key (--node)",
+            )
+        })
     }
 
     /// Nothing is pending any more.
     fn forget(&mut self) {
         self.disclosures.clear();
         self.erasures.clear();
+        self.successor = None;
     }
 
     /// Takes what came beside an admitted statement. A text that came and goes in one
@@ -165,12 +236,21 @@ impl Open {
         }
     }
 
+    /// What signs what is pending.
+    fn key(&self) -> &SecretKey {
+        let signer = self.successor.as_ref().or(self.signer.as_ref());
+        &signer.expect("without one only a handover is admitted, to one that is here").key
+    }
+
     /// Keeps what could not be kept before.
     fn make_up(&mut self, shared: &Shared) -> Result<(), NodeError> {
-        if let Some((head, note)) = &self.unkept {
-            self.head.keep(*head, note)?;
-            shared.set_kept(head.ledger, note);
-            self.unkept = None;
+        if let Some((head, note)) = self.unkept.take() {
+            let kept = self.signer().and_then(|signer| signer.head.keep(head, &note));
+            if let Err(error) = kept {
+                self.unkept = Some((head, note));
+                return Err(error);
+            }
+            shared.set_kept(head.ledger, &note);
         }
         Ok(())
     }
@@ -183,7 +263,7 @@ pub(crate) struct Writer {
     clock: Clock,
     watch: Watch,
     open: HashMap<LedgerId, Open>,
-    /// Operator keys of stored ledgers, read once each: no later entry changes them.
+    /// Operator keys that stored ledgers began with, read once each.
     operators: HashMap<LedgerId, Hash>,
     /// Whether no ledger here is older than what was signed last.
     newest: bool,
@@ -353,11 +433,17 @@ impl Writer {
         open.make_up(&self.shared)?;
         let Verified { statement, events, disclosures, at } = &mut order.verified;
         let erases = erase::named(events);
-        let Open { sequencer, disclosures: coming, erasures: going, .. } = &mut *open;
+        let Open { sequencer, disclosures: coming, erasures: going, signer, .. } = &mut *open;
         let (store, ledger): (&dyn Reader, _) = (&*self.store, order.ledger);
         let kept = Kept { store, ledger, disclosures: coming, erasures: going };
-        let entry = sequencer
-            .admit_if(statement, events, *at, now, |next| kept.judge(next, &erases, disclosures))?;
+        let mut successor = None;
+        let entry = sequencer.admit_if(statement, events, *at, now, |next| {
+            if signer.is_none() || next.handed_over(next.size).is_some() {
+                successor = Some(self.shared.successor(ledger, &next.operator())?);
+            }
+            kept.judge(next, &erases, disclosures)
+        })?;
+        open.successor = successor.or(open.successor.take());
         open.note(disclosures, erases);
         Ok(entry)
     }
@@ -385,17 +471,17 @@ impl Writer {
                     .into(),
             });
         }
+        let heads = headfile::all(&self.shared.ring)?;
         for row in self.store.ledgers()? {
-            let ledger = LedgerId(row.id);
-            let operator = PublicKey::admit(&self.operator(ledger)?)?;
-            let head = HeadFile::open(&self.shared.ring, ledger, &operator)?;
-            head.require_size(&row.name, self.store.head(&row.id)?.size)?;
+            for head in heads.iter().filter(|head| head.ledger() == Some(LedgerId(row.id))) {
+                head.require_size(&row.name, self.store.head(&row.id)?.size)?;
+            }
         }
         self.newest = true;
         Ok(())
     }
 
-    /// The operator key that a stored ledger names.
+    /// The operator key that the genesis of a stored ledger names.
     fn operator(&mut self, ledger: LedgerId) -> Result<Hash, NodeError> {
         Ok(match self.operators.entry(ledger) {
             Entry::Occupied(known) => *known.get(),
@@ -421,10 +507,10 @@ impl Writer {
         }
         self.require_newest()?;
         let operator = self.keep_keys(genesis)?;
-        let head = HeadFile::open(&self.shared.ring, order.ledger, &operator.public())?;
+        let signer = Signer::open(&self.shared.ring, order.ledger, operator)?;
         // It was here before, and is in no database that was put back.
-        head.require_size(genesis.name.as_str(), 0)?;
-        Ok(Open::new(Sequencer::default(), operator, head))
+        signer.head.require_size(genesis.name.as_str(), 0)?;
+        Ok(Open::new(Sequencer::default(), Some(signer)))
     }
 
     /// Whether a ledger of this name is stored or pending here.
@@ -438,7 +524,7 @@ impl Writer {
         for row in self.store.ledgers()? {
             self.operator(LedgerId(row.id))?;
         }
-        let pending = self.open.values().any(|o| o.sequencer.operator() == Some(operator));
+        let pending = self.open.values().any(|o| o.sequencer.operator() == Some(*operator));
         Ok(pending || self.operators.values().any(|known| known == operator))
     }
 
@@ -478,11 +564,13 @@ impl Writer {
             let what = format!("ends after {size} entries, its operator has signed {last}");
             let why = older(&name, &what);
             // To the bytes that its operator signed: it bears no other lines.
-            let kept = open.head.keep(shown, &shown.sign(&open.operator));
+            let signer = open.signer()?;
+            let kept = signer.head.keep(shown, &shown.sign(&signer.key));
             self.halt(why.clone());
             return kept.and(Err(why));
         }
-        match open.head.holds(&*self.store, here, shown) {
+        let signer = open.signer.as_ref().expect("it is ready: its operator's key is here");
+        match signer.head.holds(&*self.store, here, shown) {
             Err(error) if error.code() == "older-database" => {
                 let last = shown.size;
                 let what = format!(
@@ -504,7 +592,9 @@ impl Writer {
             let open = self.open_stored(ledger)?;
             self.open.insert(ledger, open);
         }
-        self.open.get_mut(&ledger).expect("it was opened above").make_up(&self.shared)
+        let open = self.open.get_mut(&ledger).expect("it was opened above");
+        open.signer()?;
+        open.make_up(&self.shared)
     }
 
     /// Goes on from what readers have folded, after a look whether the store agrees.
@@ -521,28 +611,18 @@ impl Writer {
             let what = format!("the log goes on to {head}, without a signed head");
             return Err(damaged(&ledger, folded.head().size, &what));
         }
-        let root = folded.state.root();
-        let Some(operator) = self.shared.ring.find(&root.operator, Use::Operator)? else {
-            return Err(world(
-                "operator-key-missing",
-                format!(
-                    "ledger {ledger}: its operator key {} is not in {}",
-                    hex::encode(root.operator),
-                    self.shared.ring.dir().display()
-                ),
-                "put the key file back, or append through the node that has it (--node)",
-            ));
-        };
-        let mut head = HeadFile::open(&self.shared.ring, ledger, &operator.public())?;
-        head.require(&*self.store, &folded)?;
-        // What was committed just before a crash is signed, and not kept yet.
-        if let Some(note) = self.store.checkpoint(&ledger.0)? {
-            let signed = folded.open(&note).map_err(|what| damaged(&ledger, 0, &what))?;
-            // Signed anew, to the same bytes: a stored note may bear others' lines as well.
-            head.keep(signed, &signed.sign(&operator))?;
-            self.shared.set_kept(ledger, &note);
+        let mut signer = self.shared.signer(&folded.state)?;
+        if let Some(Signer { key, head }) = &mut signer {
+            head.require(&*self.store, &folded)?;
+            // What was committed just before a crash is signed, and not kept yet.
+            if let Some(note) = self.store.checkpoint(&ledger.0)? {
+                let signed = folded.open(&note).map_err(|what| damaged(&ledger, 0, &what))?;
+                // Signed anew, to the same bytes: a stored note may bear others' lines as well.
+                head.keep(signed, &signed.sign(key))?;
+                self.shared.set_kept(ledger, &note);
+            }
         }
-        Ok(Open::new(Sequencer::new(folded), operator, head))
+        Ok(Open::new(Sequencer::new(folded), signer))
     }
 
     /// Stores all that is pending in one transaction. Returns the heads, and them signed.
@@ -553,7 +633,7 @@ impl Writer {
             .map(|ledger| {
                 let open = &self.open[ledger];
                 let effects = open.sequencer.effects().expect(pending);
-                let note = effects.head.sign(&open.operator);
+                let note = effects.head.sign(open.key());
                 (*ledger, open, effects, note)
             })
             .collect();
@@ -580,12 +660,30 @@ impl Writer {
         let signed = effects.into_iter();
         let signed =
             signed.map(|(ledger, _, effects, note)| (ledger, (effects.head, note))).collect();
+        self.succeed(touched);
         if erases {
             self.purge_soon();
         } else if self.lingers {
             self.purge();
         }
         Ok(signed)
+    }
+
+    /// Whoever was handed a ledger over to signs for it from now on.
+    fn succeed(&mut self, touched: &BTreeSet<LedgerId>) {
+        for ledger in touched {
+            let open = self.open.get_mut(ledger).expect("it was stored from here");
+            let Some(successor) = open.successor.take() else { continue };
+            let ring = &self.shared.ring;
+            let mut done = ring.succeed(&successor.key.public().bytes());
+            if let Some(before) = open.signer.replace(successor) {
+                done = done.and(ring.retire(&before.key.public().bytes()));
+            }
+            // It is done again when the ledger is opened.
+            if let Err(error) = done {
+                tracing::error!(%error, "a key file was not renamed after a handover");
+            }
+        }
     }
 
     fn acknowledge(&mut self, judged: Vec<(Order, Result<u64, NodeError>)>, signed: &Signed) {
@@ -620,7 +718,7 @@ impl Writer {
         let mut failed = BTreeMap::new();
         for (ledger, (head, note)) in signed {
             let open = self.open.get_mut(ledger).expect("it was stored from here");
-            match open.head.keep(*head, note) {
+            match open.signer().and_then(|signer| signer.head.keep(*head, note)) {
                 Ok(()) => self.shared.set_kept(*ledger, note),
                 Err(error) => {
                     tracing::error!(%error, "a signed head was not kept");

@@ -24,6 +24,7 @@ mod key;
 mod log;
 mod man;
 mod open;
+mod operator;
 mod past;
 mod payout;
 mod places;
@@ -133,6 +134,11 @@ pub enum Command {
         after_help = "Examples:\n  subak witness new w1 --name witness.example/w1\n  subak witness serve --as w1 --trust-file logs.txt"
     )]
     Witness(witness::Witness),
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak operator rotate --db subak.db\n  subak operator offer our-commons.handover --db copy.db"
+    )]
+    Operator(operator::Operator),
     Backup(backup::Backup),
     Erase(erase::Erase),
     Log(log::Log),
@@ -176,6 +182,10 @@ impl Command {
             Self::Receipt(_) => "subak.receipt/1",
             Self::Checkpoint(_) => "subak.checkpoint/1",
             Self::Erase(_) => "subak.erase/1",
+            Self::Operator(operator::Operator::Rotate | operator::Operator::Take { .. }) => {
+                "subak.appended/1"
+            }
+            Self::Operator(_) => "subak.handover/1",
         }
     }
 
@@ -183,6 +193,7 @@ impl Command {
     pub async fn run(self, context: &Context) -> Done {
         match self {
             Self::Key(c) => c.run(context).await,
+            Self::Operator(c) => c.run(context).await,
             Self::Commons(c) => c.run(context).await,
             Self::Phyle(c) => c.run(context).await,
             Self::Agent(c) => c.run(context).await,

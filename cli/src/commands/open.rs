@@ -12,6 +12,7 @@ use std::{fs, path::PathBuf};
 use subak_ledger::{
     book::{
         equation_toml,
+        handover::Term,
         templates::{Institutions, template},
         types::{AgentKind, DAY_MS, Role},
     },
@@ -277,8 +278,8 @@ async fn report_opened(cx: &Context, connection: &Connection, appended: &Appende
     cx.out.result(
         "subak.ledger/1",
         &json!({ "id": id, "name": root.name.as_str(), "kind": root.kind.word(), "open": book.is_open(),
-                 "operator_key": hex::encode(root.operator), "sandbox": root.sandbox }),
-        &format!("ledger {} ({}), {waiting}\n  id       {id}\n  operator {}", root.name, root.kind, hex::encode(root.operator)),
+                 "operator_key": hex::encode(book.operator()), "sandbox": root.sandbox }),
+        &format!("ledger {} ({}), {waiting}\n  id       {id}\n  operator {}", root.name, root.kind, hex::encode(book.operator())),
     )
 }
 
@@ -294,8 +295,12 @@ impl Show {
     async fn run(self, cx: &Context) -> Done {
         let open = cx.read().await?;
         if self.vkey && !cx.out.json {
-            let key = PublicKey::admit(&open.book.root().operator)?;
-            return cx.out.line(&format!("log {}", verifier_key(&open.info.id, &key)));
+            // The former ones too: there are receipts under their heads.
+            for term in &open.book.operators {
+                let key = PublicKey::admit(&term.key)?;
+                cx.out.line(&format!("log {}", verifier_key(&open.info.id, &key)))?;
+            }
+            return Ok(());
         }
         show(cx, &open)
     }
@@ -304,10 +309,12 @@ impl Show {
 fn show(cx: &Context, open: &Open) -> Done {
     let book = &open.book;
     let root = book.root();
-    let operator = PublicKey::admit(&root.operator)?;
+    let operator = PublicKey::admit(&book.operator())?;
     let stewards: Vec<String> =
         book.with_role(Role::Steward).map(|a| a.handle.to_string()).collect();
     let equation = book.equation.as_ref().map(|e| format!("{} version {}", e.name, e.version));
+    let term = |t: &Term| json!({ "operator_key": hex::encode(t.key), "from_size": t.from });
+    let operators: Vec<_> = book.operators.iter().map(term).collect();
     let data = json!({
         "id": open.info.id.to_string(),
         "name": root.name.as_str(),
@@ -317,8 +324,9 @@ fn show(cx: &Context, open: &Open) -> Done {
         "size": book.size,
         "head": hex::encode(open.info.chain),
         "recorded_at": money::show_time(book.time),
-        "operator_key": hex::encode(root.operator),
+        "operator_key": hex::encode(book.operator()),
         "verifier_key": verifier_key(&open.info.id, &operator),
+        "operators": operators,
         "quorum": root.quorum,
         "stewards": stewards,
         "equation": equation,
@@ -334,7 +342,7 @@ fn show(cx: &Context, open: &Open) -> Done {
             if root.sandbox { ", SANDBOX" } else { "" }
         )),
         format!("  id         {}", open.info.id),
-        format!("  operator   {}", hex::encode(root.operator)),
+        format!("  operator   {}", hex::encode(book.operator())),
         format!(
             "  size       {}, the last of {}",
             describe::entries(book.size),
@@ -342,6 +350,10 @@ fn show(cx: &Context, open: &Open) -> Done {
         ),
         format!("  stewards   {} (quorum {})", stewards.join(", "), root.quorum),
     ];
+    if book.operators.len() > 1 {
+        let last = book.operators.last().expect("there are several");
+        lines.insert(3, format!("             since entry {}", last.from - 1));
+    }
     if let Some(e) = equation {
         lines.push(format!("  equation   {e}"));
         lines.push(format!(

@@ -10,8 +10,10 @@ use super::{
     finding::{Code, Findings},
 };
 use crate::{
+    book::event::{Event, Handover},
     log::{
-        Checkpoint, Frontier, Hash, Leaf, LedgerId, PublicKey, entry::ledger_id_of_genesis, tree,
+        Checkpoint, Frontier, Hash, Leaf, LedgerId, PublicKey, checkpoint::claimed_size,
+        entry::ledger_id_of_genesis, tree,
     },
     reject::Outcome,
 };
@@ -19,6 +21,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A node of the tree that an entry has completed: level, index, hash.
 pub(super) type Completed = (u32, u64, Hash);
+
+/// Who signs the heads of a log, from which size on.
+#[derive(Debug, Clone)]
+struct Operator {
+    from: u64,
+    key: PublicKey,
+    /// Whether the one before has signed the handover, and not the stewards alone.
+    consented: bool,
+}
 
 /// The log so far.
 #[derive(Debug, Clone)]
@@ -35,9 +46,12 @@ pub(super) struct Entries {
     pub(super) gapless: bool,
     /// Whether every statement so far could be read.
     pub(super) readable: bool,
-    pub(super) operator: Option<PublicKey>,
+    /// Who signs heads, the first from the genesis on.
+    operators: Vec<Operator>,
     note: Option<String>,
-    /// The stored checkpoint, opened with the operator's key from the genesis.
+    /// The size that the stored checkpoint names, whoever has signed it.
+    claimed: Option<u64>,
+    /// The stored checkpoint, once all entries are there: opened with the key of its operator.
     signed: Option<Outcome<Checkpoint>>,
     /// Sizes yet to come at which the root is wanted.
     wanted: BTreeSet<u64>,
@@ -62,7 +76,8 @@ impl Entries {
             frontier: Frontier::default(),
             gapless: true,
             readable: true,
-            operator: None,
+            operators: Vec::new(),
+            claimed: note.as_deref().and_then(claimed_size),
             note,
             signed: None,
             wanted,
@@ -96,7 +111,7 @@ impl Entries {
     }
 
     fn grow(&mut self, leaf_hash: Hash) -> Vec<Completed> {
-        if self.signed_size() == Some(self.frontier.size() + 1) {
+        if self.claimed == Some(self.frontier.size() + 1) {
             self.last_leaf = Some((leaf_hash, self.frontier.next_path()));
         }
         let nodes = self.frontier.push(leaf_hash);
@@ -153,19 +168,61 @@ impl Entries {
             }
         };
         if e.seq > 0 {
-            return true;
+            return match e.events.as_deref() {
+                Ok([Event::Handover(handover)]) => self.handover(e.seq, handover, findings),
+                _ => true,
+            };
         }
-        self.operator = e.facts.operator.and_then(|key| PublicKey::admit(&key).ok());
-        self.signed = match (&self.note, &self.operator) {
-            (Some(note), Some(operator)) => Some(Checkpoint::open(note, self.id, operator)),
-            _ => None,
-        };
-        self.wanted.extend(self.signed_size().filter(|size| *size > 0));
+        let first = e.facts.operator.and_then(|key| PublicKey::admit(&key).ok());
+        self.operators.extend(first.map(|key| Operator { from: 0, key, consented: true }));
+        self.wanted.extend(self.claimed.filter(|size| *size > 0));
         let made = ledger_id_of_genesis(statement.body());
         if made != self.id {
             findings.add(Code::GenesisId, Some(0), &format!("expected {}, found {made}", self.id));
         }
         made == self.id
+    }
+
+    /// Another operator takes over, at a head that must be the one here. Whether this may be is the
+    /// book's; what does not even hold by itself it refuses, and then nobody takes over.
+    fn handover(&mut self, seq: u64, handover: &Handover, findings: &mut Findings) -> bool {
+        let Some(before) = self.operators.last().map(|o| o.key.bytes()) else { return true };
+        let verified = handover.verify(self.id, &before);
+        let (Ok(head), Ok(key)) = (verified, PublicKey::admit(&handover.key)) else { return true };
+        let root = self.frontier.root();
+        if self.gapless && head.size == seq && head.root != root {
+            let (expected, found) = (hex::encode(head.root), hex::encode(root));
+            let detail = format!("{seq} entries, expected root {expected}, found {found}");
+            findings.add(Code::HandoverHead, Some(seq), &detail);
+            return false;
+        }
+        let consented = handover.has_consent_of(&before);
+        self.operators.push(Operator { from: seq.saturating_add(1), key, consented });
+        true
+    }
+
+    /// Who signs the head of so many entries, if the genesis names an operator.
+    pub(super) fn signer(&self, size: u64) -> Option<&PublicKey> {
+        Some(&self.operators.iter().rev().find(|o| o.from <= size)?.key)
+    }
+
+    /// Who should have signed the stored checkpoint; without one, the operator now.
+    pub(super) fn operator(&self) -> Option<&PublicKey> {
+        self.signer(self.claimed.unwrap_or(u64::MAX))
+    }
+
+    /// All operators whose word leads to that one: each has handed over to the next, or the
+    /// stewards have, which the book has judged at the entries before `judged`.
+    pub(super) fn line(&self, judged: u64) -> Vec<&PublicKey> {
+        let last = self.claimed.unwrap_or(u64::MAX);
+        let mut line = Vec::new();
+        for operator in self.operators.iter().rev().skip_while(|o| o.from > last) {
+            line.push(&operator.key);
+            if !operator.consented && operator.from > judged {
+                break;
+            }
+        }
+        line
     }
 
     /// The size that the operator has signed, if the checkpoint is one.
@@ -180,7 +237,11 @@ impl Entries {
     }
 
     /// After the last entry: the signed head against the recomputed one.
-    pub(super) fn finish(&self, findings: &mut Findings) {
+    pub(super) fn finish(&mut self, findings: &mut Findings) {
+        self.signed = match (&self.note, self.operator()) {
+            (Some(note), Some(operator)) => Some(Checkpoint::open(note, self.id, operator)),
+            _ => None,
+        };
         if self.next == 0 {
             findings.add(Code::Sequence, Some(0), "expected a genesis, found no entry at all");
         }

@@ -86,6 +86,7 @@ codes! {
     CheckpointMissing "checkpoint-missing" Fault "no signed checkpoint is stored" "fetch the checkpoint from a mirror or a backup; if there is none, ask the operator to sign this very head and to say why it was gone"
     Checkpoint "checkpoint" Fault "the stored checkpoint is not a head signed by the operator" "fetch the checkpoint again from the operator or a witness"
     CheckpointHead "checkpoint-head" Fault "the operator signed another log than this one" "keep both: two signed heads that cannot both be true are proof of a rewrite"
+    HandoverHead "handover-head" Fault "the operator before has signed another log than the one that was handed over" "keep it: who took over has changed the past; fetch the log from a mirror or a backup"
     CheckpointBehind "checkpoint-behind" Gap "entries follow that no checkpoint covers" "let the operator sign the newest head, then audit again"
     WitnessedHead "witnessed-head" Fault "the head that witnesses signed is no head of this log" "keep both: witnesses have seen another log than this one; fetch it from a mirror or a backup"
     Unwitnessed "unwitnessed" Gap "the trust file asks for witnesses who have not signed this log, or not to its end" "wait until they have signed the newest head, or get a copy with their cosignatures; `subak checkpoint get --witnessed` shows what a node has"

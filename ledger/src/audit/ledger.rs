@@ -51,8 +51,11 @@ pub struct LedgerReport {
     pub recorded_at: Option<u64>,
     /// Whether times may have been chosen.
     pub sandbox: bool,
-    /// The operator that the genesis names.
+    /// The operator: who signs the newest head, here the stored checkpoint.
     pub operator: Option<PublicKey>,
+    /// That one first, and all before whose word leads to it, by handovers: whoever trusts one of
+    /// them can trust it.
+    pub operators: Vec<PublicKey>,
     /// Whether the caller expected this operator. If not, a sound log is only
     /// consistent in itself.
     pub operator_authenticated: bool,
@@ -153,11 +156,19 @@ impl LedgerAudit {
         }
     }
 
-    /// Whether the operator is one that the caller trusts for this ledger.
+    /// The operators, the newest first, as far as one's word leads to the next.
+    fn line(&self) -> Vec<PublicKey> {
+        let judged = self.book.stopped.unwrap_or(u64::MAX);
+        self.entries.line(judged).into_iter().cloned().collect()
+    }
+
+    /// Whether the operator is one that the caller trusts for this ledger, or follows one.
     fn expect(&mut self, options: &Options<'_>) -> bool {
-        let Some(operator) = &self.entries.operator else { return false };
+        let line = self.line();
+        let Some(operator) = line.first() else { return false };
         let trusted = options.trusted(LedgerId(self.row.id));
-        let expected = trusted.as_ref().is_some_and(|keys| keys.contains(operator));
+        let expected =
+            trusted.as_ref().is_some_and(|keys| line.iter().any(|key| keys.contains(key)));
         if trusted.is_some() && !expected {
             let detail = format!("found {}", hex::encode(operator.bytes()));
             self.findings.add(Code::OperatorUnexpected, Some(0), &detail);
@@ -167,8 +178,9 @@ impl LedgerAudit {
 
     /// The log against the head that is remembered of it; the size if it goes on from there.
     fn compare(&mut self, seen: &Seen, authenticated: bool) -> Option<u64> {
-        let operator = self.entries.operator.as_ref();
-        if let Some(operator) = operator.filter(|key| !authenticated && **key != seen.operator) {
+        let line = self.line();
+        let known = authenticated || line.contains(&seen.operator);
+        if let Some(operator) = line.first().filter(|_| !known) {
             let (expected, found) = (seen.operator.bytes(), operator.bytes());
             let detail =
                 format!("expected {}, found {}", hex::encode(expected), hex::encode(found));
@@ -207,7 +219,8 @@ impl LedgerAudit {
             checkpoint_size: self.entries.signed_size(),
             recorded_at: (self.entries.next > 0).then_some(self.entries.time),
             sandbox: root.is_some_and(|root| root.sandbox),
-            operator: self.entries.operator.clone(),
+            operator: self.entries.operator().cloned(),
+            operators: self.line(),
             operator_authenticated,
             disclosures,
             stopped_book_at: self.book.stopped,

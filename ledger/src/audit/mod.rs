@@ -196,7 +196,7 @@ pub fn operators<'r>(
 ) -> Vec<Finding> {
     let mut found: BTreeMap<Hash, BTreeSet<LedgerId>> = BTreeMap::new();
     for ledger in ledgers {
-        if let Some(operator) = &ledger.operator {
+        for operator in &ledger.operators {
             found.entry(operator.bytes()).or_default().insert(ledger.id);
         }
     }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::log::{
     Checkpoint, LedgerId,
+    checkpoint::claimed_size,
     policy::{Cosigned, Policy},
 };
 
@@ -29,8 +30,8 @@ pub struct Witnessed {
 /// The size that a note names, and the next: there the root is wanted, and the time. It is only
 /// what the note says.
 pub(super) fn sizes(note: Option<&str>) -> impl Iterator<Item = u64> {
-    let size = note.and_then(|note| note.lines().nth(1)?.parse().ok()).filter(|size| *size > 0);
-    size.into_iter().flat_map(|size: u64| [size, size.saturating_add(1)])
+    let size = note.and_then(claimed_size).filter(|size| *size > 0);
+    size.into_iter().flat_map(|size| [size, size.saturating_add(1)])
 }
 
 /// Judges the stored note. `policy` is the caller's trust file, if there is one.
@@ -50,7 +51,8 @@ pub(super) fn judge(
         }
         return None;
     };
-    let head = Checkpoint::open(note, id, log.operator.as_ref()?);
+    let signer = log.signer(claimed_size(note).unwrap_or(u64::MAX))?;
+    let head = Checkpoint::open(note, id, signer);
     let head = match head {
         Ok(head) => head,
         Err(reject) => {

@@ -2,6 +2,7 @@
 
 use super::{
     event::{AgentAdd, Genesis},
+    handover::Term,
     state::{Agent, Proposal, RESERVED, Root, State, Step},
     types::*,
 };
@@ -80,12 +81,12 @@ impl State {
         let author = self.find(author.0)?;
         self.approvals.insert(author);
         self.rules = 1;
+        self.operators.push_back(Term::first(g.operator));
         self.root = Some(Arc::new(Root {
             kind: g.kind,
             name: g.name.clone(),
             sandbox: g.sandbox,
             quorum: g.quorum,
-            operator: g.operator,
             digest: step.digest,
             stewards,
         }));

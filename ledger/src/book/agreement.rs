@@ -175,6 +175,7 @@ impl Agreement {
 pub(super) struct Proven {
     pub(super) statement: Statement,
     pub(super) digest: Hash,
+    pub(super) seq: u64,
 }
 
 /// Checks that `proof` shows an entry of `ledger` under its operator's checkpoint.
@@ -187,7 +188,8 @@ pub(super) fn check_proof(proof: &Proof, ledger: Hash, operator: Hash) -> Outcom
     // A genesis names no ledger, wherever it lies, and says nothing that another could take.
     let named = proven.statement.header().ledger == LedgerId(ledger);
     require(named, Code::ProofInvalid, || "it is a genesis".into())?;
-    Ok(Proven { digest: proven.leaf.envelope, statement: proven.statement })
+    let (digest, seq) = (proven.leaf.envelope, proven.leaf.seq);
+    Ok(Proven { statement: proven.statement, digest, seq })
 }
 
 impl State {
@@ -211,8 +213,12 @@ impl State {
             (t.commons, t.commons_operator, &t.payer_handle)
         };
         fits(mine == self.ledger.0, "the ledger's id is not this ledger's")?;
-        fits(key == self.root().operator, "the operator key is not this ledger's")?;
+        fits(key == self.operator(), "the operator key is not this ledger's")?;
         fits(t.payer != t.commons, "a ledger agrees with another one")?;
+        let (there, named) =
+            if payer { (t.commons, t.commons_operator) } else { (t.payer, t.payer_operator) };
+        let known = self.counterpart(there, named) == named;
+        fits(known, "the other ledger is known here by another operator key")?;
         PublicKey::admit(if payer { &t.commons_operator } else { &t.payer_operator })?;
         fits((1..=1_000_000).contains(&t.share), "a share of 1 to 1000000 ppm")?;
         fits(t.notice_days <= 3_660 && t.due_days <= 3_660, "at most 3660 days")?;
@@ -249,6 +255,7 @@ impl State {
         self.check_terms(terms, false)?;
         let proven = check_proof(proof, terms.payer, terms.payer_operator)?;
         require_stage(&proven, &terms.digest, Stage::Offered)?;
+        self.counterparts.insert(terms.payer, terms.payer_operator);
         let agreement = Agreement::new(terms.clone(), Progress::Accepted);
         self.agreements.insert(terms.digest, Arc::new(agreement));
         Ok(())
@@ -277,8 +284,10 @@ impl State {
                 format!("{} has an active agreement on payouts", t.commons_handle)
             })?;
         }
-        let proven = check_proof(proof, t.commons, t.commons_operator)?;
+        let operator = self.counterpart(t.commons, t.commons_operator);
+        let proven = check_proof(proof, t.commons, operator)?;
         require_stage(&proven, digest, Stage::Accepted)?;
+        self.counterparts.insert(t.commons, operator);
         self.change_agreement(digest, |a| a.progress = Progress::Active);
         Ok(())
     }

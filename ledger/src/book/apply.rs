@@ -56,6 +56,8 @@ pub enum Who {
     Quorum,
     /// Either: what a member may say of themself alone, the quorum of anybody.
     MemberOrQuorum,
+    /// Either: what anyone may say if it is proven, the quorum without that.
+    AnyoneOrQuorum,
 }
 
 /// The table of `proto/EVENTS.md`: where an event belongs and who may author it.
@@ -102,6 +104,8 @@ pub fn rule(event: &Event) -> (Where, Who) {
         | Event::RevenueReverse(_)
         | Event::SettlementSent(_) => (Revenue, Roles(&[Treasurer])),
         Event::StateRoot { .. } => (Contribution, Clerk),
+        Event::Handover(_) => (Both, Anyone),
+        Event::HandoverTake { .. } => (Both, AnyoneOrQuorum),
         Event::RulesVersion { .. } => (Both, Quorum),
     }
 }
@@ -193,6 +197,7 @@ impl State {
             expires_at: header.expires_at,
             digest: statement.body_digest(),
             seen: header.basis.as_ref().map(|basis| basis.size),
+            alone: events.len() == 1,
             before: None,
             journal,
         };
@@ -282,7 +287,7 @@ impl State {
             Who::Quorum => {
                 return Err(Reject::new(Code::QuorumRequired, event.name().to_owned()));
             }
-            Who::Anyone => {}
+            Who::Anyone | Who::AnyoneOrQuorum => {}
             Who::Clerk => require(author.clerk, Code::RoleRequired, || {
                 format!("{} needs the clerk, {} is not", event.name(), author.handle)
             })?,
@@ -375,6 +380,8 @@ impl State {
             Event::RevenueReverse(r) => self.reverse_revenue(step, r),
             Event::SettlementSent(s) => self.send(step, s),
             Event::StateRoot { root, leaves } => self.publish(step, (*root, *leaves)),
+            Event::Handover(h) => self.hand_over(step, h),
+            Event::HandoverTake { ledger, proof } => self.take_handover(step, *ledger, proof),
             Event::RulesVersion { version } => self.adopt_rules(*version),
         }
     }
@@ -412,7 +419,7 @@ impl State {
     fn propose(&mut self, step: &mut Step<'_>, events: &[Event]) -> Outcome {
         for event in events {
             let (place, who) = rule(event);
-            let proposable = matches!(who, Who::Quorum | Who::MemberOrQuorum);
+            let proposable = matches!(who, Who::Quorum | Who::MemberOrQuorum | Who::AnyoneOrQuorum);
             require(proposable, Code::NotProposable, || event.name().to_owned())?;
             self.require_place(place, event)?;
         }

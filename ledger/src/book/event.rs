@@ -6,6 +6,7 @@
 
 use super::{
     equation::{Equation, ascending},
+    handover::MAX_CONSENTS,
     types::*,
 };
 use crate::{
@@ -171,6 +172,11 @@ pub enum Event {
         root: Hash,
         leaves: u64,
     },
+    Handover(Handover),
+    HandoverTake {
+        ledger: Hash,
+        proof: Proof,
+    },
     RulesVersion {
         version: u32,
     },
@@ -247,6 +253,18 @@ pub struct Proof {
     pub leaf: Vec<u8>,
     pub path: Vec<Hash>,
     pub checkpoint: String,
+}
+
+/// See `Handover` in event.proto.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Handover {
+    pub key: Hash,
+    pub clerk: Hash,
+    pub checkpoint: String,
+    pub possession: [u8; 64],
+    /// Keys, and what they have signed; ascending by key.
+    pub consent: Vec<(Hash, [u8; 64])>,
 }
 
 /// What an event produces under an agreement.
@@ -531,6 +549,10 @@ impl Event {
                 fee: if s.fee == 0 { 0 } else { amount(s.fee, "fee")? },
             }),
             K::StateRoot(s) => Self::StateRoot { root: hash(&s.root, "root")?, leaves: s.leaves },
+            K::Handover(h) => Self::Handover(handover(h)?),
+            K::HandoverTake(t) => {
+                Self::HandoverTake { ledger: hash(&t.ledger, "ledger")?, proof: proof(t.proof)? }
+            }
             K::RulesVersion(v1::RulesVersion { version }) => {
                 require(version >= 2, Code::Malformed, || {
                     format!("rules version: expected at least 2, found {version}")
@@ -585,6 +607,8 @@ impl Event {
             Self::RevenueReverse(_) => "RevenueReverse",
             Self::SettlementSent(_) => "SettlementSent",
             Self::StateRoot { .. } => "StateRoot",
+            Self::Handover(_) => "Handover",
+            Self::HandoverTake { .. } => "HandoverTake",
             Self::RulesVersion { .. } => "RulesVersion",
         }
     }
@@ -649,6 +673,22 @@ fn erased(commitments: &[Vec<u8>]) -> Outcome<Vec<Hash>> {
 
 fn possession(bytes: &[u8]) -> Outcome<[u8; 64]> {
     bytes.try_into().map_err(|_| malformed("possession: expected 64 bytes"))
+}
+
+fn handover(h: v1::Handover) -> Outcome<Handover> {
+    listed(h.consent.len(), MAX_CONSENTS, "consents")?;
+    let signed = |c: &v1::Consent| Ok((hash(&c.key, "consent key")?, possession(&c.signature)?));
+    let consent: Vec<_> = h.consent.iter().map(signed).collect::<Outcome<_>>()?;
+    require(consent.windows(2).all(|w| w[0].0 < w[1].0), Code::Malformed, || {
+        "consents: expected ascending by key, each once".into()
+    })?;
+    Ok(Handover {
+        key: hash(&h.key, "key")?,
+        clerk: hash(&h.clerk, "clerk")?,
+        checkpoint: h.checkpoint,
+        possession: possession(&h.possession)?,
+        consent,
+    })
 }
 
 fn confirmed(agents: &[String]) -> Outcome<Vec<Handle>> {

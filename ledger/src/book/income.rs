@@ -36,7 +36,8 @@ impl State {
         })?;
         require(agreement.frozen.is_none(), Code::AgreementFrozen, || hex::encode(digest))?;
         let terms = agreement.terms.clone();
-        let proven = check_proof(proof, terms.payer, terms.payer_operator)?;
+        let operator = self.counterpart(terms.payer, terms.payer_operator);
+        let proven = check_proof(proof, terms.payer, operator)?;
         let mut taken = 0;
         let mut seen = agreement.dues.last;
         for bytes in proven.statement.events() {

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that a key belongs to one agent for ever and signs nothing from the entry on
 //! that revokes it, and that what it signed before stays signed. Leaves out what becomes of
-//! the effects of a revoked key (`freeze`), and the operator's key.
+//! the effects of a revoked key (`freeze`), and the operator's key (`handover`).
 
 use super::{
     agents::possession_text,
@@ -31,7 +31,7 @@ pub struct Revoked {
 impl State {
     pub(super) fn check_new_key(&self, key: Hash) -> Outcome {
         PublicKey::admit(&key)?;
-        let operator = self.root.as_ref().is_some_and(|r| r.operator == key);
+        let operator = self.operators.iter().any(|term| term.key == key);
         require(!operator && !self.keys.contains_key(&key), Code::KeyTaken, || hex::encode(key))
     }
 
@@ -97,7 +97,7 @@ impl State {
     }
 
     /// Begins to note which key an agent signs with, before it has another one.
-    fn tell_keys_apart(&mut self, agent: AgentId) {
+    pub(super) fn tell_keys_apart(&mut self, agent: AgentId) {
         if !self.signed.contains_key(&agent) {
             let first = self.agent(agent).keys.first().map(|key| (0, *key));
             self.signed.insert(agent, first.into_iter().collect());

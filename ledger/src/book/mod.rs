@@ -27,6 +27,7 @@ pub mod event;
 pub mod explain;
 mod foresee;
 pub mod freeze;
+pub mod handover;
 pub mod horizon;
 mod income;
 pub mod keys;

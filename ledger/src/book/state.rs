@@ -12,6 +12,7 @@ use super::{
     erasure::Erasure,
     event::{Event, InvoiceId},
     freeze::{Acts, Doubt},
+    handover::Term,
     keys::Revoked,
     references::References,
     split::{Bucket, Point},
@@ -49,6 +50,10 @@ pub struct State {
     pub rules: u32,
     /// What the genesis fixed.
     pub root: Option<Arc<Root>>,
+    /// Who signs heads, from which on; the first from the genesis on.
+    pub operators: Vector<Term>,
+    /// Who signs the heads of ledgers that agreements are in force with, where it was proven.
+    pub counterparts: OrdMap<Hash, Hash>,
     /// Stewards who approved the genesis; the ledger is open from the quorum on.
     pub approvals: OrdSet<AgentId>,
     /// Agents by number.
@@ -162,8 +167,6 @@ pub struct Root {
     pub sandbox: bool,
     /// m of the quorum.
     pub quorum: u32,
-    /// Key that signs checkpoints.
-    pub operator: Hash,
     /// Digest of the genesis body.
     pub digest: Hash,
     /// Stewards that the genesis names.
@@ -547,6 +550,8 @@ pub struct Step<'a> {
     pub digest: Hash,
     /// How many entries the author has seen, if the statement says so.
     pub seen: Option<u64>,
+    /// Whether it is the statement's only event.
+    pub alone: bool,
     /// For a StateRoot that is alone.
     pub before: Option<Before<'a>>,
     /// Postings so far.

@@ -77,6 +77,12 @@ impl Checkpoint {
     }
 }
 
+/// The size that a checkpoint names, whoever has signed it: what it says, and no more. It tells
+/// which operator should have signed.
+pub fn claimed_size(text: &str) -> Option<u64> {
+    parse_decimal(text.split('\n').nth(1)?).ok()
+}
+
 /// The name under which a ledger is known to witnesses and monitors, and under which
 /// its operator signs.
 pub fn origin(ledger: &LedgerId) -> String {
@@ -87,6 +93,13 @@ pub fn origin(ledger: &LedgerId) -> String {
 pub fn verifier(ledger: &LedgerId, operator: &PublicKey) -> VerifierKey {
     VerifierKey::new(&origin(ledger), operator.clone())
         .expect("an origin has neither spaces nor a plus sign")
+}
+
+/// Whether a checkpoint has a line that says it is this operator's: whether it is,
+/// [`Checkpoint::open`] tells.
+pub fn bears(text: &str, ledger: &LedgerId, operator: &PublicKey) -> bool {
+    let verifier = verifier(ledger, operator);
+    Note::parse(text).is_ok_and(|note| verifier.lines(&note).next().is_some())
 }
 
 /// The operator's verifier key for trust files: `subak/<id>+<key id>+<key>`.

@@ -20,7 +20,7 @@ use super::{
     checkpoint,
     entry::ledger_id_of_genesis,
     fixed,
-    note::{MAX_NOTE, Note, decode_base64},
+    note::{MAX_NOTE, decode_base64},
     statement::MAX_ENVELOPE,
     tree,
 };
@@ -116,8 +116,7 @@ impl Receipt {
     /// Whether the checkpoint has a line that says it is `operator`'s: whether it is, `verify`
     /// says. To tell a receipt that one does not trust from one that is false.
     pub fn bears(&self, ledger: LedgerId, operator: &PublicKey) -> bool {
-        let verifier = checkpoint::verifier(&ledger, operator);
-        Note::parse(&self.checkpoint).is_ok_and(|note| verifier.lines(&note).next().is_some())
+        checkpoint::bears(&self.checkpoint, &ledger, operator)
     }
 
     /// What this proves of `ledger`, to whoever trusts that `operator` signs for it.

@@ -5,6 +5,7 @@
 //! where they do not. Leaves out the rules (`ledger::book::agreement`).
 
 mod accept;
+mod handover;
 mod list;
 mod offer;
 
@@ -69,6 +70,19 @@ pub enum AgreementCommand {
         #[command(flatten)]
         elsewhere: Elsewhere,
     },
+    /// Learn that the other ledger has another operator
+    ///
+    /// Fetches the proofs from there. Where the operator before has signed the change, it holds at
+    /// once; else the stewards here decide on it.
+    #[command(
+        after_help = "Example:\n  subak agreement handover 3f9c21ab --ledger our-commons --other-node http://phyle.example:7117"
+    )]
+    Handover {
+        /// Beginning of the agreement's digest, or the other side's handle
+        agreement: String,
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+    },
     /// End an agreement after its notice (payer's ledger, stewards)
     #[command(after_help = "Example:\n  subak agreement end 3f9c21ab --ledger our-phyle")]
     End {
@@ -96,6 +110,9 @@ impl AgreementCommand {
             }
             Self::Activate { agreement, elsewhere } => {
                 accept::activate(cx, &agreement, &elsewhere).await
+            }
+            Self::Handover { agreement, elsewhere } => {
+                handover::handover(cx, &agreement, &elsewhere).await
             }
             Self::End { agreement } => end(cx, &agreement).await,
             Self::List => list::list(cx).await,

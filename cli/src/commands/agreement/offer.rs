@@ -110,9 +110,9 @@ impl Offer {
         require_agent(open, &commons_handle, AgentKind::Commons, "--commons-handle")?;
         Ok(v1::Terms {
             payer: open.info.id.0.to_vec(),
-            payer_operator: open.book.root().operator.to_vec(),
+            payer_operator: open.book.operator().to_vec(),
             commons: other.info.id.0.to_vec(),
-            commons_operator: other.book.root().operator.to_vec(),
+            commons_operator: other.book.operator().to_vec(),
             payer_handle,
             commons_handle,
             share,

@@ -1,0 +1,100 @@
+//! `subak agreement handover`: the other side's ledger has another operator.
+
+use crate::{
+    commands::contribute::report,
+    context::{Context, Open, events},
+    counterpart::{self, Elsewhere},
+    describe,
+    failure::{Done, Failure},
+};
+use serde_json::json;
+use subak_ledger::book::{
+    agreement::Progress,
+    event::{Event, Handover},
+};
+use subak_proto::v1::{self, event::Kind};
+
+/// Takes every handover there that is not known here, in order. What the operator before has
+/// consented to, anyone may say; the rest is for the stewards here.
+pub(super) async fn handover(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
+    let mut open = cx.write().await?;
+    let digest = counterpart::resolve(&open.book, wanted)?;
+    let agreement = open.book.agreement(&digest)?.clone();
+    let (terms, partner) = (&agreement.terms, counterpart::partner(&agreement).clone());
+    let (other, named) = if agreement.progress == Progress::Accepted {
+        (terms.payer, terms.payer_operator)
+    } else {
+        (terms.commons, terms.commons_operator)
+    };
+    let there = elsewhere.reader(cx, &open.connection).await?;
+    let there = counterpart::require(cx, &there, other, &partner).await?;
+    let known = open.book.counterpart(other, named);
+    let mut later = there.book.operators.iter().skip_while(|term| term.key != known);
+    if later.next().is_none() {
+        return Err(Failure::refused(
+            "operator-unexpected",
+            format!(
+                "ledger {partner} there never had the operator {}, who is known here",
+                hex::encode(known)
+            ),
+            "keep both as evidence, and ask who shows it",
+        ));
+    }
+    let mut later = later.peekable();
+    let mut done = None;
+    while let Some(term) = later.next() {
+        // Under a head that the new operator has signed: the last is in the handover after it.
+        let entry = term.from - 1;
+        let proof = match later.peek() {
+            None => counterpart::prove(cx, &there, entry).await?,
+            Some(next) => {
+                let size = next.from - 1;
+                let after = handover_at(&there, size).await?;
+                counterpart::prove_under(&there, entry, size, after.checkpoint).await?
+            }
+        };
+        let consented =
+            handover_at(&there, entry).await?.has_consent_of(&open.book.counterpart(other, named));
+        let take = v1::HandoverTake { ledger: other.to_vec(), proof: Some(proof) };
+        let appended = if consented {
+            counterpart::say_as_anyone(cx, &open, vec![Kind::HandoverTake(take)]).await?
+        } else {
+            cx.propose(&open, Kind::HandoverTake(take)).await?
+        };
+        cx.refresh(&mut open).await?;
+        let waits = open.book.counterpart(other, named) != term.key;
+        done = Some((appended, term.key, waits));
+        if waits {
+            break;
+        }
+    }
+    let Some((appended, key, waits)) = done else {
+        return Err(Failure::refused(
+            "nothing-new",
+            format!("the operator of {partner} is known here already"),
+            "there is nothing to do",
+        ));
+    };
+    let more = json!({ "agreement": hex::encode(digest), "operator_key": hex::encode(key), "waits": waits });
+    let text = if waits {
+        let left = super::approvals(&open.book, appended.entry);
+        format!("the stewards decide on the new operator of {partner}; it waits for {left}")
+    } else {
+        format!("{partner} is known here by its operator {}", describe::short(&key))
+    };
+    report(cx, &appended, &more, &text)
+}
+
+/// The handover that is an entry there.
+async fn handover_at(there: &Open, entry: u64) -> Done<Handover> {
+    let found = there.connection.ledgers.entries(there.info.id, entry, 1).await?;
+    let events = found.first().map(|raw| events(&raw.envelope)).transpose()?.unwrap_or_default();
+    match events.into_iter().next() {
+        Some(Event::Handover(handover)) => Ok(handover),
+        _ => Err(Failure::world(
+            "short-answer",
+            format!("ledger {}: entry {entry} was not returned", there.info.name),
+            "try again",
+        )),
+    }
+}

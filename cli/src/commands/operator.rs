@@ -1,0 +1,208 @@
+//! `subak operator`: another key signs a ledger's heads.
+//!
+//! Owns the two ways there: the operator changes its key (`rotate`), or the stewards move the ledger to
+//! another node, with the operator or without (`offer`, `sign`, `take`). Guarantees that
+//! nobody signs what they are not shown. Leaves out the rules, and what other ledgers are told
+//! (`agreement handover`).
+
+use crate::{
+    commands::contribute::report,
+    context::{Context, Open},
+    counterpart, describe,
+    failure::{Done, Failure},
+    handover_file::HandoverFile,
+    memory,
+};
+use clap::Subcommand;
+use serde_json::json;
+use std::{fs, path::PathBuf, sync::Arc};
+use subak_ledger::log::Hash;
+use subak_node::{handover::Keys, runtime::Node};
+use subak_proto::v1::event::Kind;
+
+/// Change who signs the heads of a ledger.
+#[derive(Debug, Subcommand)]
+pub enum Operator {
+    /// Change the operator's key, beside the ledger file
+    ///
+    /// The key before signs that the new one follows, and nothing after that: its file stays, as
+    /// .retired. A node that serves the file must be stopped meanwhile.
+    #[command(after_help = "Example:\n  subak operator rotate --db subak.db --ledger our-commons")]
+    Rotate,
+    /// Prepare to take a ledger over: on another machine, with a copy of the ledger file
+    ///
+    /// Makes the new keys beside the copy, and a file for the stewards to sign. It needs no
+    /// consent of the operator. It holds for the head of this copy: what the operator signs
+    /// after that is no part of the ledger that goes on here.
+    #[command(
+        after_help = "Example:\n  subak operator offer our-commons.handover --db copy.db --ledger our-commons"
+    )]
+    Offer {
+        /// Where to write what is to be signed
+        file: PathBuf,
+    },
+    /// Sign a handover, as a steward
+    ///
+    /// Compare its head with what you know of the ledger: `subak audit` of a copy of your own.
+    #[command(after_help = "Example:\n  subak operator sign our-commons.handover --as ana")]
+    Sign {
+        /// What `subak operator offer` has made
+        file: PathBuf,
+    },
+    /// Take the ledger over, when as many stewards as the quorum have signed
+    #[command(
+        after_help = "Example:\n  subak operator take our-commons.handover --db copy.db --ledger our-commons --as ana"
+    )]
+    Take {
+        /// What the stewards have signed
+        file: PathBuf,
+    },
+}
+
+impl Operator {
+    /// Runs it.
+    pub async fn run(self, cx: &Context) -> Done {
+        match self {
+            Self::Rotate => rotate(cx).await,
+            Self::Offer { file } => offer(cx, file).await,
+            Self::Sign { file } => sign(cx, file),
+            Self::Take { file } => take(cx, file).await,
+        }
+    }
+}
+
+fn here(open: &Open) -> Done<Arc<Node>> {
+    open.connection.embedded.clone().ok_or_else(|| {
+        Failure::usage(
+            "the operator's keys lie beside the ledger file, not with a node",
+            "stop the node, and name its file with --db instead of --node",
+        )
+    })
+}
+
+async fn rotate(cx: &Context) -> Done {
+    let open = cx.write().await?;
+    let node = here(&open)?;
+    node.ready(open.info.id).await?;
+    let mut event = node.offer_handover(open.info.id, Keys::Operator).await?;
+    let (key, clerk) = (hash(&event.key), hash(&event.clerk));
+    event.consent = vec![node.consent(open.info.id, &key, &clerk).await?];
+    let said = counterpart::say_as_anyone(cx, &open, vec![Kind::Handover(event)]).await;
+    let appended = match said {
+        // Where that is not known, the key may be in force.
+        Err(failure) if failure.status == 4 => return Err(failure),
+        Err(failure) => {
+            node.withdraw_handover(&key).await?;
+            return Err(failure);
+        }
+        Ok(appended) => appended,
+    };
+    let before = hex::encode(open.book.operator());
+    let more = json!({ "operator_key": hex::encode(key), "before": before });
+    let text = format!(
+        "{} is signed by another key from entry {} on: {}\n  next: give it to whoever trusts the \
+         old one: `subak commons show --vkey` prints both for their trust files\n  and let other \
+         ledgers know: `subak agreement handover` there",
+        open.info.name,
+        appended.entry,
+        hex::encode(key)
+    );
+    report(cx, &appended, &more, &text)
+}
+
+async fn offer(cx: &Context, file: PathBuf) -> Done {
+    let open = cx.write().await?;
+    let node = here(&open)?;
+    if fs::exists(&file).map_err(|error| Failure::file(&file, &error))? {
+        return Err(Failure::refused(
+            "file-exists",
+            format!("{}: it is there already", file.display()),
+            "name another file: what stewards have signed is not overwritten",
+        ));
+    }
+    let event = node.offer_handover(open.info.id, Keys::Both).await?;
+    let key = hash(&event.key);
+    let offer = HandoverFile::new(open.info.id, open.book.operator(), event)?;
+    if let Err(error) = memory::write(&file, &offer.to_text()) {
+        node.withdraw_handover(&key).await?;
+        return Err(Failure::file(&file, &error));
+    }
+    let root = open.book.root();
+    let shown = file.display();
+    cx.out.result(
+        "subak.handover/1",
+        &data(&offer, &file),
+        &format!(
+            "{}\n  next: {} of {} sign it: `subak operator sign {shown} --as HANDLE`\n  then, here: \
+             `subak operator take {shown}`",
+            told(&offer),
+            root.quorum,
+            describe::count(open.book.with_role(subak_ledger::book::types::Role::Steward).count() as u64, "steward"),
+        ),
+    )
+}
+
+fn sign(cx: &Context, file: PathBuf) -> Done {
+    let mut offer = HandoverFile::read(&file)?;
+    let author = cx.author()?;
+    let secret = cx.secret(&author)?;
+    cx.out.note(&told(&offer));
+    offer.add(secret.public().bytes(), secret.sign(&offer.text()));
+    memory::write(&file, &offer.to_text()).map_err(|error| Failure::file(&file, &error))?;
+    let signed = describe::count(offer.event.consent.len() as u64, "signature");
+    cx.out.result(
+        "subak.handover/1",
+        &data(&offer, &file),
+        &format!("{author} has signed {}: {signed} in it", file.display()),
+    )
+}
+
+async fn take(cx: &Context, file: PathBuf) -> Done {
+    let offer = HandoverFile::read(&file)?;
+    let open = cx.write().await?;
+    here(&open)?;
+    if open.info.id != offer.head.ledger {
+        return Err(Failure::refused(
+            "wrong-ledger",
+            format!("{}: it is for ledger {}", file.display(), offer.head.ledger),
+            "name the copy of that ledger with --db",
+        ));
+    }
+    let key = hex::encode(&offer.event.key);
+    let appended = cx.say(&open, vec![Kind::Handover(offer.event)], Default::default()).await?;
+    let text = format!(
+        "{} is operated from here, from entry {} on\n  operator {key}\n  next: `subak serve`; and give \
+         the key to whoever trusts the old one: `subak commons show --vkey`",
+        open.info.name, appended.entry
+    );
+    let before = hex::encode(offer.before);
+    report(cx, &appended, &json!({ "operator_key": key, "before": before }), &text)
+}
+
+/// What a handover says, in sentences: from the bytes that are signed.
+fn told(offer: &HandoverFile) -> String {
+    format!(
+        "ledger {} is handed over\n  at     {}, root {}\n  from   operator {}\n  to     operator \
+         {}\n  clerk  {}",
+        offer.head.ledger,
+        describe::entries(offer.head.size),
+        hex::encode(offer.head.root),
+        hex::encode(offer.before),
+        hex::encode(&offer.event.key),
+        hex::encode(&offer.event.clerk)
+    )
+}
+
+fn data(offer: &HandoverFile, file: &std::path::Path) -> serde_json::Value {
+    let by: Vec<_> = offer.event.consent.iter().map(|c| hex::encode(&c.key)).collect();
+    json!({
+        "file": file, "ledger": offer.head.ledger.to_string(), "size": offer.head.size,
+        "root": hex::encode(offer.head.root), "before": hex::encode(offer.before),
+        "operator_key": hex::encode(&offer.event.key),
+        "clerk_key": hex::encode(&offer.event.clerk), "consent": by,
+    })
+}
+
+fn hash(bytes: &[u8]) -> Hash {
+    bytes.try_into().expect("made with 32 bytes")
+}

@@ -1,0 +1,213 @@
+//! Who signs a ledger's heads, from which entry on.
+//!
+//! Owns the handover to another operator, and what this ledger believes of the operators of ledgers
+//! that it has agreements with. Guarantees that each head has exactly one key that signs it, a
+//! question of its size alone; that no key comes back; that the new key takes over at a head
+//! that the one before has signed; and that either that one or a quorum of stewards wants it.
+//! Leaves out whether the head's root is that of the entries: a state has no tree, so whoever
+//! folds a log compares it ([`State::handed_over`]: the node, its clients, the audit).
+
+use super::{
+    agreement::check_proof,
+    event::{Event, Handover, Proof},
+    keys::Revoked,
+    state::{CLERK, State, Step},
+    types::*,
+};
+use crate::{
+    log::{Checkpoint, Hash, LedgerId, checkpoint::claimed_size, key::PublicKey},
+    reject::{Code, Outcome, Reject, require},
+};
+
+/// Signatures under one handover at most: a ledger opens with at most as many stewards.
+pub const MAX_CONSENTS: usize = 99;
+
+/// The time of one operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Term {
+    /// Entries of the smallest head that it signs.
+    pub from: u64,
+    /// Its key.
+    pub key: Hash,
+    /// The root of all entries before the handover to it, as the one before has signed it; that of
+    /// no entry for the first.
+    pub root: Hash,
+}
+
+impl Term {
+    /// That of the operator whom a genesis names.
+    pub fn first(key: Hash) -> Self {
+        Self { from: 0, key, root: crate::log::tree::EMPTY_ROOT }
+    }
+}
+
+/// Of operators in their order, the one who signs the head of so many entries.
+pub fn signer_of<'t>(terms: impl DoubleEndedIterator<Item = &'t Term>, size: u64) -> Option<Hash> {
+    terms.rev().find(|term| term.from <= size).map(|term| term.key)
+}
+
+/// What is signed for a handover of the ledger, at its `head`, from the key `before` to `key`: see
+/// event.proto.
+pub fn handover_text(head: &Checkpoint, before: &Hash, key: &Hash, clerk: &Hash) -> Vec<u8> {
+    let mut text = b"subak operator handover v1".to_vec();
+    text.extend_from_slice(&head.ledger.0);
+    text.extend_from_slice(&head.size.to_be_bytes());
+    text.extend_from_slice(&head.root);
+    [before, key, clerk].into_iter().for_each(|key| text.extend_from_slice(key));
+    text
+}
+
+impl Handover {
+    /// The head at which the operator with the key `before` hands over, and who has consented;
+    /// all that a reader can judge who does not know the stewards. Refuses as `bad-checkpoint`,
+    /// `bad-key`, `bad-possession`, `bad-consent`.
+    pub fn verify(&self, ledger: LedgerId, before: &Hash) -> Outcome<Checkpoint> {
+        let operator = PublicKey::admit(before)?;
+        let head = Checkpoint::open(&self.checkpoint, ledger, &operator)
+            .map_err(|reject| Reject::new(Code::BadCheckpoint, reject.detail))?;
+        let text = handover_text(&head, before, &self.key, &self.clerk);
+        let signed = |key: &Hash, signature| Ok(PublicKey::admit(key)?.verify(&text, signature));
+        require(signed(&self.key, &self.possession)?, Code::BadPossession, || {
+            hex::encode(self.key)
+        })?;
+        for (key, signature) in &self.consent {
+            require(signed(key, signature)?, Code::BadConsent, || {
+                format!("the signature of key {} does not verify", hex::encode(key))
+            })?;
+        }
+        Ok(head)
+    }
+
+    /// Whether this key is among those who consent.
+    pub fn has_consent_of(&self, key: &Hash) -> bool {
+        self.consent.iter().any(|(by, _)| by == key)
+    }
+}
+
+impl State {
+    /// The key that signs the newest head. There is one once anything is applied.
+    pub fn operator(&self) -> Hash {
+        self.operator_of(u64::MAX)
+    }
+
+    /// The key that signs the head of so many entries.
+    pub fn operator_of(&self, size: u64) -> Hash {
+        let key = signer_of(self.operators.iter(), size);
+        key.expect("a genesis names the operator of every head until another follows")
+    }
+
+    /// The head in `text`, if it is a checkpoint of this ledger and signed by whoever is its
+    /// operator at that size, as far as the log goes. The state must hold a genesis.
+    pub fn signed_head(&self, text: &str) -> Outcome<Checkpoint> {
+        // What names no size is found to be no checkpoint, whoever should have signed it.
+        let operator = self.operator_of(claimed_size(text).unwrap_or(u64::MAX));
+        Checkpoint::open(text, self.ledger, &PublicKey::admit(&operator)?)
+    }
+
+    /// Where the operator changed at this entry: the root that the entries before it must have.
+    pub fn handed_over(&self, entry: u64) -> Option<Hash> {
+        let term = self.operators.last().filter(|term| term.from == entry + 1);
+        term.filter(|_| self.operators.len() > 1).map(|term| term.root)
+    }
+
+    /// The key that signs the heads of another ledger now, as far as is known here; `named`: as
+    /// terms have it.
+    pub fn counterpart(&self, ledger: Hash, named: Hash) -> Hash {
+        self.counterparts.get(&ledger).copied().unwrap_or(named)
+    }
+
+    /// Handover.
+    pub(super) fn hand_over(&mut self, step: &Step<'_>, h: &Handover) -> Outcome {
+        require(step.alone, Code::HandoverMisplaced, || "expected no other event".into())?;
+        let before = self.operator();
+        let head = h.verify(self.ledger, &before)?;
+        require(head.size == step.entry, Code::HandoverMisplaced, || {
+            format!("it is for entry {}, found at entry {}", head.size, step.entry)
+        })?;
+        self.check_new_key(h.key)?;
+        require(h.key != h.clerk, Code::KeyTaken, || "operator and clerk have one each".into())?;
+        self.require_consent(h, &before)?;
+        self.replace_clerk_key(step, h.clerk)?;
+        let (from, key, root) = (step.entry + 1, h.key, head.root);
+        self.operators.push_back(Term { from, key, root });
+        Ok(())
+    }
+
+    /// That of the operator before, or of as many stewards as the quorum. Nobody else signs.
+    fn require_consent(&self, h: &Handover, before: &Hash) -> Outcome {
+        let mut stewards = imbl::OrdSet::new();
+        for (key, _) in h.consent.iter().filter(|(key, _)| key != before) {
+            let steward = self.keys.get(key).copied().filter(|id| {
+                self.agent(*id).roles.contains(&Role::Steward) && !self.revoked.contains_key(key)
+            });
+            let steward = steward.ok_or_else(|| {
+                let what = format!("key {} is no steward's", hex::encode(key));
+                Reject::new(Code::BadConsent, what)
+            })?;
+            stewards.insert(steward);
+        }
+        let (quorum, found) = (self.root().quorum as usize, stewards.len());
+        require(h.has_consent_of(before) || found >= quorum, Code::QuorumRequired, || {
+            format!("expected {quorum} stewards, or the operator; found {found}")
+        })
+    }
+
+    /// A node has its own clerk key: the one before signs nothing any more.
+    fn replace_clerk_key(&mut self, step: &Step<'_>, key: Hash) -> Outcome {
+        let clerk = Handle::new(CLERK).expect("a constant handle is well-formed");
+        let clerk = self.find(&clerk)?;
+        if self.agent(clerk).keys.contains(&key) {
+            return Ok(());
+        }
+        self.check_new_key(key)?;
+        self.tell_keys_apart(clerk);
+        for old in self.agent(clerk).keys.clone() {
+            let revoked = Revoked { since: step.at, entry: step.entry, at: step.at };
+            self.revoked.insert(old, revoked);
+        }
+        self.keys.insert(key, clerk);
+        self.change_agent(clerk, |agent| {
+            agent.keys = vec![key];
+            agent.had_keys = true;
+        });
+        Ok(())
+    }
+
+    /// HandoverTake.
+    pub(super) fn take_handover(
+        &mut self,
+        step: &Step<'_>,
+        ledger: Hash,
+        proof: &Proof,
+    ) -> Outcome {
+        let before = self.counterparts.get(&ledger).copied().ok_or_else(|| {
+            let what = format!("none with ledger {} is proven", hex::encode(ledger));
+            Reject::new(Code::UnknownAgreement, what)
+        })?;
+        let h = handover_in(&proof.envelope)?;
+        let head = h.verify(LedgerId(ledger), &before)?;
+        let seq = check_proof(proof, ledger, h.key)?.seq;
+        require(head.size == seq, Code::ProofIrrelevant, || {
+            format!("it is for entry {}, found at entry {seq}", head.size)
+        })?;
+        require(h.has_consent_of(&before) || step.quorum, Code::QuorumRequired, || {
+            "the operator before has not consented".into()
+        })?;
+        self.counterparts.insert(ledger, h.key);
+        Ok(())
+    }
+}
+
+/// The handover that an envelope carries. Its signature is checked with the proof.
+fn handover_in(envelope: &[u8]) -> Outcome<Handover> {
+    let irrelevant = || Reject::new(Code::ProofIrrelevant, "it is no handover".to_owned());
+    let statement = crate::log::Unverified::parse(envelope)?.trust_stored()?;
+    let [only] = statement.events() else { return Err(irrelevant()) };
+    // Nothing else is read: it is of another book, and may be costly.
+    let wire = Event::wire(only)?;
+    let Some(subak_proto::v1::event::Kind::Handover(_)) = wire.kind else {
+        return Err(irrelevant());
+    };
+    let Event::Handover(h) = Event::from_wire(wire)? else { return Err(irrelevant()) };
+    Ok(h)
+}

@@ -1,0 +1,122 @@
+//! Handing a ledger over to another operator's key.
+//!
+//! Owns the keys of a handover: makes those of whoever takes over, keeps them in the ring before
+//! anything names them, and signs for an operator who gives up. Guarantees that what is composed
+//! here is for the newest head of the copy that is here. Leaves out the rules
+//! (`subak_ledger::book::handover`), whose consent is gathered where (the command line), and
+//! the change of keys when it is recorded (`writer`).
+
+use crate::{
+    Ledgers as _, NodeError,
+    keyfile::{self, KeyFileError},
+    readers::off_executor,
+    refusal::world,
+    ring::{Ring, Use},
+    runtime::Node,
+};
+use subak_ledger::{
+    book::{handover::handover_text, state::State},
+    log::{Checkpoint, Hash, LedgerId, SecretKey},
+};
+use subak_proto::v1;
+
+/// Which keys a handover makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// The operator's alone: the clerk's is here already.
+    Operator,
+    /// The clerk's as well: the ledger moves to another node.
+    Both,
+}
+
+impl Node {
+    /// Makes keys, keeps them in this node's ring, and composes the handover to them at the newest
+    /// head that is here. Nobody has consented to it yet.
+    pub async fn offer_handover(
+        &self,
+        ledger: LedgerId,
+        keys: Keys,
+    ) -> Result<v1::Handover, NodeError> {
+        let (state, head, note) = self.newest(ledger).await?;
+        let ring = self.ring();
+        off_executor(move || Ok(offer(&ring, &state, head, note, keys)?)).await
+    }
+
+    /// The consent of the operator whose key is in this node's ring.
+    pub async fn consent(
+        &self,
+        ledger: LedgerId,
+        key: &Hash,
+        clerk: &Hash,
+    ) -> Result<v1::Consent, NodeError> {
+        let (state, head, _) = self.newest(ledger).await?;
+        let (ring, key, clerk) = (self.ring(), *key, *clerk);
+        off_executor(move || {
+            let before = state.operator();
+            let secret = ring.find(&before, Use::Operator)?.ok_or_else(|| missing(&before))?;
+            let text = handover_text(&head, &before, &key, &clerk);
+            Ok(v1::Consent { key: before.to_vec(), signature: secret.sign(&text).to_vec() })
+        })
+        .await
+    }
+
+    /// Takes back what [`Node::offer_handover`] has made: the keys of a handover that was refused.
+    pub async fn withdraw_handover(&self, key: &Hash) -> Result<(), NodeError> {
+        let (ring, key) = (self.ring(), *key);
+        off_executor(move || Ok(ring.discard_successor(&key)?)).await
+    }
+
+    async fn newest(
+        &self,
+        ledger: LedgerId,
+    ) -> Result<(std::sync::Arc<State>, Checkpoint, String), NodeError> {
+        let note = self.own_checkpoint(ledger).await?;
+        let state = self.book(ledger).await?;
+        let head = state.signed_head(&note)?;
+        if head.size == state.size {
+            return Ok((state, head, note));
+        }
+        let what = format!("ledger {ledger} has grown meanwhile");
+        Err(world("head-moved", what, "try again while nothing else is appended"))
+    }
+}
+
+fn offer(
+    ring: &Ring,
+    state: &State,
+    head: Checkpoint,
+    checkpoint: String,
+    keys: Keys,
+) -> Result<v1::Handover, KeyFileError> {
+    let key = keyfile::generate()?;
+    let clerk = match (keys, clerk_of(state)) {
+        (Keys::Operator, Some(clerk)) => clerk,
+        _ => {
+            let clerk: SecretKey = keyfile::generate()?;
+            ring.keep(&clerk, Use::Clerk)?;
+            clerk.public().bytes()
+        }
+    };
+    ring.keep(&key, Use::Successor)?;
+    let public = key.public().bytes();
+    let text = handover_text(&head, &state.operator(), &public, &clerk);
+    Ok(v1::Handover {
+        key: public.to_vec(),
+        clerk: clerk.to_vec(),
+        checkpoint,
+        possession: key.sign(&text).to_vec(),
+        consent: Vec::new(),
+    })
+}
+
+fn clerk_of(state: &State) -> Option<Hash> {
+    state.agents.iter().find(|agent| agent.clerk)?.keys.first().copied()
+}
+
+fn missing(key: &Hash) -> NodeError {
+    world(
+        "operator-key-missing",
+        format!("the operator's key {} is not here", hex::encode(key)),
+        "run it where the key is; or let the stewards hand over without it: `subak operator offer`",
+    )
+}
