@@ -16,6 +16,8 @@ mod keys;
 mod kit;
 #[path = "rejects/money.rs"]
 mod money;
+#[path = "rejects/operators.rs"]
+mod operators;
 #[path = "rejects/order.rs"]
 mod order;
 #[path = "rejects/payouts.rs"]
@@ -75,6 +77,11 @@ fn what_concerns_keys_is_refused() {
 }
 
 #[test]
+fn handovers_are_refused() {
+    check(operators::ROWS);
+}
+
+#[test]
 fn what_concerns_work_is_refused() {
     check(work::ROWS);
 }
@@ -101,6 +108,7 @@ fn every_code_is_reached() {
         statement::ROWS,
         agents::ROWS,
         keys::ROWS,
+        operators::ROWS,
         work::ROWS,
         agreements::ROWS,
         money::ROWS,

@@ -191,6 +191,14 @@ def cases():
     record = {"invoice": {"series": "inv", "number": 1}, "currency": "EUR", "net": 1}
     grant = {"agent": "mia", "role": "MAINTAINER"}
     proposal = [("held_fallback", {"bucket": "all"}), ("role_grant", grant)]
+    consents = [{"key": bytes([n]) * 32, "signature": bytes([n]) * 64} for n in range(1, 100)]
+    handover = {
+        "key": digest("operator"),
+        "clerk": digest("clerk"),
+        "checkpoint": "x",
+        "possession": digest("left") + digest("right"),
+        "consent": consents[:1],
+    }
     many = [{"agent": f"a{n:03}", "minor": n + 1} for n in range(300)]
     spans = [
         {"first": {}, "last": {"event": 1}},
@@ -354,6 +362,14 @@ def cases():
         ("rules_version", "the first", {"version": 1}, malformed),
         ("rules_version", "the second", {"version": 2}, ok),
         ("rules_version", "all", {"version": U32}, ok),
+        ("handover", "empty", {}, malformed),
+        ("handover", "least", handover, ok),
+        ("handover", "all", handover | {"checkpoint": "subak/\n\u2014", "consent": consents}, ok),
+        ("handover", "a consent twice", handover | {"consent": consents[:1] * 2}, malformed),
+        ("handover", "nobody's", handover | {"consent": []}, malformed),
+        ("handover_take", "empty", {}, malformed),
+        ("handover_take", "an empty proof", {"ledger": AGREEMENT, "proof": {}}, ok),
+        ("handover_take", "all", {"ledger": AGREEMENT, "proof": PROOF}, ok),
     ]
 
 

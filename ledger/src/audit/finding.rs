@@ -91,6 +91,7 @@ codes! {
     WitnessedHead "witnessed-head" Fault "the head that witnesses signed is no head of this log" "keep both: witnesses have seen another log than this one; fetch it from a mirror or a backup"
     Unwitnessed "unwitnessed" Gap "the trust file asks for witnesses who have not signed this log, or not to its end" "wait until they have signed the newest head, or get a copy with their cosignatures; `subak checkpoint get --witnessed` shows what a node has"
     CheckpointUnjudged "checkpoint-unjudged" Gap "the checkpoint cannot be judged without a genesis" "restore entry 0, then audit again"
+    HandoverUnjudged "handover-unjudged" Gap "stewards handed the ledger over after the entry from which on the book could not be judged" "audit with a newer version of subak, or trust the operator's key on purpose"
     OperatorUnexpected "operator-unexpected" Fault "the operator is not one that was expected" "check the key with the commons or phyle; name it too if it is right"
     // Against what was seen before, and against other targets.
     OlderThanSeen "older-than-seen" Fault "the log ends before a head that was seen before" "keep the remembered head: it is evidence; fetch the log from a mirror or a newer backup"

@@ -53,8 +53,8 @@ pub struct LedgerReport {
     pub sandbox: bool,
     /// The operator: who signs the newest head, here the stored checkpoint.
     pub operator: Option<PublicKey>,
-    /// That one first, and all before whose word leads to it, by handovers: whoever trusts one of
-    /// them can trust it.
+    /// That one first, and all before it, as the log names them. Whether the handovers were
+    /// right is the book's to say.
     pub operators: Vec<PublicKey>,
     /// Whether the caller expected this operator. If not, a sound log is only
     /// consistent in itself.
@@ -169,18 +169,35 @@ impl LedgerAudit {
         let trusted = options.trusted(LedgerId(self.row.id));
         let expected =
             trusted.as_ref().is_some_and(|keys| line.iter().any(|key| keys.contains(key)));
-        if trusted.is_some() && !expected {
+        if trusted.as_ref().is_some_and(|keys| !expected && self.follows_unjudged(keys)) {
+            self.unjudged(operator);
+        } else if trusted.is_some() && !expected {
             let detail = format!("found {}", hex::encode(operator.bytes()));
             self.findings.add(Code::OperatorUnexpected, Some(0), &detail);
         }
         expected
     }
 
+    /// Whether the operator is in the place of one of these, but the book could not say by what right.
+    /// Where it breaks a rule, that is the fault.
+    fn follows_unjudged(&self, keys: &[PublicKey]) -> bool {
+        let fault = self.findings.list().iter().any(|found| found.severity == Severity::Fault);
+        !fault && self.entries.line(u64::MAX).into_iter().any(|key| keys.contains(key))
+    }
+
+    fn unjudged(&mut self, operator: &PublicKey) {
+        let detail = format!("to {}", hex::encode(operator.bytes()));
+        self.findings.add(Code::HandoverUnjudged, self.book.stopped, &detail);
+    }
+
     /// The log against the head that is remembered of it; the size if it goes on from there.
     fn compare(&mut self, seen: &Seen, authenticated: bool) -> Option<u64> {
         let line = self.line();
         let known = authenticated || line.contains(&seen.operator);
-        if let Some(operator) = line.first().filter(|_| !known) {
+        let follows = !known && self.follows_unjudged(std::slice::from_ref(&seen.operator));
+        if let Some(operator) = line.first().filter(|_| follows) {
+            self.unjudged(operator);
+        } else if let Some(operator) = line.first().filter(|_| !known) {
             let (expected, found) = (seen.operator.bytes(), operator.bytes());
             let detail =
                 format!("expected {}, found {}", hex::encode(expected), hex::encode(found));
@@ -220,7 +237,7 @@ impl LedgerAudit {
             recorded_at: (self.entries.next > 0).then_some(self.entries.time),
             sandbox: root.is_some_and(|root| root.sandbox),
             operator: self.entries.operator().cloned(),
-            operators: self.line(),
+            operators: self.entries.line(u64::MAX).into_iter().cloned().collect(),
             operator_authenticated,
             disclosures,
             stopped_book_at: self.book.stopped,

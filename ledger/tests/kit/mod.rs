@@ -10,6 +10,7 @@ use subak_ledger::{
     book::{
         accounts::Posting,
         apply::apply,
+        handover::handover_text,
         state::State,
         state_root,
         types::{AgentId, Currency, DAY_MS, Handle},
@@ -710,4 +711,69 @@ pub fn key_revoke(name: &str, since: u64) -> Kind {
 pub fn effects_confirm(name: &str, agents: &[&str]) -> Kind {
     let (key, agent) = (key(name).public().bytes().to_vec(), agents.iter().map(|a| (*a).into()));
     Kind::EffectsConfirm(v1::EffectsConfirm { key, agent: agent.collect() })
+}
+
+// The operator.
+impl World {
+    /// The head as it is.
+    pub fn head(&self) -> Checkpoint {
+        let (size, root) = (self.frontier.size(), self.frontier.root());
+        Checkpoint { ledger: self.state.ledger, size, root }
+    }
+
+    /// A handover at this head to the operator's key called `to`; these consent.
+    pub fn handover(&self, to: &str, consent: &[&SecretKey]) -> v1::Handover {
+        let clerk = self.state.agents.iter().find(|agent| agent.clerk).unwrap().keys[0];
+        self.handover_at(self.head(), (to, clerk), consent)
+    }
+
+    /// As [`World::handover`], at another head, to another clerk.
+    pub fn handover_at(
+        &self,
+        head: Checkpoint,
+        (to, clerk): (&str, Hash),
+        consent: &[&SecretKey],
+    ) -> v1::Handover {
+        let (before, to) = (self.operator.public().bytes(), key(to));
+        let text = handover_text(&head, &before, &to.public().bytes(), &clerk);
+        let sign = |key: &SecretKey| key.sign(&text).to_vec();
+        let mut consent: Vec<_> = consent
+            .iter()
+            .map(|by| v1::Consent { key: by.public().bytes().to_vec(), signature: sign(by) })
+            .collect();
+        consent.sort_by(|a, b| a.key.cmp(&b.key));
+        v1::Handover {
+            key: to.public().bytes().to_vec(),
+            clerk: clerk.to_vec(),
+            checkpoint: head.sign(&self.operator),
+            possession: sign(&to),
+            consent,
+        }
+    }
+
+    /// The operator hands over to the key called `to`, which signs from then on.
+    pub fn rotate(&mut self, to: &str) -> u64 {
+        let handover = self.handover(to, &[&self.operator]);
+        let entry = self.say("clerk", vec![Kind::Handover(handover)]).unwrap();
+        self.operator = key(to);
+        entry
+    }
+
+    /// As [`World::rotate`], by its stewards.
+    pub fn move_to(&mut self, to: &str, stewards: &[&str]) -> u64 {
+        let stewards: Vec<SecretKey> = stewards.iter().map(|name| self.secret(name)).collect();
+        let consent: Vec<&SecretKey> = stewards.iter().collect();
+        let clerk = format!("clerk at {to}");
+        let place = (to, key(&clerk).public().bytes());
+        let handover = self.handover_at(self.head(), place, &consent);
+        let entry = self.say("sam", vec![Kind::Handover(handover)]).unwrap();
+        self.sign_with("clerk", &clerk);
+        self.operator = key(to);
+        entry
+    }
+}
+
+pub fn take_handover(from: &World, entry: u64) -> Kind {
+    let (ledger, proof) = (from.state.ledger.0.to_vec(), Some(from.prove(entry)));
+    Kind::HandoverTake(v1::HandoverTake { ledger, proof })
 }

@@ -77,7 +77,7 @@ fn samples() -> Vec<Kind> {
             proof: proof.clone(),
         }),
         Kind::AgreementEnd(v1::AgreementEnd { agreement: hash.clone() }),
-        Kind::IncomeTake(v1::IncomeTake { agreement: hash.clone(), proof }),
+        Kind::IncomeTake(v1::IncomeTake { agreement: hash.clone(), proof: proof.clone() }),
         Kind::IncomeRecord(v1::IncomeRecord {
             payer: text.clone(),
             amount: Some(v1::Amount { currency: "EUR".into(), minor: 1 }),
@@ -144,6 +144,14 @@ fn samples() -> Vec<Kind> {
         }),
         Kind::EffectsConfirm(v1::EffectsConfirm { key: vec![1; 32], agent: vec![] }),
         Kind::RulesVersion(v1::RulesVersion { version: 2 }),
+        Kind::Handover(v1::Handover {
+            key: vec![1; 32],
+            clerk: vec![1; 32],
+            checkpoint: "x".into(),
+            possession: vec![1; 64],
+            consent: vec![v1::Consent { key: vec![1; 32], signature: vec![1; 64] }],
+        }),
+        Kind::HandoverTake(v1::HandoverTake { ledger: vec![1; 32], proof }),
     ]
 }
 
@@ -161,6 +169,7 @@ fn words((place, who): (Where, Who)) -> [String; 2] {
         Who::Clerk => "clerk".into(),
         Who::Quorum => "quorum".into(),
         Who::MemberOrQuorum => "member or quorum".into(),
+        Who::AnyoneOrQuorum => "anyone or quorum".into(),
         Who::Roles(roles) => roles.iter().map(|r: &Role| r.word()).collect::<Vec<_>>().join(" or "),
     };
     [place.into(), who]
@@ -213,7 +222,6 @@ fn guards_name_codes_that_exist_and_all_of_them() {
         "bad-leaf",
         "bad-proof",
         "bad-note",
-        "bad-checkpoint",
         "bad-receipt",
         "bad-policy",
         "unwitnessed",
