@@ -15,8 +15,13 @@ use crate::{
 };
 use clap::Subcommand;
 use serde_json::json;
-use std::{fs, path::PathBuf, sync::Arc};
-use subak_ledger::log::Hash;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use subak_ledger::{book::types::Role, log::Hash};
 use subak_node::{handover::Keys, runtime::Node};
 use subak_proto::v1::event::Kind;
 
@@ -137,7 +142,7 @@ async fn offer(cx: &Context, file: PathBuf) -> Done {
              `subak operator take {shown}`",
             told(&offer),
             root.quorum,
-            describe::count(open.book.with_role(subak_ledger::book::types::Role::Steward).count() as u64, "steward"),
+            describe::count(open.book.with_role(Role::Steward).count() as u64, "steward"),
         ),
     )
 }
@@ -158,7 +163,7 @@ fn sign(cx: &Context, file: PathBuf) -> Done {
 }
 
 async fn take(cx: &Context, file: PathBuf) -> Done {
-    let offer = HandoverFile::read(&file)?;
+    let mut offer = HandoverFile::read(&file)?;
     let open = cx.write().await?;
     here(&open)?;
     if open.info.id != offer.head.ledger {
@@ -168,6 +173,7 @@ async fn take(cx: &Context, file: PathBuf) -> Done {
             "name the copy of that ledger with --db",
         ));
     }
+    require_stewards(cx, &open, &mut offer, &file)?;
     let key = hex::encode(&offer.event.key);
     let appended = cx.say(&open, vec![Kind::Handover(offer.event)], Default::default()).await?;
     let text = format!(
@@ -177,6 +183,45 @@ async fn take(cx: &Context, file: PathBuf) -> Done {
     );
     let before = hex::encode(offer.before);
     report(cx, &appended, &json!({ "operator_key": key, "before": before }), &text)
+}
+
+/// Leaves out who is no steward here, and needs as many as the quorum, or the operator.
+fn require_stewards(cx: &Context, open: &Open, offer: &mut HandoverFile, file: &Path) -> Done {
+    let book = &open.book;
+    let steward = |key: &Hash| {
+        let agent = book.agent(*book.keys.get(key).filter(|_| !book.revoked.contains_key(key))?);
+        agent.roles.contains(&Role::Steward).then_some(&agent.handle)
+    };
+    let mut names = BTreeSet::new();
+    let mut operator = false;
+    offer.event.consent.retain(|consent| {
+        let key = hash(&consent.key);
+        operator |= key == offer.before;
+        let known = key == offer.before
+            || steward(&key).is_some_and(|name| {
+                names.insert(name.clone());
+                true
+            });
+        if !known {
+            cx.out.note(&format!("key {} is no steward's: left out", describe::short(&key)));
+        }
+        known
+    });
+    let quorum = book.root().quorum as usize;
+    if operator || names.len() >= quorum {
+        return Ok(());
+    }
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    Err(Failure::refused(
+        "quorum-required",
+        format!(
+            "{}: expected {} to have signed, found {}",
+            file.display(),
+            describe::count(quorum as u64, "steward"),
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        ),
+        format!("let more of them sign it: `subak operator sign {} --as HANDLE`", file.display()),
+    ))
 }
 
 /// What a handover says, in sentences: from the bytes that are signed.
@@ -193,7 +238,7 @@ fn told(offer: &HandoverFile) -> String {
     )
 }
 
-fn data(offer: &HandoverFile, file: &std::path::Path) -> serde_json::Value {
+fn data(offer: &HandoverFile, file: &Path) -> serde_json::Value {
     let by: Vec<_> = offer.event.consent.iter().map(|c| hex::encode(&c.key)).collect();
     json!({
         "file": file, "ledger": offer.head.ledger.to_string(), "size": offer.head.size,

@@ -57,6 +57,7 @@ fn ledger_data(target: &str, audit: &Found, l: &LedgerReport) -> Value {
         "recorded_at": l.recorded_at.map(money::show_time), "sandbox": l.sandbox,
         "operator_key": l.operator.as_ref().map(|o| hex::encode(o.bytes())),
         "operator_authenticated": l.operator_authenticated,
+        "operators": l.operators.iter().map(|o| hex::encode(o.bytes())).collect::<Vec<_>>(),
         "disclosed": l.disclosures.disclosed, "undisclosed": l.disclosures.undisclosed,
         "erased": l.disclosures.erased,
         "book_judged_to": l.stopped_book_at, "signatures_checked": l.signatures_checked,
@@ -120,7 +121,9 @@ fn ledger_text(cx: &Context, audit: &Found, l: &LedgerReport, pinned: Pinned) ->
     let trust = if verdict == Verdict::Fault {
         String::new()
     } else {
-        format!("\n       operator {key}\n       {operator}")
+        let before = l.operators.iter().skip(1).map(|key| hex::encode(key.bytes()));
+        let before: String = before.map(|key| format!("\n       handed over by {key}")).collect();
+        format!("\n       operator {key}{before}\n       {operator}")
     };
     let hidden = hidden(&l.disclosures);
     let seen = l.seen.map_or_else(String::new, |size| {
