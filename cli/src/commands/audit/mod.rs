@@ -34,7 +34,7 @@ use tell::Pinned;
 /// a gap is something that could not be judged; neither is silent. Several targets that hold one
 /// ledger are held against each other. What was judged sound is remembered: the next time the
 /// log must go on from there, its old signatures are not checked again, and its operator must be the
-/// same. Without --expect or --trust-file a sound ledger is consistent in itself, and its operator is
+/// same. An operator who was proven to have signed two histories stays accused. Without --expect or --trust-file a sound ledger is consistent in itself, and its operator is
 /// not authenticated.
 #[derive(Debug, Args)]
 #[command(

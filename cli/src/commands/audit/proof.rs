@@ -40,6 +40,11 @@ pub(super) fn judge(
         None => cx.trust.keys().to_vec(),
     };
     let known = trusted.contains(operator);
+    if let Some(memory) = memory.filter(|_| known)
+        && let Err(failed) = memory.accuse(&proof)
+    {
+        cx.out.note(&format!("it could not be remembered: {failed}; {}", failed.next));
+    }
     let verdict = if known { Verdict::Fault } else { Verdict::Gap };
     let heads =
         proven.heads.map(|head| json!({ "size": head.size, "root": hex::encode(head.root) }));

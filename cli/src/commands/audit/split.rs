@@ -1,7 +1,8 @@
 //! Histories of one ledger held against each other: those of the targets, and the remembered one.
 //!
 //! Owns which are compared, and the files of proof. Guarantees that a proof is verified before it
-//! is written, and that none is overwritten. Leaves out the comparison and the proof's form.
+//! is written, that none is overwritten, and that one that the auditor remembers is a fault in
+//! every audit of that ledger. Leaves out the comparison and the proof's form.
 
 use super::{Job, target::Source};
 use crate::{failure::Done, files::create, memory::Remembered};
@@ -10,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use subak_ledger::{
-    audit::{self, Audit, LedgerReport},
+    audit::{self, Audit, Code, Finding, LedgerReport},
     log::{
         LedgerId,
         fraud::{FraudProof, Parting},
@@ -42,7 +43,35 @@ pub fn compare(job: &Job, sources: &[Source], found: &mut [Audit]) -> Done<Proof
             }
         }
     }
+    accused(job, found, &mut written);
     Ok(written)
+}
+
+/// Who was once proven to have signed two histories stays accused when only one of them is shown.
+fn accused(job: &Job, found: &mut [Audit], written: &mut Proofs) {
+    let Some(memory) = &job.memory else { return };
+    for found in found {
+        for report in &found.ledgers {
+            let operator = report.operator.as_ref();
+            let Some(accused) = operator.and_then(|key| memory.accused(report.id, key)) else {
+                continue;
+            };
+            let said = |f: &Finding| f.ledger == Some(report.id) && f.code == Code::SplitView;
+            if found.findings.iter().any(said) {
+                continue;
+            }
+            let detail = format!(
+                "it was proven before, and the fraud proof is in {}; the operator is believed \
+                 again only when that file is removed",
+                accused.file.display()
+            );
+            found.findings.push(audit::split_view(report.id, accused.entry, &detail));
+            if !written.files.contains(&accused.file) {
+                written.files.push(accused.file.clone());
+            }
+        }
+        found.verdict = audit::verdict(&found.findings);
+    }
 }
 
 fn pair(
@@ -129,13 +158,18 @@ fn since_seen(
     Ok(FraudProof::new(report.id, operator, [&seen.note, note], parting).ok())
 }
 
-/// Writes a proof where it was asked for, once; others lie in the current directory.
+/// Writes a proof where it was asked for, once; others lie in the current directory. The auditor
+/// remembers it as well: the operator is not sound again tomorrow.
 fn write(
     job: &Job,
     report: &LedgerReport,
     proof: &FraudProof,
     written: &mut Proofs,
 ) -> Option<PathBuf> {
+    if let Some(Err(failed)) = job.memory.as_ref().map(|memory| memory.accuse(proof)) {
+        let why = format!("{}: the fraud proof could not be remembered: {failed}", report.name);
+        written.failed.push(format!("{why}; {}", failed.next));
+    }
     let text = proof.to_text();
     let plain = report.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let name = if plain { report.name.clone() } else { report.id.to_string() };
