@@ -403,6 +403,28 @@ fn an_audit_counts_the_texts_that_are_gone() {
     says(&place.type_in("audit").done(), &["sound ours", "1 of 1 committed text not disclosed"]);
 }
 
+/// What a node sends that cannot be true is what an audit is there to find, and no end of it.
+#[test]
+fn a_nodes_false_text_is_found_and_the_rest_is_judged() {
+    let place = commons("equal");
+    place.type_in("contribute 2 --as dora --note tea").done();
+    let file = rusqlite::Connection::open(place.db()).unwrap();
+    assert!(file.execute("UPDATE disclosure SET author = 'No Handle!'", []).unwrap() > 0);
+    drop(file);
+    let server = place.serve(&[]);
+    let audited = place.type_in(&format!("audit {} --json", server.url));
+    assert_eq!(audited.status, 1, "{}{}", audited.out, audited.err);
+    let data = audited.object()["data"].take();
+    let all = data["findings"].as_array().unwrap().iter();
+    let faults: Vec<_> = all.filter(|f| f["severity"] == "fault").collect();
+    let [fault] = &faults[..] else { panic!("one: {data:#}") };
+    assert_eq!(fault["code"], "store");
+    let message = fault["message"].as_str().unwrap();
+    assert!(message.contains("no handle") && message.contains(&server.url), "{message}");
+    let ledger = &data["ledgers"][0];
+    assert_eq!((&ledger["name"], &ledger["size"]), (&"ours".into(), &ledger["checkpoint_size"]));
+}
+
 /// To a friend, a court, a newspaper: without this program's server, or any.
 #[test]
 fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {

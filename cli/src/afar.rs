@@ -67,17 +67,31 @@ impl NodeReader {
         })
     }
 
-    /// What a failed read means to the person.
+    /// What a failed read means to the person. A node that does not answer what it is asked has
+    /// done nothing wrong that could be shown; it could not be judged.
     pub fn failure(&self, error: StoreError) -> Failure {
-        self.failed.take().map_or_else(|| error.into(), Failure::from)
+        match self.failed.take() {
+            Some(
+                NodeError::Refused { code, message, next }
+                | NodeError::NotFound { code, message, next },
+            ) => Failure::gap(&code, message, next),
+            Some(failed) => failed.into(),
+            None => error.into(),
+        }
     }
 
-    /// Waits for an answer; only on a thread that may.
+    /// Waits for an answer; only on a thread that may. A false answer is damage, which an audit is
+    /// there to find, and not an end of it.
     fn ask<T>(&self, answer: impl Future<Output = Result<T, NodeError>>) -> Stored<T> {
-        self.runtime.block_on(answer).map_err(|error| {
-            let detail = error.to_string();
-            self.failed.replace(Some(error));
-            StoreError::Io { path: self.url.clone().into(), detail }
+        self.runtime.block_on(answer).map_err(|error| match error {
+            NodeError::Corrupt { message, .. } => {
+                StoreError::Corrupt { place: self.url.clone(), detail: message }
+            }
+            error => {
+                let detail = error.to_string();
+                self.failed.replace(Some(error));
+                StoreError::Io { path: self.url.clone().into(), detail }
+            }
         })
     }
 
