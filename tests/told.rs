@@ -453,7 +453,7 @@ fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {
     for (trust, status, what) in [
         (String::new(), 2, "whose signature is believed?"),
         ("--trust-file nobody.txt".into(), 1, "which the trust file does not name"),
-        ("--trust-file absent.txt".into(), 1, "absent.txt"),
+        ("--trust-file absent.txt".into(), 4, "absent.txt"),
         (format!("--trust-file claim.tlog-proof --expect {operator}"), 1, "line 1: expected log"),
         (
             format!("--trust-file nobody.txt --expect {operator}"),

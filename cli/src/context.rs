@@ -257,7 +257,7 @@ impl Context {
         let name = format!("{author}.key");
         let places = [self.key_folder_beside().join(&name), self.key_folder().join(&name)];
         places.iter().find(|p| p.exists()).cloned().ok_or_else(|| {
-            Failure::refused(
+            Failure::world(
                 "no-key",
                 format!(
                     "no key of {author}: looked at {}",
