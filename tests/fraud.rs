@@ -62,12 +62,15 @@ fn proves(file: &Path, key: &str, size_differs: bool) {
     let another = stranger.type_in(&format!("audit their.fraud-proof --expect {other} --json"));
     assert_eq!(another.status, 3, "{}", another.out);
     assert_eq!(another.object()["data"]["proven"]["operator_authenticated"], false);
+    let text = stranger.type_in(&format!("audit their.fraud-proof --expect {other}")).out;
+    assert!(text.contains("accuses this key and no other") && text.contains(other), "{text}");
+    assert!(text.contains(key) && !text.contains("Nobody here has said so"), "{text}");
     let mut bytes = fs::read(&there).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&there, bytes).unwrap();
     let changed = stranger.type_in(&format!("audit their.fraud-proof --expect {key}"));
-    assert_eq!(changed.status, 1);
+    assert_eq!(changed.status, 3, "nobody is at fault by it");
     assert!(changed.out.is_empty() && changed.err.contains("bad-fraud-proof"), "{}", changed.err);
 }
 
@@ -139,7 +142,9 @@ fn stays_accused(place: &Place, target: &str) -> std::path::PathBuf {
     assert_eq!((told.status, codes(&told)), (1, vec!["split-view".into()]), "{}", told.out);
     let object = told.object();
     let file = object["data"]["fraud_proofs"][0].as_str().unwrap();
-    let message = object["data"]["findings"][0]["message"].as_str().unwrap();
+    let all = object["data"]["findings"].as_array().unwrap();
+    let split = all.iter().find(|f| f["code"] == "split-view").unwrap();
+    let message = split["message"].as_str().unwrap();
     assert!(message.contains(file) && message.contains("proven before"), "{message}");
     file.into()
 }
@@ -210,4 +215,40 @@ fn a_remembered_rewrite_accuses_the_operator_of_the_history_that_was_remembered_
     place.type_in("audit subak.db").done();
     assert_eq!(place.type_in("audit other.db").status, 1);
     stays_accused(&place, "subak.db");
+}
+
+/// Puts what witnesses have signed of one file into another, as their node would have kept it.
+fn seen_by_witnesses(place: &Place, from: &str, into: &str) {
+    let open = |name: &str| rusqlite::Connection::open(place.path().join(name)).unwrap();
+    let note = "SELECT note FROM checkpoint";
+    let note: String = open(from).query_row(note, [], |row| row.get(0)).unwrap();
+    let insert = "INSERT OR REPLACE INTO witnessed (ledger, note) SELECT number, ?1 FROM ledger";
+    assert_eq!(open(into).execute(insert, [note]).unwrap(), 1);
+}
+
+#[test]
+fn a_head_that_witnesses_hold_and_the_operator_denies_is_a_proof() {
+    for more in [[1, 1], [3, 1]] {
+        let (place, key) = forked(more);
+        seen_by_witnesses(&place, "other.db", "subak.db");
+        let told = place.type_in("audit subak.db --json");
+        assert_eq!((told.status, codes(&told)), (1, vec!["witnessed-head".into()]));
+        assert_eq!(told.object()["data"]["fraud_proofs"][0], "ours.fraud-proof");
+        let stranger = format!("audit ours.fraud-proof --expect {key}");
+        let proven = place.type_in(&stranger);
+        assert_eq!(proven.status, 1, "{}", proven.out);
+        let why = if more == [1, 1] { "their roots differ" } else { "have another root" };
+        assert!(proven.out.contains(why), "{}", proven.out);
+        // And the history that the witnesses saw is the same operator's.
+        stays_accused(&place, "other.db");
+    }
+}
+
+#[test]
+fn a_head_that_witnesses_hold_of_a_longer_log_is_a_fault_and_no_proof() {
+    let (place, _) = forked([1, 3]);
+    seen_by_witnesses(&place, "other.db", "subak.db");
+    let told = place.type_in("audit subak.db --json");
+    assert_eq!((told.status, codes(&told)), (1, vec!["witnessed-head".into()]));
+    assert!(!place.path().join("ours.fraud-proof").exists());
 }

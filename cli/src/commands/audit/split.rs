@@ -1,4 +1,5 @@
-//! Histories of one ledger held against each other: those of the targets, and the remembered one.
+//! Histories of one ledger held against each other: those of the targets, the remembered one, and
+//! the one that witnesses have signed.
 //!
 //! Owns which are compared, and the files of proof. Guarantees that a proof is verified before it
 //! is written, that none is overwritten, and that one that the auditor remembers is a fault in
@@ -13,7 +14,7 @@ use std::{
 use subak_ledger::{
     audit::{self, Audit, Code, Finding, LedgerReport},
     log::{
-        LedgerId,
+        Checkpoint, LedgerId,
         fraud::{FraudProof, Parting},
     },
 };
@@ -37,8 +38,11 @@ pub fn compare(job: &Job, sources: &[Source], found: &mut [Audit]) -> Done<Proof
         }
         let reports = found[later].ledgers.clone();
         for report in reports {
-            let Some(seen) = job.memory.as_ref().and_then(|m| m.of(report.id)) else { continue };
-            if let Some(proof) = since_seen(&sources[later], &report, seen)? {
+            let source = &sources[later];
+            let seen = job.memory.as_ref().and_then(|m| m.of(report.id));
+            let rewritten = seen.map(|seen| since_seen(source, &report, seen)).transpose()?;
+            let proofs = [rewritten.flatten(), since_witnessed(source, &report)?];
+            for proof in proofs.into_iter().flatten() {
                 write(job, &report, &proof, &mut written);
             }
         }
@@ -156,6 +160,31 @@ fn since_seen(
     let first = seen.last.clone();
     let parting = here.map(|second| Parting { index, first, second });
     Ok(FraudProof::new(report.id, operator, [&seen.note, note], parting).ok())
+}
+
+/// The head that witnesses have signed against the operator's newest: the operator has signed both,
+/// and whoever holds the larger log shows how that begins. Where the witnesses' is the larger one,
+/// its log is elsewhere, and no proof follows from this one.
+fn since_witnessed(source: &Source, report: &LedgerReport) -> Done<Option<FraudProof>> {
+    // What cannot be read was found by the audit.
+    let note = source.reader().witnessed(&report.id.0).ok().flatten();
+    let (Some((now, newest)), Some(operator), Some(note)) =
+        (&report.signed, &report.operator, note)
+    else {
+        return Ok(None);
+    };
+    let Ok(head) = Checkpoint::open(&note, report.id, operator) else { return Ok(None) };
+    let here = report.roots.get(&head.size);
+    if head.size > now.size || here.is_none_or(|root| *root == head.root) {
+        return Ok(None);
+    }
+    let notes = [note.as_str(), newest];
+    if head.size == now.size {
+        return Ok(FraudProof::new(report.id, operator, notes, None).ok());
+    }
+    let prefix = audit::begins(report.id, source.reader(), [head.size, now.size]);
+    let prefix = prefix.map_err(|e| source.failure(e))?;
+    Ok(prefix.and_then(|prefix| FraudProof::of_prefix(report.id, operator, notes, prefix).ok()))
 }
 
 /// Writes a proof where it was asked for, once; others lie in the current directory. The auditor
