@@ -237,6 +237,12 @@ fn an_older_copy_is_not_served() {
     let error = scene.refused(line, 1, "older-database");
     assert!(error["message"].as_str().unwrap().contains("witness W"), "{error}");
     assert!(error["next"].as_str().unwrap().contains("newest copy"), "{error}");
+    // That stays known where nobody asks them again.
+    for line in ["serve --listen 127.0.0.1:0", "contribute 1 --kind hours --as cleo"] {
+        let error = scene.refused(line, 1, "older-database");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("witness W") && message.contains("halted"), "{error}");
+    }
 }
 
 #[test]

@@ -50,6 +50,10 @@ pub struct Serve {
     new_ledgers: bool,
     /// A trust file (C2SP tlog-policy) with witnesses and their URLs: each new head is submitted
     /// to them, and what they sign is served
+    ///
+    /// What one of them says against a ledger ends appending. Witnesses beyond this machine should
+    /// be asked over https://, then it counts until a person removes the file `halted` beside the
+    /// keys; over http:// anybody on the way can say it, and it counts until the node ends.
     #[arg(long, value_name = "FILE")]
     witnesses: Option<PathBuf>,
     /// The node's certificate in PEM, and those between it and an authority
