@@ -207,6 +207,9 @@ fn nobody_is_paid_from_a_history_that_witnesses_have_not_seen() {
     let size = scene.data(&format!("checkpoint get {at}"))["size"].as_u64().unwrap();
     assert!(run["entry"].as_u64().unwrap() < size, "{run}");
     scene.seen_by_both(&server);
+    // What goes to the bank, likewise.
+    let csv = format!("payout list {} --csv {at}", run["entry"]);
+    assert!(scene.place.type_in(&csv).done().out.contains("cleo"));
 
     drop(scene.witnesses.pop());
     // Appends go on without it,
@@ -218,6 +221,10 @@ fn nobody_is_paid_from_a_history_that_witnesses_have_not_seen() {
     assert!(error["next"].as_str().is_some_and(|next| !next.is_empty()), "{error}");
     let after = scene.data(&format!("checkpoint get {at}"));
     assert_eq!(after["size"], size + 1, "nothing of it is recorded");
+    let bank = scene.place.type_in(&csv);
+    assert_eq!((bank.status, bank.out.as_str()), (1, ""), "no line for the bank: {}", bank.err);
+    assert!(bank.err.contains("[unwitnessed]"), "{}", bank.err);
+    scene.place.type_in(&csv.replace("--csv ", "")).done(); // to look at it costs nothing
     scene.data(&format!("contribute 1 --kind hours --as cleo {at}"));
 }
 
