@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{cell::RefCell, collections::VecDeque, future::Future, path::Path};
 use subak_ledger::{
-    log::{Hash, LEAF_LEN, LedgerId, entry::chain_hash},
+    log::{Hash, LEAF_LEN, LedgerId, checkpoint::claimed_size, entry::chain_hash},
     store::{
         Disclosure, Head, Inspection, LedgerRow, Reader, Result as Stored, StoreError, StoredEntry,
     },
@@ -51,8 +51,7 @@ impl NodeReader {
             // Before the newest head: an honest node's is not smaller then.
             let witnessed = remote.witnessed(info.id).await?;
             let checkpoint = remote.checkpoint(info.id).await?;
-            // Its second line, of a note that the client has opened.
-            let size = checkpoint.lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0);
+            let size = claimed_size(&checkpoint).unwrap_or(0); // the client has opened it
             let row = LedgerRow { id: info.id.0, number, name: info.name };
             ledgers.push(Listed { row, size, checkpoint, witnessed });
         }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::log::{
     Checkpoint, LedgerId,
+    checkpoint::claimed_size,
     policy::{Cosigned, Policy},
 };
 
@@ -29,7 +30,7 @@ pub struct Witnessed {
 /// The size that a note names, and the next: there the root is wanted, and the time. It is only
 /// what the note says.
 pub(super) fn sizes(note: Option<&str>) -> impl Iterator<Item = u64> {
-    let size = note.and_then(|note| note.lines().nth(1)?.parse().ok()).filter(|size| *size > 0);
+    let size = note.and_then(claimed_size).filter(|size| *size > 0);
     size.into_iter().flat_map(|size: u64| [size, size.saturating_add(1)])
 }
 

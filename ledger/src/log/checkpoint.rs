@@ -77,6 +77,12 @@ impl Checkpoint {
     }
 }
 
+/// How many entries a note says that it covers: its second line, in its one spelling. Nothing is
+/// verified, so it is for what does no harm where it is false: what to fetch, or where to compare.
+pub fn claimed_size(note: &str) -> Option<u64> {
+    note.lines().nth(1).and_then(|line| parse_decimal(line).ok())
+}
+
 /// The name under which a ledger is known to witnesses and monitors, and under which
 /// its operator signs.
 pub fn origin(ledger: &LedgerId) -> String {
@@ -206,6 +212,17 @@ mod tests {
         }
         for length in (0..text.len()).filter(|length| text.is_char_boundary(*length)) {
             assert!(open(&text[..length]).is_err(), "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_claimed_in_one_spelling() {
+        assert_eq!(claimed_size(&head().sign(&key())), Some(head().size));
+        for (line, size) in [("0", Some(0)), ("12", Some(12)), ("012", None), ("+12", None)] {
+            assert_eq!(claimed_size(&format!("origin\n{line}\nroot\n")), size, "{line}");
+        }
+        for nothing in ["", "origin", "origin\n\n", "origin\n-1\n", "o\n99999999999999999999\n"] {
+            assert_eq!(claimed_size(nothing), None, "{nothing:?}");
         }
     }
 

@@ -23,7 +23,7 @@ use std::{
 };
 use subak_ledger::{
     audit::{self, Audit as Found, LedgerReport, Options, Seen, Severity, Verdict},
-    log::{LedgerId, PublicKey, policy::Policy},
+    log::{LedgerId, PublicKey, checkpoint::claimed_size, policy::Policy},
 };
 use target::{Source, Target};
 use tell::Pinned;
@@ -147,7 +147,7 @@ fn sizes(sources: &[Source]) -> BTreeMap<LedgerId, BTreeSet<u64>> {
         // Damage is found by the audit, with its place.
         for row in reader.ledgers().unwrap_or_default() {
             let note = reader.checkpoint(&row.id).ok().flatten();
-            let size = note.and_then(|note| note.lines().nth(1)?.parse().ok());
+            let size = note.as_deref().and_then(claimed_size);
             sizes.entry(LedgerId(row.id)).or_default().extend::<Option<u64>>(size);
         }
     }
