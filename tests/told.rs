@@ -9,6 +9,7 @@ use kit::{DAY_MS, Place, Ran, now, words};
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _},
+    path::Path,
     process::Stdio,
 };
 use subak_cli::money::{show_date, show_time};
@@ -267,10 +268,8 @@ fn dates_and_amounts_that_do_not_fit_are_refused_in_dates_and_amounts() {
     says(&past, &["--expires 2020-01-01: expected after 20"]);
 }
 
-#[test]
-fn a_server_without_a_ledgers_key_says_so() {
-    let place = commons("solo");
-    fs::remove_dir_all(place.path().join("subak.db.keys")).unwrap();
+/// What a server says when it is ready, and its log until then.
+fn served_once(place: &Place) -> (serde_json::Value, String) {
     let mut command = place.command();
     command.args(words("serve --json --listen 127.0.0.1:0"));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -280,7 +279,14 @@ fn a_server_without_a_ledgers_key_says_so() {
     child.wait().unwrap();
     let mut log = String::new();
     child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    (serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}{log}")), log)
+}
+
+#[test]
+fn a_server_without_a_ledgers_key_says_so() {
+    let place = commons("solo");
+    fs::remove_dir_all(place.path().join("subak.db.keys")).unwrap();
+    let (told, log) = served_once(&place);
     assert_eq!(told["data"]["without_key"], serde_json::json!(["ours"]), "{log}");
     assert!(log.contains("nothing can be appended"), "{log}");
 }
@@ -401,6 +407,44 @@ fn an_audit_counts_the_texts_that_are_gone() {
     assert!(file.execute("DELETE FROM disclosure", []).unwrap() > 0);
     drop(file);
     says(&place.type_in("audit").done(), &["sound ours", "1 of 1 committed text not disclosed"]);
+}
+
+/// The copy of a ledger file, its keys beside it but for what its operator has signed last.
+fn put_back_without_head(place: &Place, older: &Path) {
+    fs::copy(older, place.db()).unwrap();
+    for file in fs::read_dir(place.path().join("subak.db.keys")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|it| it == "head") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+/// Whether it is an older copy, nobody here can know: a person is asked to look, once.
+#[test]
+fn a_ledger_whose_last_head_is_forgotten_is_not_silently_gone_on_with() {
+    let place = commons("solo");
+    place.type_in("contribute 1 --as ana").done();
+    let old = place.path().join("old.db");
+    place.type_in(&format!("backup {}", old.display())).done();
+    let usual = place.type_in("contribute 2 --as ana").done();
+    assert!(!usual.err.contains("warning"), "{}", usual.err);
+    put_back_without_head(&place, &old);
+    let reads = place.type_in("balance").done();
+    assert!(!reads.err.contains("second history"), "{}", reads.err);
+    let told = ["warning: ledger ours", "second history", "`subak checkpoint challenge FILE`"];
+    says(&place.type_in("contribute 3 --as ana").done(), &told);
+    let again = place.type_in("contribute 4 --as ana").done();
+    assert!(!again.err.contains("warning"), "once: {}", again.err);
+    // A program that reads JSON does not swallow it.
+    put_back_without_head(&place, &old);
+    let ran = place.type_in("contribute 3 --as ana --json").done();
+    assert!(ran.err.contains("second history") && ran.object()["data"].is_object(), "{}", ran.err);
+    put_back_without_head(&place, &old);
+    let (_, log) = served_once(&place);
+    assert!(log.contains("second history"), "{log}");
+    let (_, log) = served_once(&place);
+    assert!(!log.contains("second history"), "{log}");
 }
 
 /// What a node sends that cannot be true is what an audit is there to find, and no end of it.

@@ -92,6 +92,9 @@ impl Serve {
                  appended; put it back from where it is kept"
             );
         }
+        for warning in ledgers.iter().filter_map(|l| connect::forgotten(&cx.db(), l)) {
+            tracing::warn!("{warning}");
+        }
         // Whoever is served is not told later that the file is damaged, or an old copy.
         for ledger in &ledgers {
             if mute.contains(&ledger.name) {
