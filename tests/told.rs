@@ -396,6 +396,34 @@ fn an_agreement_beside_another_is_said_and_an_active_one_is_left_alone() {
     }
 }
 
+/// One who validates again has changed their mind, and is told what that does.
+#[test]
+fn a_second_word_says_what_became_of_the_first() {
+    let place = commons("equal");
+    place.type_in("contribute 2 --as dora").done();
+    place.type_in("contribute 3 --as dora").done();
+    place.type_in("agent admit dora --as ana").done();
+    let word = |place_: &str, paid: &str, who: &str| {
+        place.type_in(&format!("validate {place_} --remuneration {paid} --as {who}"))
+    };
+    let silent = |ran: Ran| assert!(!ran.done().out.contains("your word"));
+    silent(word("1", "unpaid", "ana")); // entry 4
+    let again = word("1", "paid", "ana").done();
+    says(&again, &["pending 1/2", "it replaces your word of entry 4"]);
+    assert!(word("1", "paid", "ana").err.contains("[already-validated]"), "the same word");
+    silent(word("1", "paid", "ben")); // entry 6: it holds now
+    let data = place.data("validate 1..2 --remuneration unpaid --as ana"); // entry 7
+    assert_eq!(data["again"].as_array().unwrap().len(), 1, "{data:#}");
+    assert_eq!((&data["again"][0]["entry"], &data["again"][0]["holds"]), (&5.into(), &true.into()));
+    let other = word("1", "unknown", "ana").done();
+    says(&other, &["it replaces your word of entry 7"]);
+    let ben = word("1..2", "unpaid", "ben").done();
+    says(&ben, &["what holds by your word of entry 6 holds until as many maintainers agree"]);
+    let help = place.type_in("validate --help").done();
+    says(&help, &["Other words for what you have validated replace yours"]);
+    place.sound(&place.db());
+}
+
 /// Taking a text away breaks nothing; who audits learns that it is not there.
 #[test]
 fn an_audit_counts_the_texts_that_are_gone() {
