@@ -475,6 +475,41 @@ fn a_ledger_whose_last_head_is_forgotten_is_not_silently_gone_on_with() {
     assert!(!log.contains("second history"), "{log}");
 }
 
+/// To compare a copy with a head takes no key, and leaves no trace.
+#[test]
+fn a_copy_is_held_against_a_head_without_its_operators_key() {
+    let place = commons("solo");
+    let backup = |name: &str| {
+        let to = place.path().join(name);
+        place.type_in(&format!("backup {}", to.display())).done();
+    };
+    backup("old.db");
+    place.type_in("contribute 1 --as ana").done();
+    place.type_in("checkpoint get --out kept.checkpoint --ledger ours").done();
+    backup("same.db");
+    place.type_in("contribute 2 --as ana").done();
+    backup("newer.db");
+    let challenge =
+        |db: &str| place.type_in(&format!("checkpoint challenge kept.checkpoint --db {db}"));
+    for db in ["same.db", "newer.db"] {
+        says(&challenge(db).done(), &["holds: ledger ours", "goes on from that head of"]);
+    }
+    let older = challenge("old.db");
+    assert_eq!(older.status, 1, "{}", older.err);
+    says(&older, &["its operator has signed", "[older-database]"]);
+    for db in ["old.db", "same.db", "newer.db"] {
+        assert!(!place.path().join(format!("{db}.keys")).exists(), "nothing is written");
+    }
+    // Another history, of which only the copy is at hand.
+    put_back_without_head(&place, &place.path().join("old.db"));
+    place.type_in("contribute 7 --as ana").done();
+    place.type_in("contribute 8 --as ana").done();
+    backup("forked.db");
+    let forked = challenge("forked.db");
+    assert_eq!(forked.status, 1, "{}", forked.err);
+    says(&forked, &["has not the first", "[older-database]"]);
+}
+
 /// What a node sends that cannot be true is what an audit is there to find, and no end of it.
 #[test]
 fn a_nodes_false_text_is_found_and_the_rest_is_judged() {
