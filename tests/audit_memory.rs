@@ -5,7 +5,13 @@ mod kit;
 
 use kit::*;
 use serde_json::Value;
-use std::fs;
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Stdio,
+    thread,
+    time::Duration,
+};
 
 /// A commons that is meant, with some work in it.
 fn commons() -> Place {
@@ -19,6 +25,14 @@ fn commons() -> Place {
 fn codes(audit: &Value) -> Vec<&str> {
     let all = audit["findings"].as_array().unwrap().iter();
     all.filter(|f| f["severity"] != "warning").map(|f| f["code"].as_str().unwrap()).collect()
+}
+
+/// The one remembered head in a folder.
+fn head_in(folder: &Path) -> PathBuf {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let heads: Vec<_> = files.filter(|p| p.extension().is_some_and(|it| it == "seen")).collect();
+    let [head] = &heads[..] else { panic!("{heads:?}") };
+    head.clone()
 }
 
 /// What `audit` with these words says, and its status.
@@ -58,7 +72,7 @@ fn the_second_audit_checks_what_is_new_and_says_so() {
     // In a folder that is named, nothing is known yet.
     let (_, data) = audit(&place, "--memory elsewhere");
     assert_eq!(data["ledgers"][0]["seen_size"], Value::Null);
-    assert_eq!(fs::read_dir(place.path().join("elsewhere")).unwrap().count(), 1);
+    head_in(&place.path().join("elsewhere"));
 }
 
 #[test]
@@ -117,7 +131,7 @@ fn memory_that_was_changed_is_not_gone_by() {
     let place = commons();
     place.type_in("audit").done();
     let folder = place.path().join("home/seen");
-    let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let file = head_in(&folder);
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.starts_with("subak/seen@v1\noperator subak/"), "{text}");
     for altered in [text.replace("\n2\n", "\n1\n"), text.replace("ours", "0urs x"), String::new()] {
@@ -142,6 +156,30 @@ fn where_nothing_can_be_kept_the_verdict_stands_and_the_person_is_told() {
     assert!(told.out.contains("sound  ours") && !told.out.contains("pinned"), "{}", told.out);
     let refused = place.type_in("audit --memory subak.db");
     assert!(refused.status == 4 && refused.err.contains("subak.db"), "{}", refused.err);
+}
+
+#[test]
+fn of_two_audits_that_end_at_once_the_newer_head_stays() {
+    let place = commons();
+    place.type_in("audit").done();
+    let folder = place.path().join("home/seen");
+    place.type_in(&format!("backup {}", place.path().join("old.db").display())).done();
+    place.type_in("contribute 2 --as ana").done();
+    place.type_in("audit --memory newer").done();
+    // One has judged the older copy, and another, which writes, has the newer.
+    let writes = File::options().write(true).open(folder.join("lock")).unwrap();
+    writes.lock().unwrap();
+    let mut older = place.command();
+    older.args(["audit", "old.db"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut older = older.spawn().unwrap();
+    thread::sleep(Duration::from_secs(1));
+    assert!(older.try_wait().unwrap().is_none(), "it waits for its turn");
+    let newer = fs::read(head_in(&place.path().join("newer"))).unwrap();
+    fs::write(head_in(&folder), newer).unwrap();
+    drop(writes);
+    assert!(older.wait().unwrap().success());
+    let (status, data) = audit(&place, "old.db");
+    assert_eq!((status, codes(&data)), (1, vec!["older-than-seen"]), "{data:#}");
 }
 
 #[test]

@@ -68,8 +68,8 @@ fn what_cannot_be_done_is_said() {
     };
     fails("bundle export all.subak", 1, "it exists and is not overwritten");
     fails("bundle export x.subak --ledger theirs", 1, "there are: ours, our-phyle");
-    fails("bundle export x.subak --db nowhere.db", 1, "nowhere.db");
-    fails("bundle export no/such/folder.subak", 1, "folder.subak");
+    fails("bundle export x.subak --db nowhere.db", 4, "nowhere.db");
+    fails("bundle export no/such/folder.subak", 4, "folder.subak");
     let mut bytes = fs::read(place.path().join("all.subak")).unwrap();
     bytes[22] = b'9';
     fs::write(place.path().join("later.subak"), &bytes).unwrap();

@@ -1,7 +1,8 @@
 //! Each way in which a command fails: one message, the next step, the right exit status,
 //! and the same as one JSON object. Then what holds of every command: help, pipes, colour.
 //!
-//! Status 1: refused. 2: the command line makes no sense. 4: the world failed, try again.
+//! Status 1: refused. 2: the command line makes no sense. 3: it could not be judged. 4: the world
+//! failed, or what was named is not there: try again.
 
 #![allow(clippy::unwrap_used)]
 
@@ -71,12 +72,12 @@ fn who_signs_must_be_who_it_says() {
         1,
         "does not belong to the author: ana",
     );
-    fails(&place, "contribute 1 --as zed", 1, "no key of zed");
+    fails(&place, "contribute 1 --as zed", 4, "no key of zed");
     fails(&place, "contribute 1", 2, "keys of ana, ben");
-    fails(&place, "contribute 1 --as ana --key nowhere.key", 1, "nowhere.key");
+    fails(&place, "contribute 1 --as ana --key nowhere.key", 4, "nowhere.key");
     fails(&place, "key new ana", 1, "ana.key");
     let nobody = Place::new();
-    fails(&nobody, "commons open our-commons --steward ana", 1, "no key of ana");
+    fails(&nobody, "commons open our-commons --steward ana", 4, "no key of ana");
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn equations_and_settings_that_do_not_hold() {
     let wrong = place.type_in("equation check wrong.toml");
     assert_eq!(wrong.status, 1, "{}{}", wrong.out, wrong.err);
     assert!(format!("{}{}", wrong.out, wrong.err).contains("760.00"), "stated beside computed");
-    fails(&place, "equation check nowhere.toml", 1, "nowhere.toml");
+    fails(&place, "equation check nowhere.toml", 4, "nowhere.toml");
     write("home/config.toml", "colour = 3\n");
     fails(&place, "log", 2, "config.toml");
 }
@@ -154,7 +155,7 @@ fn between_a_file_and_a_node_the_flag_decides_then_the_environment() {
     for (variables, line, status, says) in [
         (vec![file("missing.db")], format!("balance --node {url}"), 0, ""),
         (vec![node(dead)], "balance --db subak.db".to_owned(), 0, ""),
-        (vec![file("missing.db")], "balance".to_owned(), 1, "missing.db"),
+        (vec![file("missing.db")], "balance".to_owned(), 4, "missing.db"),
         (vec![file("missing.db")], "balance --db subak.db".to_owned(), 0, ""),
         (vec![node(dead)], format!("balance --node {url}"), 0, ""),
         (vec![node(dead)], format!("--node {url} balance"), 0, ""), // before the command, too
@@ -244,12 +245,46 @@ fn files_that_are_no_ledger() {
     for command in ["log", "balance", "contribute 1 --as ana", "serve --listen 127.0.0.1:0"] {
         fails(&place, &format!("{command} --db note.txt"), 1, "note.txt");
         fails(&place, &format!("{command} --db empty.db"), 1, "empty.db");
-        fails(&place, &format!("{command} --db missing.db"), 1, "missing.db");
+        fails(&place, &format!("{command} --db missing.db"), 4, "missing.db");
     }
-    for name in ["note.txt", "empty.db", "missing.db"] {
+    for name in ["note.txt", "empty.db"] {
         fails(&place, &format!("audit {name}"), 1, name);
     }
     assert!(!place.path().join("missing.db").exists(), "a failed command makes no file");
+}
+
+/// To whoever goes by the status, 1 says of an audit that somebody is at fault.
+#[test]
+fn what_is_not_there_or_proves_nothing_is_nobodys_fault() {
+    let place = commons();
+    let missing = [
+        "audit missing.db",
+        "audit missing.bundle",
+        "audit missing.fraud-proof",
+        "audit --trust-file missing.txt",
+        "balance --trust-file missing.txt",
+        "bundle export x.subak --db missing.db",
+        "import csv missing.csv --as ana",
+        "import git missing.git --as ana",
+        "receipt verify missing.tlog-proof",
+        "checkpoint challenge missing.checkpoint",
+        "witness serve --as ana --store missing.db --trust-file missing.txt",
+    ];
+    for line in missing {
+        fails(&place, line, 4, "missing.");
+    }
+    fs::create_dir(place.path().join("folder.db")).unwrap();
+    fails(&place, "audit folder.db", 4, "folder.db");
+    // A proof that is cut short proves nothing, of anybody.
+    let key = place.data("commons show")["operator_key"].as_str().unwrap().to_owned();
+    let half = place.path().join("half.fraud-proof");
+    for text in [&b"subak/fraud-proof@v1\n"[..], b"subak/fraud-proof@v1\n\xff"] {
+        fs::write(&half, text).unwrap();
+        fails(&place, "audit half.fraud-proof", 3, "this file proves nothing");
+        fails(&place, &format!("audit half.fraud-proof --expect {key}"), 3, "proves nothing");
+    }
+    fs::write(&half, "subak/fraud-proof@v1\n".repeat(1_000)).unwrap();
+    fails(&place, "audit half.fraud-proof", 3, "this file proves nothing");
 }
 
 #[test]

@@ -195,7 +195,9 @@ fn who_has_lost_the_key_makes_another_and_the_stewards_give_it() {
     let place = commons();
     let lost = public(&place, "ana");
     fs::remove_file(place.key("ana")).unwrap();
-    refused(&place, "contribute 1 --as ana", &["no key of ana"]);
+    let none = place.type_in("contribute 1 --as ana");
+    assert_eq!(none.status, 4, "{}", none.err);
+    says(&none, &["no key of ana"]);
     place.type_in("key new ana").done();
     refused(&place, "contribute 1 --as ana", &["key-not-of-author"]);
     let shown = place.type_in("key possess --as ana").done();

@@ -48,7 +48,7 @@ fn a_node_in_tls_is_used_by_who_holds_its_certificate() {
     let plain = server.url.replace("https:", "http:");
     fails(&place, &format!("balance --node {plain}"), 1, &["[node-tls]", "https://"]);
     fails(&place, &format!("balance --node {plain} --node-ca node.pem"), 2, &["https://"]);
-    fails(&place, &format!("balance {at} --node-ca none.pem"), 1, &["none.pem", "check the path"]);
+    fails(&place, &format!("balance {at} --node-ca none.pem"), 4, &["none.pem", "check the path"]);
     fails(&place, &format!("balance {at} --node-ca node.key"), 1, &["node.key", "a certificate"]);
 }
 
@@ -61,13 +61,17 @@ fn files_that_do_not_fit_are_named_before_anything_is_served() {
     fails(&place, &format!("{serve} --tls-cert node.pem"), 2, &["--tls-key"]);
     fails(&place, &format!("{serve} --tls-key node.key"), 2, &["--tls-cert"]);
     for (files, words) in [
-        ("--tls-cert none.pem --tls-key node.key", ["none.pem", "check the path"]),
-        ("--tls-cert node.pem --tls-key none.key", ["none.key", "check the path"]),
         ("--tls-cert node.key --tls-key node.pem", ["node.key and node.pem", "BEGIN CERTIFICATE"]),
         ("--tls-cert node.pem --tls-key node.pem", ["a private key", "BEGIN PRIVATE KEY"]),
         ("--tls-cert node.pem --tls-key other.key", ["not that of the certificate", "made for"]),
     ] {
         fails(&place, &format!("{serve} {files}"), 1, &words);
+    }
+    for (files, missing) in [
+        ("--tls-cert none.pem --tls-key node.key", "none.pem"),
+        ("--tls-cert node.pem --tls-key none.key", "none.key"),
+    ] {
+        fails(&place, &format!("{serve} {files}"), 4, &[missing, "check the path"]);
     }
     assert!(!place.db().exists(), "no ledger file was made");
 }

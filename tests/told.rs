@@ -9,6 +9,7 @@ use kit::{DAY_MS, Place, Ran, now, words};
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _},
+    path::Path,
     process::Stdio,
 };
 use subak_cli::money::{show_date, show_time};
@@ -267,10 +268,8 @@ fn dates_and_amounts_that_do_not_fit_are_refused_in_dates_and_amounts() {
     says(&past, &["--expires 2020-01-01: expected after 20"]);
 }
 
-#[test]
-fn a_server_without_a_ledgers_key_says_so() {
-    let place = commons("solo");
-    fs::remove_dir_all(place.path().join("subak.db.keys")).unwrap();
+/// What a server says when it is ready, and its log until then.
+fn served_once(place: &Place) -> (serde_json::Value, String) {
     let mut command = place.command();
     command.args(words("serve --json --listen 127.0.0.1:0"));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -280,7 +279,14 @@ fn a_server_without_a_ledgers_key_says_so() {
     child.wait().unwrap();
     let mut log = String::new();
     child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    (serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}{log}")), log)
+}
+
+#[test]
+fn a_server_without_a_ledgers_key_says_so() {
+    let place = commons("solo");
+    fs::remove_dir_all(place.path().join("subak.db.keys")).unwrap();
+    let (told, log) = served_once(&place);
     assert_eq!(told["data"]["without_key"], serde_json::json!(["ours"]), "{log}");
     assert!(log.contains("nothing can be appended"), "{log}");
 }
@@ -390,6 +396,34 @@ fn an_agreement_beside_another_is_said_and_an_active_one_is_left_alone() {
     }
 }
 
+/// One who validates again has changed their mind, and is told what that does.
+#[test]
+fn a_second_word_says_what_became_of_the_first() {
+    let place = commons("equal");
+    place.type_in("contribute 2 --as dora").done();
+    place.type_in("contribute 3 --as dora").done();
+    place.type_in("agent admit dora --as ana").done();
+    let word = |place_: &str, paid: &str, who: &str| {
+        place.type_in(&format!("validate {place_} --remuneration {paid} --as {who}"))
+    };
+    let silent = |ran: Ran| assert!(!ran.done().out.contains("your word"));
+    silent(word("1", "unpaid", "ana")); // entry 4
+    let again = word("1", "paid", "ana").done();
+    says(&again, &["pending 1/2", "it replaces your word of entry 4"]);
+    assert!(word("1", "paid", "ana").err.contains("[already-validated]"), "the same word");
+    silent(word("1", "paid", "ben")); // entry 6: it holds now
+    let data = place.data("validate 1..2 --remuneration unpaid --as ana"); // entry 7
+    assert_eq!(data["again"].as_array().unwrap().len(), 1, "{data:#}");
+    assert_eq!((&data["again"][0]["entry"], &data["again"][0]["holds"]), (&5.into(), &true.into()));
+    let other = word("1", "unknown", "ana").done();
+    says(&other, &["it replaces your word of entry 7"]);
+    let ben = word("1..2", "unpaid", "ben").done();
+    says(&ben, &["what holds by your word of entry 6 holds until as many maintainers agree"]);
+    let help = place.type_in("validate --help").done();
+    says(&help, &["Other words for what you have validated replace yours"]);
+    place.sound(&place.db());
+}
+
 /// Taking a text away breaks nothing; who audits learns that it is not there.
 #[test]
 fn an_audit_counts_the_texts_that_are_gone() {
@@ -401,6 +435,101 @@ fn an_audit_counts_the_texts_that_are_gone() {
     assert!(file.execute("DELETE FROM disclosure", []).unwrap() > 0);
     drop(file);
     says(&place.type_in("audit").done(), &["sound ours", "1 of 1 committed text not disclosed"]);
+}
+
+/// The copy of a ledger file, its keys beside it but for what its operator has signed last.
+fn put_back_without_head(place: &Place, older: &Path) {
+    fs::copy(older, place.db()).unwrap();
+    for file in fs::read_dir(place.path().join("subak.db.keys")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|it| it == "head") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+/// Whether it is an older copy, nobody here can know: a person is asked to look, once.
+#[test]
+fn a_ledger_whose_last_head_is_forgotten_is_not_silently_gone_on_with() {
+    let place = commons("solo");
+    place.type_in("contribute 1 --as ana").done();
+    let old = place.path().join("old.db");
+    place.type_in(&format!("backup {}", old.display())).done();
+    let usual = place.type_in("contribute 2 --as ana").done();
+    assert!(!usual.err.contains("warning"), "{}", usual.err);
+    put_back_without_head(&place, &old);
+    let reads = place.type_in("balance").done();
+    assert!(!reads.err.contains("second history"), "{}", reads.err);
+    let told = ["warning: ledger ours", "second history", "`subak checkpoint challenge FILE`"];
+    says(&place.type_in("contribute 3 --as ana").done(), &told);
+    let again = place.type_in("contribute 4 --as ana").done();
+    assert!(!again.err.contains("warning"), "once: {}", again.err);
+    // A program that reads JSON does not swallow it.
+    put_back_without_head(&place, &old);
+    let ran = place.type_in("contribute 3 --as ana --json").done();
+    assert!(ran.err.contains("second history") && ran.object()["data"].is_object(), "{}", ran.err);
+    put_back_without_head(&place, &old);
+    let (_, log) = served_once(&place);
+    assert!(log.contains("second history"), "{log}");
+    let (_, log) = served_once(&place);
+    assert!(!log.contains("second history"), "{log}");
+}
+
+/// To compare a copy with a head takes no key, and leaves no trace.
+#[test]
+fn a_copy_is_held_against_a_head_without_its_operators_key() {
+    let place = commons("solo");
+    let backup = |name: &str| {
+        let to = place.path().join(name);
+        place.type_in(&format!("backup {}", to.display())).done();
+    };
+    backup("old.db");
+    place.type_in("contribute 1 --as ana").done();
+    place.type_in("checkpoint get --out kept.checkpoint --ledger ours").done();
+    backup("same.db");
+    place.type_in("contribute 2 --as ana").done();
+    backup("newer.db");
+    let challenge =
+        |db: &str| place.type_in(&format!("checkpoint challenge kept.checkpoint --db {db}"));
+    for db in ["same.db", "newer.db"] {
+        says(&challenge(db).done(), &["holds: ledger ours", "goes on from that head of"]);
+    }
+    let older = challenge("old.db");
+    assert_eq!(older.status, 1, "{}", older.err);
+    says(&older, &["its operator has signed", "[older-database]"]);
+    for db in ["old.db", "same.db", "newer.db"] {
+        assert!(!place.path().join(format!("{db}.keys")).exists(), "nothing is written");
+    }
+    // Another history, of which only the copy is at hand.
+    put_back_without_head(&place, &place.path().join("old.db"));
+    place.type_in("contribute 7 --as ana").done();
+    place.type_in("contribute 8 --as ana").done();
+    backup("forked.db");
+    let forked = challenge("forked.db");
+    assert_eq!(forked.status, 1, "{}", forked.err);
+    says(&forked, &["has not the first", "[older-database]"]);
+}
+
+/// What a node sends that cannot be true is what an audit is there to find, and no end of it.
+#[test]
+fn a_nodes_false_text_is_found_and_the_rest_is_judged() {
+    let place = commons("equal");
+    place.type_in("contribute 2 --as dora --note tea").done();
+    let file = rusqlite::Connection::open(place.db()).unwrap();
+    assert!(file.execute("UPDATE disclosure SET author = 'No Handle!'", []).unwrap() > 0);
+    drop(file);
+    let server = place.serve(&[]);
+    let audited = place.type_in(&format!("audit {} --json", server.url));
+    assert_eq!(audited.status, 1, "{}{}", audited.out, audited.err);
+    let data = audited.object()["data"].take();
+    let all = data["findings"].as_array().unwrap().iter();
+    let faults: Vec<_> = all.filter(|f| f["severity"] == "fault").collect();
+    let [fault] = &faults[..] else { panic!("one: {data:#}") };
+    assert_eq!(fault["code"], "store");
+    let message = fault["message"].as_str().unwrap();
+    assert!(message.contains("no handle") && message.contains(&server.url), "{message}");
+    let ledger = &data["ledgers"][0];
+    assert_eq!((&ledger["name"], &ledger["size"]), (&"ours".into(), &ledger["checkpoint_size"]));
 }
 
 /// To a friend, a court, a newspaper: without this program's server, or any.
@@ -431,7 +560,7 @@ fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {
     for (trust, status, what) in [
         (String::new(), 2, "whose signature is believed?"),
         ("--trust-file nobody.txt".into(), 1, "which the trust file does not name"),
-        ("--trust-file absent.txt".into(), 1, "absent.txt"),
+        ("--trust-file absent.txt".into(), 4, "absent.txt"),
         (format!("--trust-file claim.tlog-proof --expect {operator}"), 1, "line 1: expected log"),
         (
             format!("--trust-file nobody.txt --expect {operator}"),

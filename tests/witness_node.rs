@@ -207,6 +207,9 @@ fn nobody_is_paid_from_a_history_that_witnesses_have_not_seen() {
     let size = scene.data(&format!("checkpoint get {at}"))["size"].as_u64().unwrap();
     assert!(run["entry"].as_u64().unwrap() < size, "{run}");
     scene.seen_by_both(&server);
+    // What goes to the bank, likewise.
+    let csv = format!("payout list {} --csv {at}", run["entry"]);
+    assert!(scene.place.type_in(&csv).done().out.contains("cleo"));
 
     drop(scene.witnesses.pop());
     // Appends go on without it,
@@ -218,6 +221,10 @@ fn nobody_is_paid_from_a_history_that_witnesses_have_not_seen() {
     assert!(error["next"].as_str().is_some_and(|next| !next.is_empty()), "{error}");
     let after = scene.data(&format!("checkpoint get {at}"));
     assert_eq!(after["size"], size + 1, "nothing of it is recorded");
+    let bank = scene.place.type_in(&csv);
+    assert_eq!((bank.status, bank.out.as_str()), (1, ""), "no line for the bank: {}", bank.err);
+    assert!(bank.err.contains("[unwitnessed]"), "{}", bank.err);
+    scene.place.type_in(&csv.replace("--csv ", "")).done(); // to look at it costs nothing
     scene.data(&format!("contribute 1 --kind hours --as cleo {at}"));
 }
 
@@ -237,6 +244,12 @@ fn an_older_copy_is_not_served() {
     let error = scene.refused(line, 1, "older-database");
     assert!(error["message"].as_str().unwrap().contains("witness W"), "{error}");
     assert!(error["next"].as_str().unwrap().contains("newest copy"), "{error}");
+    // That stays known where nobody asks them again.
+    for line in ["serve --listen 127.0.0.1:0", "contribute 1 --kind hours --as cleo"] {
+        let error = scene.refused(line, 1, "older-database");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("witness W") && message.contains("halted"), "{error}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{cell::RefCell, collections::VecDeque, future::Future, path::Path};
 use subak_ledger::{
-    log::{Hash, LEAF_LEN, LedgerId, entry::chain_hash},
+    log::{Hash, LEAF_LEN, LedgerId, checkpoint::claimed_size, entry::chain_hash},
     store::{
         Disclosure, Head, Inspection, LedgerRow, Reader, Result as Stored, StoreError, StoredEntry,
     },
@@ -51,8 +51,7 @@ impl NodeReader {
             // Before the newest head: an honest node's is not smaller then.
             let witnessed = remote.witnessed(info.id).await?;
             let checkpoint = remote.checkpoint(info.id).await?;
-            // Its second line, of a note that the client has opened.
-            let size = checkpoint.lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0);
+            let size = claimed_size(&checkpoint).unwrap_or(0); // the client has opened it
             let row = LedgerRow { id: info.id.0, number, name: info.name };
             ledgers.push(Listed { row, size, checkpoint, witnessed });
         }
@@ -67,17 +66,31 @@ impl NodeReader {
         })
     }
 
-    /// What a failed read means to the person.
+    /// What a failed read means to the person. A node that does not answer what it is asked has
+    /// done nothing wrong that could be shown; it could not be judged.
     pub fn failure(&self, error: StoreError) -> Failure {
-        self.failed.take().map_or_else(|| error.into(), Failure::from)
+        match self.failed.take() {
+            Some(
+                NodeError::Refused { code, message, next }
+                | NodeError::NotFound { code, message, next },
+            ) => Failure::gap(&code, message, next),
+            Some(failed) => failed.into(),
+            None => error.into(),
+        }
     }
 
-    /// Waits for an answer; only on a thread that may.
+    /// Waits for an answer; only on a thread that may. A false answer is damage, which an audit is
+    /// there to find, and not an end of it.
     fn ask<T>(&self, answer: impl Future<Output = Result<T, NodeError>>) -> Stored<T> {
-        self.runtime.block_on(answer).map_err(|error| {
-            let detail = error.to_string();
-            self.failed.replace(Some(error));
-            StoreError::Io { path: self.url.clone().into(), detail }
+        self.runtime.block_on(answer).map_err(|error| match error {
+            NodeError::Corrupt { message, .. } => {
+                StoreError::Corrupt { place: self.url.clone(), detail: message }
+            }
+            error => {
+                let detail = error.to_string();
+                self.failed.replace(Some(error));
+                StoreError::Io { path: self.url.clone().into(), detail }
+            }
         })
     }
 

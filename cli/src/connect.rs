@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,6 +18,7 @@ use subak_ledger::{book::state::State, log::Hash, store::StoreError};
 use subak_node::{
     LedgerInfo, Ledgers, NodeError,
     client::Remote,
+    ring::Ring,
     runtime::{Node, Options},
     tls::Pin,
 };
@@ -36,16 +37,18 @@ pub struct Connection {
     pub ledgers: Arc<dyn Ledgers>,
     /// In this process: for the clerk's key.
     pub embedded: Option<Arc<Node>>,
+    /// The ledger file, where this process may append to it.
+    pub file: Option<PathBuf>,
 }
 
-fn here(node: Node) -> Connection {
+fn here(node: Node, file: Option<PathBuf>) -> Connection {
     let node = Arc::new(node);
-    Connection { ledgers: node.clone(), embedded: Some(node) }
+    Connection { ledgers: node.clone(), embedded: Some(node), file }
 }
 
 /// A ledger file, for reading: needs neither key nor lock.
 pub async fn reader(db: &Path) -> Done<Connection> {
-    Ok(here(Node::open_reader(db).await?))
+    Ok(here(Node::open_reader(db).await?, None))
 }
 
 /// A ledger file, for appending; `create` makes it where there is none.
@@ -59,9 +62,25 @@ pub async fn writer(db: &Path, create: bool) -> Done<Connection> {
             {
                 tokio::time::sleep(LOOK).await;
             }
-            other => return Ok(here(other?)),
+            other => return Ok(here(other?, Some(db.to_path_buf()))),
         }
     }
+}
+
+/// What is to be said before anything is appended to a ledger whose operator's last head nobody
+/// here remembers: an older copy of the file goes on as a second history then, and silently. Said
+/// once, as the node keeps the stored head from then on.
+pub fn forgotten(db: &Path, ledger: &LedgerInfo) -> Option<String> {
+    let is_forgotten = ledger.size > 0 && Ring::beside(db).has_forgotten(&ledger.operator);
+    is_forgotten.then(|| {
+        format!(
+            "ledger {}: the file that says what its operator has signed last (.head) is not beside \
+             the key. If this database is an older copy, what is appended now is a second history, \
+             and anybody can prove it. Hold it against a head that others have: `subak checkpoint \
+             challenge FILE`. It goes on from its {} entries now, and the file is made anew",
+            ledger.name, ledger.size
+        )
+    })
 }
 
 /// What the store says where another program writes: a node passes on no more than that.
@@ -77,7 +96,7 @@ pub async fn node(url: &str, trust: &Trust, ca: Option<&Path>) -> Done<Connectio
         [one] => Some(one.bytes()),
         _ => None, // of several, `as_folded` finds out which
     };
-    Ok(Connection { ledgers: Arc::new(remote(url, only, ca).await?), embedded: None })
+    Ok(Connection { ledgers: Arc::new(remote(url, only, ca).await?), embedded: None, file: None })
 }
 
 /// A node as a client of it, for what needs no more than its bytes.

@@ -168,7 +168,16 @@ impl Context {
         if info.sandbox {
             self.out.note(&format!("SANDBOX ledger {}: dates in it may be chosen", info.name));
         }
+        self.warn_of_forgotten(&connection, &info);
         Ok(Open { connection, info, book })
+    }
+
+    /// Whatever the form of the result: to say it after something was appended is too late.
+    pub fn warn_of_forgotten(&self, connection: &Connection, ledger: &LedgerInfo) {
+        let file = connection.file.as_deref();
+        if let Some(warning) = file.and_then(|file| connect::forgotten(file, ledger)) {
+            self.out.warning(&warning);
+        }
     }
 
     /// Opens for reading the ledger that is meant.
@@ -256,7 +265,7 @@ impl Context {
         let name = format!("{author}.key");
         let places = [self.key_folder_beside().join(&name), self.key_folder().join(&name)];
         places.iter().find(|p| p.exists()).cloned().ok_or_else(|| {
-            Failure::refused(
+            Failure::world(
                 "no-key",
                 format!(
                     "no key of {author}: looked at {}",

@@ -1,7 +1,9 @@
 //! How a command fails: one clear message, the next step, and the exit status.
 //!
 //! Status 1: refused, or a fault was found. 2: usage. 3: a gap (could not judge).
-//! 4: the world failed (node away, disk full, file locked), worth a retry.
+//! 4: the world failed (node away, disk full, file locked, not there or not to be read), worth a
+//! retry. What could not be looked at never counts as a fault: whoever audits by exit status must
+//! not take a path that is misspelt for an operator's guilt.
 
 use serde::Serialize;
 use std::fmt;
@@ -58,7 +60,7 @@ impl Failure {
     pub fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
         let message = format!("{}: {error}", path.display());
         match error.kind() {
-            std::io::ErrorKind::NotFound => Self::refused("no-file", message, "check the path"),
+            std::io::ErrorKind::NotFound => Self::world("no-file", message, "check the path"),
             _ => Self::world("file", message, "check permissions and free space, then try again"),
         }
     }
@@ -95,9 +97,11 @@ impl From<NodeError> for Failure {
 impl From<StoreError> for Failure {
     fn from(e: StoreError) -> Self {
         let (code, next) = (e.code().to_string(), e.next().to_string());
-        match e.kind() {
-            Kind::World => Self::world(&code, e.to_string(), next),
-            Kind::Argument | Kind::Fault => Self::refused(&code, e.to_string(), next),
+        match (e.kind(), &e) {
+            (Kind::Fault, _) | (_, StoreError::Exists { .. }) => {
+                Self::refused(&code, e.to_string(), next)
+            }
+            (Kind::World | Kind::Argument, _) => Self::world(&code, e.to_string(), next),
         }
     }
 }

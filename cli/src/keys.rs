@@ -55,7 +55,12 @@ pub fn failure(e: &KeyFileError) -> Failure {
         }
         _ => e.next(),
     };
-    Failure::refused(code, e.to_string(), next)
+    match e {
+        KeyFileError::Io { .. } | KeyFileError::Random(_) => {
+            Failure::world(code, e.to_string(), next)
+        }
+        _ => Failure::refused(code, e.to_string(), next),
+    }
 }
 
 /// An author's public key as people pass it on: 64 hex digits.

@@ -1,9 +1,12 @@
-//! What an auditor remembers of ledgers: the newest head of each that was judged sound.
+//! What an auditor remembers of ledgers: the newest head of each that was judged sound, and who
+//! was proven to have signed two histories.
 //!
-//! Owns the files, one a ledger, in a folder of the auditor's. Guarantees that what is remembered
-//! is synced before the audit ends, never half written and never replaced by an older head; and
-//! that a file that was damaged is noticed and not gone by. Leaves out every judgement about a
-//! log (`ledger::audit`).
+//! Owns the files in a folder of the auditor's: `LEDGER.seen`, and `LEDGER-KEY.fraud-proof`, which
+//! is the proof itself (`ledger::log::fraud`); anybody can sign two heads of a ledger that is not
+//! theirs, so it goes by the key as well. Guarantees that what is remembered is synced before the
+//! audit ends, never half written and never replaced by an older head; that a proof stays until a
+//! person removes it; and that a file that was damaged is noticed and not gone by. Leaves out every
+//! judgement about a log (`ledger::audit`).
 //!
 //! ```text
 //! subak/seen@v1
@@ -23,6 +26,7 @@
 use crate::failure::{Done, Failure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use std::{
+    ffi::OsStr,
     fmt::Write as _,
     fs::{self, File},
     io::{self, Read as _, Write as _},
@@ -31,9 +35,9 @@ use std::{
 use subak_ledger::{
     audit::{LedgerReport, Seen},
     log::{
-        Checkpoint, Handle, Hash, LedgerId,
+        Checkpoint, Handle, Hash, LedgerId, PublicKey,
         checkpoint::{parse_verifier_key, verifier_key},
-        fraud::Placed,
+        fraud::{self, FraudProof, Placed},
         note::MAX_NOTE,
         tree::verify_inclusion,
     },
@@ -42,8 +46,12 @@ use subak_ledger::{
 
 const FORMAT: &str = "subak/seen@v1";
 const SUFFIX: &str = "seen";
+/// Of the file that accuses an operator.
+const ACCUSED: &str = "fraud-proof";
 /// Places that are remembered of one ledger.
 const MOST_PLACES: usize = 8;
+/// Beside them: locked by whoever changes one.
+const LOCK: &str = "lock";
 /// A file is smaller than this, in bytes.
 const MOST_BYTES: usize = MAX_NOTE + 64 * 1024;
 
@@ -60,32 +68,47 @@ pub struct Remembered {
     pub places: Vec<String>,
 }
 
+/// An operator who was proven to have signed two histories, once and for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accused {
+    /// What proves it; verified.
+    pub proof: FraudProof,
+    /// The first entry that is known to differ, if one is.
+    pub entry: Option<u64>,
+    /// Where the proof lies.
+    pub file: PathBuf,
+}
+
 /// A folder of what was seen, read.
 #[derive(Debug)]
 pub struct Memory {
     folder: PathBuf,
     all: Vec<Remembered>,
+    accused: Vec<Accused>,
 }
 
 impl Memory {
     /// Reads a folder; one that is not there yet remembers nothing.
     pub fn read(folder: &Path) -> Done<Self> {
-        let mut all = Vec::new();
-        let entries = match fs::read_dir(folder) {
+        let folder = folder.to_path_buf();
+        let (mut all, mut accused) = (Vec::new(), Vec::new());
+        let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { folder: folder.to_path_buf(), all });
+                return Ok(Self { folder, all, accused });
             }
-            Err(e) => return Err(Failure::file(folder, &e)),
+            Err(e) => return Err(Failure::file(&folder, &e)),
         };
         for entry in entries {
-            let path = entry.map_err(|e| Failure::file(folder, &e))?.path();
-            if path.extension().is_some_and(|suffix| suffix == SUFFIX) {
-                all.push(read(&path)?);
+            let path = entry.map_err(|e| Failure::file(&folder, &e))?.path();
+            match path.extension().and_then(OsStr::to_str) {
+                Some(SUFFIX) => all.push(read(&path)?),
+                Some(ACCUSED) => accused.push(read_accused(path)?),
+                _ => {}
             }
         }
         all.sort_by_key(|it| it.seen.head.ledger);
-        Ok(Self { folder: folder.to_path_buf(), all })
+        Ok(Self { folder, all, accused })
     }
 
     /// What is remembered of a ledger.
@@ -104,17 +127,38 @@ impl Memory {
         here.map(|it| it.seen.clone()).collect()
     }
 
-    /// The file of a ledger.
-    pub fn file(&self, ledger: LedgerId) -> PathBuf {
-        self.folder.join(format!("{ledger}.{SUFFIX}"))
+    /// Whether a proof accuses this operator of this ledger.
+    pub fn accused(&self, ledger: LedgerId, operator: &PublicKey) -> Option<&Accused> {
+        self.accused.iter().find(|it| it.proof.accused() == (ledger, operator))
+    }
+
+    /// Keeps a proof that was verified: whoever signed two histories is not found sound again
+    /// when only one of them is at hand. Durable when it returns. The first proof stays.
+    pub fn accuse(&self, proof: &FraudProof) -> Done {
+        let _locked = self.lock()?;
+        let path = self.folder.join(format!("{}.{ACCUSED}", accusation(proof)));
+        if path.exists() {
+            return read_accused(path).map(drop);
+        }
+        write(&path, &proof.to_text()).map_err(|e| Failure::file(&path, &e))
+    }
+
+    /// Held while a file is looked at and replaced: of two audits that end at once, the one with
+    /// the older head must see the newer. The system lets go of it when the file is closed.
+    fn lock(&self) -> Done<File> {
+        fs::create_dir_all(&self.folder).map_err(|e| Failure::file(&self.folder, &e))?;
+        let path = self.folder.join(LOCK);
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let locked = file.and_then(|file| file.lock().map(|()| file));
+        locked.map_err(|e| Failure::file(&path, &e))
     }
 
     /// Remembers a ledger that was judged sound, with the place if it is one to come back to.
     /// Durable when it returns. Keeps what is there where that is newer.
     pub fn remember(&self, report: &LedgerReport, place: Option<&str>) -> Done {
         let Some(new) = of_report(report) else { return Ok(()) };
-        fs::create_dir_all(&self.folder).map_err(|e| Failure::file(&self.folder, &e))?;
-        let path = self.file(report.id);
+        let _locked = self.lock()?;
+        let path = self.folder.join(format!("{}.{SUFFIX}", report.id));
         // Another audit may have ended meanwhile.
         let before = if path.exists() { Some(read(&path)?) } else { None };
         let mut places = before.as_ref().map(|it| it.places.clone()).unwrap_or_default();
@@ -185,23 +229,49 @@ fn hash(text: &str) -> Option<Hash> {
 }
 
 fn read(path: &Path) -> Done<Remembered> {
+    let parsed = text(path, MOST_BYTES)?.and_then(|text| Remembered::parse(&text));
+    let parsed = parsed.filter(|it| is_named(path, &it.seen.head.ledger.to_string()));
+    parsed.ok_or_else(|| {
+        let next = "find out who changed it; restore it, or remove it to see that ledger for the \
+                    first time again";
+        damaged(path, "what an audit remembers of a ledger", next)
+    })
+}
+
+fn read_accused(path: PathBuf) -> Done<Accused> {
+    let proof = text(&path, fraud::MOST_BYTES)?.and_then(|text| FraudProof::parse(&text).ok());
+    let proof = proof.filter(|it| is_named(&path, &accusation(it)));
+    let proven = proof.and_then(|it| it.verify(it.accused().1).ok().map(|proven| (it, proven)));
+    let (proof, proven) = proven.ok_or_else(|| {
+        let next = "find out who changed it; put the proof back, or remove it to believe that \
+                    operator again";
+        damaged(&path, "a proof of that ledger's two histories", next)
+    })?;
+    Ok(Accused { proof, entry: proven.entry, file: path })
+}
+
+/// None of what is larger, or no text.
+fn text(path: &Path, most: usize) -> Done<Option<String>> {
     let mut bytes = Vec::new();
-    let limit = MOST_BYTES as u64 + 1;
+    let limit = most as u64 + 1;
     let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     read.map_err(|e| Failure::file(path, &e))?;
-    let parsed = String::from_utf8(bytes).ok().and_then(|text| Remembered::parse(&text));
-    // It is found by its name, so another ledger's file must not stand in.
-    let named = |it: &Remembered| {
-        path.file_stem().is_some_and(|stem| stem == it.seen.head.ledger.to_string().as_str())
-    };
-    parsed.filter(named).ok_or_else(|| {
-        Failure::refused(
-            "memory-damaged",
-            format!("{}: it is not what an audit remembers of a ledger", path.display()),
-            "find out who changed it; restore it, or remove it to see that ledger for the first \
-             time again",
-        )
-    })
+    Ok(String::from_utf8(bytes).ok().filter(|text| text.len() <= most))
+}
+
+/// It is found by its name, so another ledger's file must not stand in.
+fn is_named(path: &Path, name: &str) -> bool {
+    path.file_stem().is_some_and(|stem| stem == name)
+}
+
+/// The name of a proof: the ledger, and whose key it accuses.
+fn accusation(proof: &FraudProof) -> String {
+    let (ledger, operator) = proof.accused();
+    format!("{ledger}-{}", hex::encode(operator.bytes()))
+}
+
+fn damaged(path: &Path, what: &str, next: &str) -> Failure {
+    Failure::refused("memory-damaged", format!("{}: it is not {what}", path.display()), next)
 }
 
 /// Whole or not at all, and synced: beside it first, then in its place.

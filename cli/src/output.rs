@@ -85,6 +85,11 @@ impl Output {
         }
     }
 
+    /// What a person must see, also beside `--json`: standard error.
+    pub fn warning(&self, text: &str) {
+        let _ = writeln!(io::stderr(), "warning: {text}");
+    }
+
     /// A failed command; returns the exit status.
     pub fn failure(&self, schema: &str, f: &Failure) -> u8 {
         if f.code.is_empty() {

@@ -9,10 +9,10 @@ use audit_support::*;
 use kit::*;
 use std::slice::from_ref;
 use subak_ledger::{
-    audit::{Options, Seen, audit, parting, placed},
+    audit::{Options, Seen, audit, begins, parting, placed},
     log::{
         Checkpoint, LedgerId, PublicKey, SecretKey,
-        fraud::{FORMAT, FraudProof, Parting},
+        fraud::{FORMAT, FraudProof, Parting, Prefix},
         note,
     },
     reject::Code,
@@ -67,6 +67,14 @@ impl Split {
     fn prove(&self) -> FraudProof {
         FraudProof::new(self.ledger, &self.key(), self.notes(), self.parting()).unwrap()
     }
+
+    /// By whoever has the larger log, and of the smaller only what was signed.
+    fn prove_by_the_larger(&self) -> FraudProof {
+        let [a, b] = self.sizes();
+        let (larger, sizes) = if a > b { (&self.one, [b, a]) } else { (&self.other, [a, b]) };
+        let prefix = begins(self.ledger, &in_memory(from_ref(larger)), sizes).unwrap().unwrap();
+        FraudProof::of_prefix(self.ledger, &self.key(), self.notes(), prefix).unwrap()
+    }
 }
 
 #[test]
@@ -89,6 +97,20 @@ fn two_histories_are_proven_at_the_entry_where_they_part() {
 }
 
 #[test]
+fn the_larger_log_alone_proves_that_another_beginning_was_signed() {
+    for sizes in [[9, 7], [7, 9], [5, 16], [16, 5], [5, 6], [8, 16], [8, 9]] {
+        let split = split(sizes);
+        let text = split.prove_by_the_larger().to_text();
+        let read = FraudProof::parse(&text).unwrap();
+        let proven = read.verify(&split.key()).unwrap();
+        let mut ordered = sizes;
+        ordered.sort_unstable();
+        assert_eq!((proven.heads.map(|head| head.size), proven.entry), (ordered, None));
+        assert_eq!(read.to_text(), text);
+    }
+}
+
+#[test]
 fn whoever_keeps_the_last_leaf_of_a_head_can_prove_a_rewrite() {
     let split = split([7, 12]);
     let remembered = audit_logs(from_ref(&split.one)).ledgers.remove(0);
@@ -106,9 +128,11 @@ fn whoever_keeps_the_last_leaf_of_a_head_can_prove_a_rewrite() {
 /// Each byte in turn, altered or left out: no other text proves anything.
 #[test]
 fn a_byte_changed_anywhere_proves_nothing() {
-    for sizes in [[9, 9], [9, 6]] {
-        let split = split(sizes);
-        let text = split.prove().to_text();
+    let (one, two) = (split([9, 9]), split([9, 6]));
+    for (split, proof) in
+        [(&one, one.prove()), (&two, two.prove()), (&two, two.prove_by_the_larger())]
+    {
+        let text = proof.to_text();
         let verifies = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).ok()?;
             FraudProof::parse(&text).ok()?.verify(&split.key()).ok()
@@ -161,6 +185,19 @@ fn an_honest_operator_cannot_be_accused() {
         other.leaf[0] ^= 1;
         refused([note, &older], Some(Parting { index, first: first.clone(), second: other }));
     }
+    // Nor by how it begins, told truly or not.
+    let of_prefix = |prefix: Prefix| {
+        let refused = FraudProof::of_prefix(ledger, &operator, [note, &older], prefix);
+        assert_eq!(refused.map_err(|r| r.code), Err(Code::BadFraudProof));
+    };
+    let prefix = begins(ledger, &store, [6, 9]).unwrap().unwrap();
+    assert_eq!(prefix.root, head.root);
+    of_prefix(prefix.clone());
+    of_prefix(Prefix { root: [7; 32], ..prefix.clone() });
+    let sevens = begins(ledger, &store, [7, 9]).unwrap().unwrap();
+    of_prefix(Prefix { root: sevens.root, ..prefix.clone() });
+    of_prefix(sevens);
+    of_prefix(Prefix { root: [7; 32], proof: Vec::new() });
     assert_eq!(
         parting(ledger, [&store, &in_memory(from_ref(&split.one))], [9, 9]).unwrap(),
         None,

@@ -2,7 +2,8 @@
 //!
 //! Owns the file `halted` in the key ring, with the reason in words. It is written when somebody
 //! shows a head that the operator has signed and that this database does not hold; a larger one
-//! needs no mark, since the head file (`headfile`) takes it. Guarantees that it is on the disk
+//! needs no mark, since the head file (`headfile`) takes it. And when a witness says that it has
+//! signed one, where nobody else can have said it (`submit`). Guarantees that it is on the disk
 //! before the answer, and that whoever opens the database for writing is told, after a restart
 //! too, until a person has put the right copy back and removed the file.
 

@@ -168,10 +168,10 @@ impl From<ClockFault> for NodeError {
 impl From<StoreError> for NodeError {
     fn from(error: StoreError) -> Self {
         let (code, message, next) = (error.code().into(), error.to_string(), error.next().into());
-        match (error.kind(), &error) {
-            (Kind::Fault, _) => Self::Corrupt { code, message, next },
-            (_, StoreError::Missing { .. }) => Self::NotFound { code, message, next },
-            _ => Self::World { code, message, next },
+        match error.kind() {
+            Kind::Fault => Self::Corrupt { code, message, next },
+            // Also a file that is not there: what is looked for in a ledger is another question.
+            Kind::World | Kind::Argument => Self::World { code, message, next },
         }
     }
 }

@@ -137,6 +137,13 @@ impl Ring {
         Ok(paths.filter(move |path| path.extension().is_some_and(|e| e == extension)))
     }
 
+    /// Whether an operator's key is here, and nothing that says what it has signed last: before its
+    /// first head that is so, and afterwards where that file (`headfile`) was lost or left behind.
+    pub fn has_forgotten(&self, operator: &Hash) -> bool {
+        let key = self.path(operator, Use::Operator);
+        key.exists() && !key.with_extension("head").exists()
+    }
+
     /// Where the key with this public half lies, if it does.
     pub(crate) fn path(&self, public: &Hash, purpose: Use) -> PathBuf {
         self.dir.join(format!("{}.{}", hex::encode(public), purpose.extension()))
@@ -174,6 +181,9 @@ mod tests {
         let public = keep(1);
         let found = ring.find(&public, Use::Operator).unwrap().unwrap();
         assert_eq!(found.public().bytes(), public);
+        assert!(ring.has_forgotten(&public) && !ring.has_forgotten(&[1; 32]));
+        fs::write(ring.path(&public, Use::Operator).with_extension("head"), "").unwrap();
+        assert!(!ring.has_forgotten(&public));
         assert!(ring.find(&public, Use::Clerk).unwrap().is_none());
         assert!(ring.find(&[1; 32], Use::Operator).unwrap().is_none());
         // A renamed file is not taken for another key.

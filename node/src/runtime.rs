@@ -13,6 +13,7 @@ use crate::{
     Answers, Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, Statements,
     clock::Reading,
     fold::{Folded, damaged},
+    halt,
     load::{self, unknown},
     metrics::Figures,
     page, publish,
@@ -200,8 +201,15 @@ impl Node {
         self.size(ledger).await.ok()
     }
 
-    /// Appends nothing more, and gives the reason back.
-    pub(crate) async fn halt(&self, why: NodeError) -> NodeError {
+    /// Appends nothing more, and gives the reason back. `lasting`: not after a restart either.
+    pub(crate) async fn halt(&self, why: NodeError, lasting: bool) -> NodeError {
+        if lasting {
+            let (shared, reason) = (self.shared.clone(), why.to_string());
+            let marked = off_executor(move || halt::mark(&shared.ring, &reason)).await;
+            if let Err(error) = marked {
+                tracing::error!(%error, "that nothing more may be appended was not kept");
+            }
+        }
         match self.writer() {
             Ok(writer) => match writer.send(Job::Halt(why.clone())).await {
                 Ok(()) => why,

@@ -4,8 +4,10 @@
 //! that does not answer, or is wrong, never holds up an append; that only lines which hold are
 //! kept; and that where a witness has seen more of a ledger than is stored here, or another
 //! history, nothing more is appended to it. What a witness says against us is believed: who runs
-//! the node chooses whom to ask, and a second history cannot be taken back. Leaves out the
-//! witness itself, and who is believed by those who read ([`Policy`]).
+//! the node chooses whom to ask, and a second history cannot be taken back. It is not signed, so
+//! it counts for good (`halt`) only where it came in TLS or from this machine; over plain HTTP
+//! anybody on the way can say it, and it counts until the node ends. Leaves out the witness
+//! itself, and who is believed by those who read ([`Policy`]).
 //!
 //! ```text
 //! the ledger has grown ──> round: the newest kept head, to all witnesses at once
@@ -17,8 +19,9 @@
 //! ```
 
 use crate::{Ledgers as _, NodeError, refusal::older, runtime::Node};
+use axum::http::Uri;
 use futures::{StreamExt as _, stream, stream::FuturesUnordered};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 use subak_ledger::log::{
     Checkpoint, LedgerId,
     note::Note,
@@ -80,6 +83,13 @@ impl Submitter {
                 message: "trust file: no witness in it has a URL to submit checkpoints to".into(),
                 next: "write it at the end of the line: witness NAME KEY URL".into(),
             });
+        }
+        for witness in policy.witnesses().iter().filter(|witness| !is_sure(witness)) {
+            tracing::warn!(
+                witness = %witness.name,
+                "it is asked over plain http: anybody on the way there can stop this node in its \
+                 name; give its URL as https://"
+            );
         }
         let config = Agent::config_builder()
             .timeout_global(Some(PATIENCE))
@@ -158,11 +168,11 @@ impl Submitter {
         let mut asked: FuturesUnordered<_> = waiting
             .map(|(n, witness)| {
                 let note = &note;
-                async move { (n, self.ask(witness, head, note).await) }
+                async move { (n, witness, self.ask(witness, head, note).await) }
             })
             .collect();
         // Each is kept when it comes: nobody waits for one who hangs.
-        while let Some((place, word)) = asked.next().await {
+        while let Some((place, witness, word)) = asked.next().await {
             match word {
                 Ok(None) => {}
                 Ok(line) => {
@@ -170,7 +180,7 @@ impl Submitter {
                     let lines: String = round.lines.iter().flatten().map(String::as_str).collect();
                     self.keep(ledger, format!("{note}{lines}")).await;
                 }
-                Err(error) => return Err(self.node.halt(error).await),
+                Err(error) => return Err(self.node.halt(error, is_sure(witness)).await),
             }
         }
         Ok(Some(head.size))
@@ -256,6 +266,17 @@ impl Submitter {
     }
 }
 
+/// Whether nobody but the witness can have said what came from its URL; true where there is none.
+fn is_sure(witness: &Witness) -> bool {
+    let Some(url) = &witness.url else { return true };
+    // What cannot be read is not asked either.
+    let Ok(url) = url.parse::<Uri>() else { return false };
+    let host = url.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    url.scheme_str() == Some("https")
+        || address.map_or(host == "localhost", |address| address.is_loopback())
+}
+
 fn useless(witness: &Witness, why: &str) -> Option<String> {
     tracing::warn!(witness = %witness.name, why, "no cosignature");
     None
@@ -286,18 +307,24 @@ fn judge(witness: &Witness, note: &str, old: u64, status: u16, answer: &str) -> 
     }
 }
 
-fn larger(Witness { name, .. }: &Witness, ledger: LedgerId, size: u64, now: u64) -> NodeError {
-    older(
-        &ledger.to_string(),
-        &format!("ends after {now} entries, and witness {name} has signed a head of {size}"),
-    )
+fn larger(witness: &Witness, ledger: LedgerId, size: u64, now: u64) -> NodeError {
+    let (name, plain) = (&witness.name, plain(witness));
+    let what = format!("ends after {now} entries, and witness {name} has signed a head of {size}");
+    older(&ledger.to_string(), &format!("{what}{plain}"))
 }
 
-fn another(Witness { name, .. }: &Witness, ledger: LedgerId, size: u64) -> NodeError {
-    older(
-        &ledger.to_string(),
-        &format!("has not the first {size} entries that witness {name} has signed"),
-    )
+fn another(witness: &Witness, ledger: LedgerId, size: u64) -> NodeError {
+    let (name, plain) = (&witness.name, plain(witness));
+    let what = format!("has not the first {size} entries that witness {name} has signed");
+    older(&ledger.to_string(), &format!("{what}{plain}"))
+}
+
+fn plain(witness: &Witness) -> &'static str {
+    if is_sure(witness) {
+        return "";
+    }
+    " (told over plain http, where anybody on the way can say it: ask the witness, give its URL as \
+     https://, and start the node again)"
 }
 
 #[cfg(test)]
@@ -311,6 +338,32 @@ mod tests {
     fn witness() -> Witness {
         let key = CosignerKey::new("w.example", SecretKey::from_seed(&[4; 32]).public());
         Witness { name: "W".into(), key: key.expect("a name"), url: None }
+    }
+
+    #[test]
+    fn only_tls_and_this_machine_speak_for_a_witness_alone() {
+        let is_sure = |url: &str| super::is_sure(&Witness { url: Some(url.into()), ..witness() });
+        for url in [
+            "https://w.example",
+            "HTTPS://w.example/w/",
+            "http://127.0.0.1:7118",
+            "http://127.9.9.9/w",
+            "http://[::1]:7118",
+            "http://localhost:7118",
+        ] {
+            assert!(is_sure(url), "{url}");
+        }
+        for url in [
+            "http://w.example",
+            "http://192.168.0.7:7118",
+            "http://localhost.w.example",
+            "http://127.0.0.1.w.example",
+            "http://127.0.0.1@w.example",
+            "http://0.0.0.0:7118",
+            "nowhere",
+        ] {
+            assert!(!is_sure(url), "{url}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
     refusal::{corrupt, not_found},
 };
 use subak_ledger::{
-    log::{LEAF_LEN, LedgerId, tree},
+    log::{LEAF_LEN, LedgerId, checkpoint::claimed_size, tree},
     store::Reader,
 };
 
@@ -111,7 +111,7 @@ fn spell(index: u64) -> String {
 
 /// How many entries a checkpoint of our own store covers. Whoever is given it verifies it.
 pub(crate) fn covered(ledger: LedgerId, checkpoint: &str) -> Result<u64, NodeError> {
-    checkpoint.lines().nth(1).and_then(number).ok_or_else(|| {
+    claimed_size(checkpoint).ok_or_else(|| {
         let what = format!("ledger {ledger}: its stored checkpoint has no size");
         corrupt(what, "run `subak audit` on it")
     })

@@ -252,7 +252,32 @@ async fn a_witness_that_has_seen_more_or_another_history_ends_appending() {
         require_older(node.append(hour(rice, "2")).await, why);
         require_older(node.append(hour(tea, "2")).await, why);
         assert_eq!(node.book(rice).await.unwrap().size, 2, "it is read as before");
+        // Its word came from this machine: a node that asks no witness goes by it too.
+        node.close().await;
+        let node = self::node(&db).await;
+        require_older(node.append(hour(tea, "3")).await, why);
+        fs::remove_file(key_ring_of(&db).join("halted")).unwrap();
+        node.close().await;
+        let node = self::node(&db).await;
+        node.append(hour(tea, "3")).await.expect("a person has taken the mark away");
     }
+}
+
+/// Over plain HTTP anybody on the way can say what ends appending.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(target_os = "linux")] // where 0.0.0.0 leads to this machine, and is not its loopback
+async fn what_anybody_on_the_way_can_say_ends_appending_until_the_node_ends() {
+    let (witness, dir) =
+        (scripted(Box::new(|_, _| (409, "7\n".to_owned()))), tempfile::tempdir().unwrap());
+    let db = dir.path().join("rice.db");
+    let node = node(&db).await;
+    let ledger = open_commons(&*node, "rice", false).await;
+    let plain = witness.url.replace("127.0.0.1", "0.0.0.0");
+    require_older(submitter(&node, &plain).first().await, "over plain http");
+    require_older(node.append(hour(ledger, "1")).await, "give its URL as https://");
+    node.close().await;
+    assert!(!key_ring_of(&db).join("halted").exists());
+    self::node(&db).await.append(hour(ledger, "1")).await.unwrap();
 }
 
 /// The database as it was after one entry; and heads that its operator signed after that.

@@ -81,6 +81,7 @@ async fn newest(cx: &Context, open: &mut Open, agent: AgentId) -> Done<u64> {
     }
     // Only who publishes needs the ledger file for itself.
     let connection = cx.writer(false).await?;
+    cx.warn_of_forgotten(&connection, &open.info);
     let appended = connection.ledgers.publish_state(open.info.id).await?;
     cx.out.note(&format!("entry {} publishes what everybody has", appended.entry));
     open.connection = connection;

@@ -4,7 +4,7 @@
 //! (`Ledgers::challenge`).
 
 use crate::{
-    context::Context,
+    context::{Context, Open},
     describe,
     failure::{Done, Failure},
     files::{read, write_new},
@@ -13,9 +13,16 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
 use subak_ledger::{
-    log::{Checkpoint, PublicKey, checkpoint::ledger_of_origin, note::MAX_NOTE},
+    log::{
+        Checkpoint, Frontier, LedgerId, PublicKey, checkpoint::ledger_of_origin, note::MAX_NOTE,
+        tree::leaf_hash,
+    },
     reject::{Code, Reject},
 };
+use subak_node::ring::{Ring, Use};
+
+/// Entries asked for at a time.
+const PAGE: u64 = 1_000;
 
 /// Signed heads.
 #[derive(Debug, Subcommand)]
@@ -31,6 +38,7 @@ pub enum CheckpointCommand {
     ///
     /// Where it tells of more entries than there are, or of others, an old copy was put back
     /// or the log was forked: a node stops appending to the ledger then, also after a restart.
+    /// A copy of the ledger file without the operator's key is compared, and not changed.
     #[command(
         after_help = "Examples:\n  subak checkpoint challenge today.checkpoint\n  subak checkpoint challenge today.checkpoint --node http://127.0.0.1:7117\n\nExit status: 0 the ledger goes on from it, 1 it does not, or it is no head of it."
     )]
@@ -101,6 +109,20 @@ impl Get {
 }
 
 impl Challenge {
+    /// Where the operator's key is, the ledger is opened for writing: what is found must reach its
+    /// head file.
+    async fn open(&self, cx: &Context, named: LedgerId) -> Done<Open> {
+        let connection = cx.reader().await?;
+        let listed = cx.choose(&connection, Some(&named.to_string())).await?;
+        let open = cx.open_ledger(connection, listed.clone()).await?;
+        if open.connection.embedded.is_none() || is_a_copy(cx, &open) {
+            return Ok(open);
+        }
+        drop(open);
+        let connection = cx.writer(false).await?;
+        cx.open_ledger(connection, listed).await
+    }
+
     async fn run(self, cx: &Context) -> Done {
         let note = read(&self.file, Code::BadNote, MAX_NOTE)?;
         let named = note.lines().next().and_then(ledger_of_origin).ok_or_else(|| {
@@ -108,12 +130,13 @@ impl Challenge {
                 format!("{}: expected subak/<ledger id> in the first line", self.file.display());
             Failure::from(Reject::new(Code::BadCheckpoint, what))
         })?;
-        // An embedded ledger is opened for writing: what is found must reach its head file.
-        let connection = cx.writer(false).await?;
-        let listed = cx.choose(&connection, Some(&named.to_string())).await?;
-        let open = cx.open_ledger(connection, listed).await?;
+        let open = self.open(cx, named).await?;
         let head = Checkpoint::open(&note, named, &PublicKey::admit(&open.info.operator)?)?;
-        open.connection.ledgers.challenge(named, note).await?;
+        if is_a_copy(cx, &open) {
+            compare(&open, head).await?;
+        } else {
+            open.connection.ledgers.challenge(named, note).await?;
+        }
         let text = format!(
             "{}: ledger {}, {} now, goes on from that head of {}",
             cx.out.good("holds"),
@@ -126,4 +149,44 @@ impl Challenge {
         });
         cx.out.result("subak.checkpoint/1", &said, &text)
     }
+}
+
+/// Whether nothing can be appended here: to compare such a copy needs no key, and changes nothing.
+fn is_a_copy(cx: &Context, open: &Open) -> bool {
+    let ring = Ring::beside(&cx.db());
+    let has_key = || matches!(ring.find(&open.info.operator, Use::Operator), Ok(Some(_)));
+    open.connection.embedded.is_some() && !has_key()
+}
+
+/// Holds a head against a log that is only read: by its leaves, and no stored node.
+async fn compare(open: &Open, head: Checkpoint) -> Done {
+    let (name, size) = (&open.info.name, open.book.size);
+    let older = |what: String| {
+        Err(Failure::refused(
+            "older-database",
+            format!("ledger {name} {what}"),
+            "do not go on with this copy: find the newest; keep the head, it is evidence",
+        ))
+    };
+    if head.size > size {
+        let last = head.size;
+        return older(format!("ends after {size} entries, its operator has signed {last}"));
+    }
+    let mut tree = Frontier::default();
+    while tree.size() < head.size {
+        let limit = PAGE.min(head.size - tree.size());
+        let page = open.connection.ledgers.entries(open.info.id, tree.size(), limit).await?;
+        if page.is_empty() {
+            let what = "entries are missing in the answer";
+            return Err(Failure::world("short-answer", what, "try again"));
+        }
+        for raw in page {
+            tree.push(leaf_hash(&raw.leaf));
+        }
+    }
+    if tree.root() == head.root {
+        return Ok(());
+    }
+    let last = head.size;
+    older(format!("has not the first {last} entries that its operator has signed"))
 }

@@ -69,7 +69,7 @@ mod tests {
         for (name, words) in [
             ("subak.1", "contribute"),
             ("subak-audit.1", "TARGET"),
-            ("subak-audit.1", "Exit status: 0 sound, 1 fault, 3 gap."),
+            ("subak-audit.1", "Exit status: 0 sound, 1 fault, 3 gap, 4"),
             ("subak-serve.1", "tls\\-cert"),
             ("subak-balance.1", "node\\-ca"),
         ] {

@@ -40,7 +40,7 @@ pub(super) async fn before(open: &Open, entry: u64) -> Done<(State, Leaf, Statem
 }
 
 /// An entry, if it is what the book was made of.
-fn known(open: &Open, seq: u64, raw: &RawEntry) -> Done<(Leaf, Statement)> {
+pub(super) fn known(open: &Open, seq: u64, raw: &RawEntry) -> Done<(Leaf, Statement)> {
     let leaf = Leaf::from_bytes(&raw.leaf)?;
     let index = usize::try_from(seq).unwrap_or(usize::MAX);
     let known = open.book.chain.get(index) == Some(&leaf.chain_hash());

@@ -50,6 +50,10 @@ pub struct Serve {
     new_ledgers: bool,
     /// A trust file (C2SP tlog-policy) with witnesses and their URLs: each new head is submitted
     /// to them, and what they sign is served
+    ///
+    /// What one of them says against a ledger ends appending. Witnesses beyond this machine should
+    /// be asked over https://, then it counts until a person removes the file `halted` beside the
+    /// keys; over http:// anybody on the way can say it, and it counts until the node ends.
     #[arg(long, value_name = "FILE")]
     witnesses: Option<PathBuf>,
     /// The node's certificate in PEM, and those between it and an authority
@@ -87,6 +91,9 @@ impl Serve {
                 "the operator's key is not in the folder beside the file (.keys): nothing can be \
                  appended; put it back from where it is kept"
             );
+        }
+        for warning in ledgers.iter().filter_map(|l| connect::forgotten(&cx.db(), l)) {
+            tracing::warn!("{warning}");
         }
         // Whoever is served is not told later that the file is damaged, or an old copy.
         for ledger in &ledgers {

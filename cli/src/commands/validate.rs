@@ -1,5 +1,7 @@
 //! `subak validate`: a maintainer's word that work happened as read.
 
+mod again;
+
 use super::{
     contribute::report,
     places::{self, Range},
@@ -22,6 +24,8 @@ use subak_proto::v1::{self, event::Kind};
 /// Contributions that one Validate may cover, and the most that one statement of ours
 /// does: a node does them in one go.
 const CONTRIBUTIONS_AT_MOST: usize = 100_000;
+/// Earlier words that are told one by one.
+const AGAIN_SHOWN: usize = 10;
 /// Spans in one Validate.
 const SPANS_AT_MOST: usize = 100;
 
@@ -29,8 +33,10 @@ const SPANS_AT_MOST: usize = 100;
 ///
 /// A place is ENTRY (all contributions in it), ENTRY.EVENT, or a range of them; both
 /// ends belong to it. Your own parts are skipped and wait for somebody else, as is what
-/// you have validated already and what is rejected. It counts once as many maintainers
-/// as the equation asks agree on the same reading: quantity and remuneration.
+/// you have validated already in the same words and what is rejected. It counts once as many
+/// maintainers as the equation asks agree on the same reading: quantity and remuneration. Other
+/// words for what you have validated replace yours; what counts by then goes on to count until
+/// as many agree on the new reading.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  subak validate 12 --remuneration unpaid\n  subak validate 12.3 13.0..13.7 --remuneration paid\n  subak validate 12..40 --remuneration unpaid\n  subak validate --all-pending --remuneration unpaid\n  subak validate 12.3 --quantity ana=1.5 --remuneration unpaid"
@@ -119,9 +125,16 @@ async fn validate_one(
     let appended = cx.say(open, vec![Kind::Validate(event)], Texts::default()).await?;
     let book = open.connection.ledgers.book(open.info.id).await?;
     let c = &book.contributions[&place];
-    let text = format!("contribution {place} ({remuneration}): {}", standing(&book, place, c));
+    let handle = cx.author()?;
+    let author = (open.book.find(&handle)?, &handle);
+    let again = again::find(open, &book, author, &[place]).await;
+    let mut text = format!("contribution {place} ({remuneration}): {}", standing(&book, place, c));
+    for it in &again {
+        text += &format!("\n  {}", it.text());
+    }
     let data = json!({ "contributions": 1, "skipped": 0, "statements": 1,
-                       "place": place.to_string(), "standing": standing(&book, place, c) });
+                       "place": place.to_string(), "standing": standing(&book, place, c),
+                       "again": again_data(&again) });
     report(cx, &appended, &data, &text)
 }
 
@@ -170,9 +183,23 @@ async fn validate_all(
     let appended = last.expect("there is at least one place, so at least one statement");
     let after = open.connection.ledgers.book(open.info.id).await?;
     let hold = places.iter().filter(|p| is_validated(&after.contributions[*p])).count();
+    let again = again::find(open, &after, (author, &cx.author()?), &places).await;
     let data = json!({ "contributions": places.len(), "skipped": skipped, "validated": hold,
-                       "statements": statements.len(), "remuneration": remuneration.word() });
-    report(cx, &appended, &data, &summary(places.len(), hold, skipped, remuneration))
+                       "statements": statements.len(), "remuneration": remuneration.word(),
+                       "again": again_data(&again) });
+    let mut text = summary(places.len(), hold, skipped, remuneration);
+    for it in again.iter().take(AGAIN_SHOWN) {
+        text += &format!("\n  {}: {}", it.place, it.text());
+    }
+    if let Some(more) = again.len().checked_sub(AGAIN_SHOWN).filter(|more| *more > 0) {
+        text += &format!("\n  and so for {more} more, which you had validated before");
+    }
+    report(cx, &appended, &data, &text)
+}
+
+fn again_data(again: &[again::Again]) -> Vec<serde_json::Value> {
+    let one = |it: &again::Again| json!({ "place": it.place.to_string(), "entry": it.entry, "holds": it.holds });
+    again.iter().map(one).collect()
 }
 
 fn summary(count: usize, hold: usize, skipped: usize, remuneration: Remuneration) -> String {

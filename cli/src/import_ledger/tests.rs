@@ -32,7 +32,7 @@ impl Commons {
         let folder = tempfile::tempdir().unwrap();
         let node = Node::open(folder.path().join("t.db"), Options::default()).await.unwrap();
         let node = Arc::new(node);
-        let connection = Connection { ledgers: node.clone(), embedded: Some(node) };
+        let connection = Connection { ledgers: node.clone(), embedded: Some(node), file: None };
         let commons = Self { folder, connection };
         for person in ["ana", "zoe"] {
             commons.run(&format!("key new {person}")).await.unwrap();

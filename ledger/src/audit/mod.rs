@@ -35,7 +35,7 @@ pub use disclosures::Disclosures;
 pub use examine::{Examined, examine};
 pub use finding::{Code, Finding, MOST, Severity};
 pub use ledger::{LedgerAudit, LedgerReport};
-pub use parting::{contradict, parting, placed, split_view};
+pub use parting::{begins, contradict, parting, placed, split_view};
 pub use seen::{Seen, replaced};
 pub use witnessed::Witnessed;
 

@@ -1,10 +1,10 @@
 //! Where two logs of one ledger part, and what proves it.
 //!
-//! Owns the comparison of two audited copies, the search for the first entry that differs and its two
-//! places in the trees. Guarantees
-//! memory that does not grow with the logs: each is read once for the search and once for its
-//! proof, and nothing stored but leaves is used. Leaves out the verdict: what is built here is
-//! verified by whoever puts it into a [`crate::log::fraud::FraudProof`].
+//! Owns the comparison of two audited copies, the search for the first entry that differs and its
+//! two places in the trees, and how a log begins. Guarantees memory that does not grow with the
+//! logs: each is read once for the search and once for its proof, and nothing stored but leaves is
+//! used. Leaves out the verdict: what is built here is verified by whoever puts it into a
+//! [`crate::log::fraud::FraudProof`].
 
 use super::{
     LedgerReport,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     log::{
         Frontier, Hash, LedgerId,
-        fraud::{Parting, Placed},
+        fraud::{Parting, Placed, Prefix},
         tree,
     },
     store::{Reader, StoreError},
@@ -73,20 +73,53 @@ pub fn placed(
     size: u64,
 ) -> Result<Option<Placed>, StoreError> {
     let Some(wanted) = tree::inclusion_indices(index, size) else { return Ok(None) };
-    let mut wanted: BTreeSet<(u32, u64)> = wanted.into_iter().collect();
-    wanted.insert((0, index));
-    let mut found: BTreeMap<(u32, u64), Hash> = BTreeMap::new();
+    let wanted = wanted.into_iter().chain([(0, index)]).collect();
+    let (found, _) = nodes(ledger, log, size, &wanted, index)?;
+    let read = |level, index| found.get(&(level, index)).copied().ok_or(());
+    let path = tree::prove_inclusion(index, size, read).ok();
+    Ok(path.zip(found.get(&(0, index))).map(|(path, leaf)| Placed { leaf: *leaf, path }))
+}
+
+/// How the tree of a log's first `size` entries begins: with which root of its first `smaller`;
+/// none where it has fewer than `size`.
+pub fn begins(
+    ledger: LedgerId,
+    log: &dyn Reader,
+    [smaller, size]: [u64; 2],
+) -> Result<Option<Prefix>, StoreError> {
+    let Some(wanted) = tree::consistency_indices(smaller, size) else { return Ok(None) };
+    let (found, root) = nodes(ledger, log, size, &wanted.into_iter().collect(), smaller)?;
+    let read = |level, index| found.get(&(level, index)).copied().ok_or(());
+    let proof = tree::prove_consistency(smaller, size, read).ok();
+    Ok(proof.map(|proof| Prefix { root, proof }))
+}
+
+/// Nodes of a tree, by level and index.
+type Nodes = BTreeMap<(u32, u64), Hash>;
+
+/// These nodes of the tree of a log's first `size` entries, as far as it has them, and the root
+/// of its first `at`.
+fn nodes(
+    ledger: LedgerId,
+    log: &dyn Reader,
+    size: u64,
+    wanted: &BTreeSet<(u32, u64)>,
+    at: u64,
+) -> Result<(Nodes, Hash), StoreError> {
+    let mut found = Nodes::new();
     let (mut leaves, mut tree) = (Leaves::new(log, ledger, size), Frontier::default());
+    let mut root = tree.root();
     while let Some((seq, leaf)) = leaves.next()? {
         for (level, index, hash) in [(0, seq, leaf)].into_iter().chain(tree.push(leaf)) {
             if wanted.contains(&(level, index)) {
                 found.insert((level, index), hash);
             }
         }
+        if tree.size() == at {
+            root = tree.root();
+        }
     }
-    let read = |level, index| found.get(&(level, index)).copied().ok_or(());
-    let path = tree::prove_inclusion(index, size, read).ok();
-    Ok(path.zip(found.get(&(0, index))).map(|(path, leaf)| Placed { leaf: *leaf, path }))
+    Ok((found, root))
 }
 
 /// The hashes of a log's leaves, in order, up to a hole or `most`.

@@ -77,10 +77,11 @@ impl Checkpoint {
     }
 }
 
-/// The size that a checkpoint names, whoever has signed it: what it says, and no more. It tells
-/// which operator should have signed.
-pub fn claimed_size(text: &str) -> Option<u64> {
-    parse_decimal(text.split('\n').nth(1)?).ok()
+/// How many entries a note says that it covers: its second line, in its one spelling. Nothing is
+/// verified, so it is for what does no harm where it is false: what to fetch, where to compare, and
+/// which operator should have signed it.
+pub fn claimed_size(note: &str) -> Option<u64> {
+    parse_decimal(note.split('\n').nth(1)?).ok()
 }
 
 /// The name under which a ledger is known to witnesses and monitors, and under which
@@ -219,6 +220,17 @@ mod tests {
         }
         for length in (0..text.len()).filter(|length| text.is_char_boundary(*length)) {
             assert!(open(&text[..length]).is_err(), "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_claimed_in_one_spelling() {
+        assert_eq!(claimed_size(&head().sign(&key())), Some(head().size));
+        for (line, size) in [("0", Some(0)), ("12", Some(12)), ("012", None), ("+12", None)] {
+            assert_eq!(claimed_size(&format!("origin\n{line}\nroot\n")), size, "{line}");
+        }
+        for nothing in ["", "origin", "origin\n\n", "origin\n-1\n", "o\n99999999999999999999\n"] {
+            assert_eq!(claimed_size(nothing), None, "{nothing:?}");
         }
     }
 

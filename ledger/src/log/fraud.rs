@@ -9,10 +9,12 @@
 //! subak/fraud-proof@v1
 //! operator subak/<ledger id>+<key id>+<key>       C2SP verifier key
 //! index <entry, decimal>                          | only where
-//! first <base64 of the leaf's hash>               | the sizes
-//! <base64 hash>, a line each: path to the first   | differ
+//! first <base64 of the leaf's hash>               | the sizes differ:
+//! <base64 hash>, a line each: path to the first   | an entry
 //! second <base64 of the leaf's hash>              |
 //! <base64 hash>, a line each: path to the second  |
+//! prefix <base64 of a root>                       | or in its place: how
+//! <base64 hash>, a line each: its consistency     | the larger log begins
 //!
 //! <the signed checkpoint with fewer entries (of equal ones, with the smaller root)>
 //!
@@ -22,7 +24,9 @@
 //! Of each note only the operator's own line is kept: cosignatures say nothing of who lied. Two
 //! heads of one size under two roots need nothing else. Of two sizes the older may be a prefix of
 //! the newer, and that no proof of consistency exists cannot be shown; but an entry is one, so two
-//! leaves at one index, each under its own head (RFC 9162, 2.1.3), show it.
+//! leaves at one index, each under its own head (RFC 9162, 2.1.3), show it. Who has only the larger
+//! log shows how that begins: a proof of consistency (2.1.4) of the newer head with a root, at the
+//! older head's size, that is not the older head's.
 
 use super::{
     Checkpoint, Hash, LedgerId, PublicKey, checkpoint, fixed,
@@ -59,13 +63,29 @@ pub struct Parting {
     pub second: Placed,
 }
 
+/// How the log under the larger head begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix {
+    /// The root of as many of its entries as the smaller head has.
+    pub root: Hash,
+    /// The proof that this root and the larger head's are of one log.
+    pub proof: Vec<Hash>,
+}
+
+/// What sets heads of two sizes apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Apart {
+    Entry(Parting),
+    Prefix(Prefix),
+}
+
 /// Two signed heads and what sets them apart. Nothing in it is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FraudProof {
     ledger: LedgerId,
     operator: PublicKey,
     heads: [String; 2],
-    parting: Option<Parting>,
+    apart: Option<Apart>,
 }
 
 /// What a fraud proof proves: this key has signed both heads, and no log holds both.
@@ -75,7 +95,7 @@ pub struct Proven {
     pub ledger: LedgerId,
     /// The heads, the one with fewer entries first.
     pub heads: [Checkpoint; 2],
-    /// An entry that differs between them; none where their sizes are equal.
+    /// An entry that differs between them, where the proof shows one.
     pub entry: Option<u64>,
 }
 
@@ -88,18 +108,42 @@ impl FraudProof {
         notes: [&str; 2],
         parting: Option<Parting>,
     ) -> Outcome<Self> {
+        Self::of(ledger, operator, notes, parting.map(Apart::Entry))
+    }
+
+    /// As [`FraudProof::new`], of two sizes, by whoever has the log of the larger head alone.
+    pub fn of_prefix(
+        ledger: LedgerId,
+        operator: &PublicKey,
+        notes: [&str; 2],
+        prefix: Prefix,
+    ) -> Outcome<Self> {
+        Self::of(ledger, operator, notes, Some(Apart::Prefix(prefix)))
+    }
+
+    fn of(
+        ledger: LedgerId,
+        operator: &PublicKey,
+        notes: [&str; 2],
+        apart: Option<Apart>,
+    ) -> Outcome<Self> {
         let open = |note: &str| -> Outcome<_> {
             let head = Checkpoint::open(note, ledger, operator)?;
             Ok(((head.size, head.root), own_line(note, ledger, operator)?))
         };
         let [(a, first), (b, second)] = [open(notes[0])?, open(notes[1])?];
-        let parting = parting.filter(|_| a.0 != b.0);
+        let apart = apart.filter(|_| a.0 != b.0);
         let operator = operator.clone();
         let proof = if a <= b {
-            Self { ledger, operator, heads: [first, second], parting }
+            Self { ledger, operator, heads: [first, second], apart }
         } else {
-            let turn = |it: Parting| Parting { first: it.second, second: it.first, ..it };
-            Self { ledger, operator, heads: [second, first], parting: parting.map(turn) }
+            let turn = |apart| match apart {
+                Apart::Entry(it) => {
+                    Apart::Entry(Parting { first: it.second, second: it.first, ..it })
+                }
+                Apart::Prefix(_) => apart,
+            };
+            Self { ledger, operator, heads: [second, first], apart: apart.map(turn) }
         };
         proof.verify(&proof.operator).map(|_| ())?;
         Ok(proof)
@@ -114,13 +158,18 @@ impl FraudProof {
     pub fn to_text(&self) -> String {
         let key = checkpoint::verifier_key(&self.ledger, &self.operator);
         let mut text = format!("{FORMAT}\noperator {key}\n");
-        if let Some(Parting { index, first, second }) = &self.parting {
-            writeln!(text, "index {index}").expect("a String takes all");
-            for (name, Placed { leaf, path }) in [("first ", first), ("second ", second)] {
-                text += name;
-                for hash in std::iter::once(leaf).chain(path) {
-                    writeln!(text, "{}", BASE64_STANDARD.encode(hash)).expect("a String takes all");
-                }
+        let mut hashes = |name: &str, first: &Hash, rest: &[Hash]| {
+            text += name;
+            for hash in std::iter::once(first).chain(rest) {
+                writeln!(text, "{}", BASE64_STANDARD.encode(hash)).expect("a String takes all");
+            }
+        };
+        match &self.apart {
+            None => {}
+            Some(Apart::Prefix(Prefix { root, proof })) => hashes("prefix ", root, proof),
+            Some(Apart::Entry(Parting { index, first, second })) => {
+                hashes(&format!("index {index}\nfirst "), &first.leaf, &first.path);
+                hashes("second ", &second.leaf, &second.path);
             }
         }
         let [first, second] = &self.heads;
@@ -146,7 +195,7 @@ impl FraudProof {
         let (ledger, operator) =
             checkpoint::parse_verifier_key(key).map_err(|refused| bad(&refused.detail))?;
         let heads = [format!("{text_1}\n\n{line_1}\n"), format!("{text_2}\n\n{line_2}")];
-        let read = Self { ledger, operator, heads, parting: parting(lines)? };
+        let read = Self { ledger, operator, heads, apart: apart(lines)? };
         // Whatever the parser above lets slip: there is one text of a fraud proof.
         require(read.to_text() == text, Code::BadFraudProof, || {
             "fraud proof: not in its canonical form".into()
@@ -174,23 +223,29 @@ impl FraudProof {
         require(ordered, Code::BadFraudProof, || {
             "fraud proof: expected two heads that differ, the smaller one first".into()
         })?;
-        match &self.parting {
-            None => require(first.size == second.size, Code::BadFraudProof, || {
-                "fraud proof: heads of two sizes, and no entry that differs".into()
-            })?,
-            Some(parting) => differs(parting, first, second)?,
-        }
-        Ok(Proven { ledger, heads, entry: self.parting.as_ref().map(|parting| parting.index) })
+        // Of one size the roots say it all, and a proof has one spelling.
+        require(self.apart.is_none() == (first.size == second.size), Code::BadFraudProof, || {
+            "fraud proof: expected what sets them apart of heads of two sizes, and of no others"
+                .into()
+        })?;
+        let entry = match &self.apart {
+            None => None,
+            Some(Apart::Prefix(prefix)) => {
+                begins(prefix, first, second)?;
+                None
+            }
+            Some(Apart::Entry(parting)) => {
+                differs(parting, first, second)?;
+                Some(parting.index)
+            }
+        };
+        Ok(Proven { ledger, heads, entry })
     }
 }
 
 /// Whether an entry is one thing under the one head and another under the other.
 fn differs(parting: &Parting, first: &Checkpoint, second: &Checkpoint) -> Outcome {
     let Parting { index, first: one, second: other } = parting;
-    // Of one size the roots say it all, and a proof has one spelling.
-    require(first.size != second.size, Code::BadFraudProof, || {
-        "fraud proof: heads of one size need no entry".into()
-    })?;
     require(one.leaf != other.leaf, Code::BadFraudProof, || {
         format!("fraud proof: entry {index} is the same under both heads")
     })?;
@@ -201,10 +256,29 @@ fn differs(parting: &Parting, first: &Checkpoint, second: &Checkpoint) -> Outcom
     Ok(())
 }
 
-fn parting<'a>(mut lines: impl Iterator<Item = &'a str>) -> Outcome<Option<Parting>> {
+/// Whether the log of the larger head begins with something else than the smaller head.
+fn begins(prefix: &Prefix, smaller: &Checkpoint, larger: &Checkpoint) -> Outcome {
+    let Prefix { root, proof } = prefix;
+    require(*root != smaller.root, Code::BadFraudProof, || {
+        "fraud proof: the log of the larger head begins with the smaller".into()
+    })?;
+    tree::verify_consistency(smaller.size, larger.size, root, &larger.root, proof)
+        .map_err(|refused| bad(&refused.detail))
+}
+
+fn hash(line: &str) -> Outcome<Hash> {
+    let hash = decode_base64(line, "fraud proof").map_err(|refused| bad(&refused.detail))?;
+    fixed(&hash, Code::BadFraudProof, "fraud proof, hash")
+}
+
+fn apart<'a>(mut lines: impl Iterator<Item = &'a str>) -> Outcome<Option<Apart>> {
     let Some(line) = lines.next() else { return Ok(None) };
+    if let Some(root) = line.strip_prefix("prefix ") {
+        let proof = lines.map(hash).collect::<Outcome<_>>()?;
+        return Ok(Some(Apart::Prefix(Prefix { root: hash(root)?, proof })));
+    }
     let index = line.strip_prefix("index ").and_then(|text| text.parse().ok());
-    let index = index.ok_or_else(|| bad("expected a line \"index NUMBER\""))?;
+    let index = index.ok_or_else(|| bad("expected a line \"index NUMBER\" or \"prefix HASH\""))?;
     let (mut first, mut second) = (Vec::new(), Vec::new());
     let mut beyond = false;
     for (place, line) in lines.enumerate() {
@@ -218,15 +292,14 @@ fn parting<'a>(mut lines: impl Iterator<Item = &'a str>) -> Outcome<Option<Parti
             }
             _ => line,
         };
-        let hash = decode_base64(line, "fraud proof").map_err(|refused| bad(&refused.detail))?;
-        let hash = fixed(&hash, Code::BadFraudProof, "fraud proof, hash")?;
-        if beyond { &mut second } else { &mut first }.push(hash);
+        if beyond { &mut second } else { &mut first }.push(hash(line)?);
     }
     let placed = |hashes: Vec<Hash>| match hashes.split_first() {
         Some((leaf, path)) => Ok(Placed { leaf: *leaf, path: path.to_vec() }),
         None => Err(bad("expected a leaf's hash under each head")),
     };
-    Ok(Some(Parting { index, first: placed(first)?, second: placed(second)? }))
+    let (first, second) = (placed(first)?, placed(second)?);
+    Ok(Some(Apart::Entry(Parting { index, first, second })))
 }
 
 /// The note with no line but the operator's.

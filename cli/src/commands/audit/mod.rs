@@ -23,7 +23,7 @@ use std::{
 };
 use subak_ledger::{
     audit::{self, Audit as Found, LedgerReport, Options, Seen, Severity, Verdict},
-    log::{LedgerId, PublicKey, policy::Policy},
+    log::{LedgerId, PublicKey, checkpoint::claimed_size, policy::Policy},
 };
 use target::{Source, Target};
 use tell::Pinned;
@@ -34,11 +34,11 @@ use tell::Pinned;
 /// a gap is something that could not be judged; neither is silent. Several targets that hold one
 /// ledger are held against each other. What was judged sound is remembered: the next time the
 /// log must go on from there, its old signatures are not checked again, and its operator must be the
-/// same. Without --expect or --trust-file a sound ledger is consistent in itself, and its operator is
+/// same. An operator who was proven to have signed two histories stays accused. Without --expect or --trust-file a sound ledger is consistent in itself, and its operator is
 /// not authenticated.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  subak audit subak.db\n  subak audit http://commons.example:7117 --expect <operator's public key>\n  subak audit http://commons.example:7117 http://mirror.example:7117 --trust-file trust.txt\n  subak audit ours.subak --no-memory --json\n  subak audit our-commons.fraud-proof --expect <operator's public key>\n\nExit status: 0 sound, 1 fault, 3 gap."
+    after_help = "Examples:\n  subak audit subak.db\n  subak audit http://commons.example:7117 --expect <operator's public key>\n  subak audit http://commons.example:7117 http://mirror.example:7117 --trust-file trust.txt\n  subak audit ours.subak --no-memory --json\n  subak audit our-commons.fraud-proof --expect <operator's public key>\n\nExit status: 0 sound, 1 fault, 3 gap, 4 a target is not there or cannot be read."
 )]
 pub struct Audit {
     /// Ledger files, bundles, nodes' URLs, or one fraud proof [default: what --db or --node names]
@@ -147,7 +147,7 @@ fn sizes(sources: &[Source]) -> BTreeMap<LedgerId, BTreeSet<u64>> {
         // Damage is found by the audit, with its place.
         for row in reader.ledgers().unwrap_or_default() {
             let note = reader.checkpoint(&row.id).ok().flatten();
-            let size = note.and_then(|note| note.lines().nth(1)?.parse().ok());
+            let size = note.as_deref().and_then(claimed_size);
             sizes.entry(LedgerId(row.id)).or_default().extend::<Option<u64>>(size);
         }
     }

@@ -22,17 +22,19 @@ use subak_ledger::{
     reject::Code,
 };
 
-/// Judges one: status 1 where it proves a trusted key's fraud, 3 where nobody has said whose
-/// key that is.
+/// Judges one: status 1 where it proves a trusted key's fraud, 3 where it is about a key that
+/// nobody here trusts for that ledger, or proves nothing at all.
 pub(super) fn judge(
     cx: &Context,
     path: &Path,
     policy: Option<&Policy>,
     memory: Option<&Memory>,
 ) -> Done {
-    let proof = FraudProof::parse(&read(path, Code::BadFraudProof, MOST_BYTES)?)?;
+    let void = |failure| proves_nothing(path, failure);
+    let text = read(path, Code::BadFraudProof, MOST_BYTES).map_err(void)?;
+    let proof = FraudProof::parse(&text).map_err(|refused| void(refused.into()))?;
     let (ledger, operator) = proof.accused();
-    let proven = proof.verify(operator)?;
+    let proven = proof.verify(operator).map_err(|refused| void(refused.into()))?;
     let pinned = memory.and_then(|m| m.of(ledger)).map(|it| it.seen.operator.clone());
     let trusted: Vec<PublicKey> = match policy {
         Some(policy) => policy.operators(ledger).cloned().collect(),
@@ -40,6 +42,11 @@ pub(super) fn judge(
         None => cx.trust.keys().to_vec(),
     };
     let known = trusted.contains(operator);
+    if let Some(memory) = memory.filter(|_| known)
+        && let Err(failed) = memory.accuse(&proof)
+    {
+        cx.out.note(&format!("it could not be remembered: {failed}; {}", failed.next));
+    }
     let verdict = if known { Verdict::Fault } else { Verdict::Gap };
     let heads =
         proven.heads.map(|head| json!({ "size": head.size, "root": hex::encode(head.root) }));
@@ -48,17 +55,38 @@ pub(super) fn judge(
         "proven": {
             "target": path, "ledger": ledger.to_string(),
             "operator_key": hex::encode(operator.bytes()), "operator_authenticated": known,
+            "trusted_keys": trusted.iter().map(|key| hex::encode(key.bytes())).collect::<Vec<_>>(),
             "heads": heads, "entry": proven.entry,
         },
     });
-    cx.out.result("subak.audit/1", &data, &text(cx, &proven, operator, known))?;
+    cx.out.result("subak.audit/1", &data, &words(cx, &proven, operator, &trusted))?;
     Err(Failure::told(if known { 1 } else { 3 }))
 }
 
-fn text(cx: &Context, proven: &Proven, operator: &PublicKey, known: bool) -> String {
+/// What is no proof says nothing of the operator: nobody is at fault by it.
+fn proves_nothing(path: &Path, failure: Failure) -> Failure {
+    if failure.code != Code::BadFraudProof.name() {
+        return failure;
+    }
+    let what = failure.message;
+    Failure::gap(
+        &failure.code,
+        format!("{}: this file proves nothing, of nobody: {what}", path.display()),
+        failure.next,
+    )
+}
+
+/// `trusted`: the keys that are believed for that ledger.
+fn words(cx: &Context, proven: &Proven, operator: &PublicKey, trusted: &[PublicKey]) -> String {
     let [first, second] = proven.heads;
     let why = match proven.entry {
-        None => "They are of one size, and their roots differ.".to_owned(),
+        None if first.size == second.size => {
+            "They are of one size, and their roots differ.".to_owned()
+        }
+        None => format!(
+            "The first {} under the second have another root.",
+            describe::entries(first.size)
+        ),
         Some(entry) => {
             format!("Entry {entry} is another one under each, and an entry is never changed.")
         }
@@ -66,14 +94,26 @@ fn text(cx: &Context, proven: &Proven, operator: &PublicKey, known: bool) -> Str
     let head = |head: subak_ledger::log::Checkpoint| {
         format!("{} under root {}", describe::entries(head.size), hex::encode(head.root))
     };
-    let (word, whose) = if known {
-        (cx.out.bad("fault"), "It is the operator's key that you trust for this ledger.")
+    let keys: Vec<String> = trusted.iter().map(|key| hex::encode(key.bytes())).collect();
+    let (word, whose) = if trusted.contains(operator) {
+        let whose = "It is the operator's key that you trust for this ledger.";
+        (cx.out.bad("fault"), whose.to_owned())
+    } else if !keys.is_empty() {
+        let keys = keys.join(", ");
+        let whose = format!(
+            "It accuses this key and no other: nothing is proven of the key that you trust for \
+             this ledger,\n  {keys}."
+        );
+        (cx.out.bad("gap"), whose)
+    } else if cx.trust.is_file() {
+        let whose = "Your trust file names no operator of this ledger: nothing is proven of whom \
+                     it names.";
+        (cx.out.bad("gap"), whose.to_owned())
     } else {
-        (
-            cx.out.bad("gap"),
-            "If that is the operator's key, the operator is guilty. Nobody here has said so:\n  \
-             name the key that you trust with --expect, or a trust file with --trust-file.",
-        )
+        let whose = "If that is the operator's key, the operator is guilty. Nobody here has said \
+                     so:\n  name the key that you trust with --expect, or a trust file with \
+                     --trust-file.";
+        (cx.out.bad("gap"), whose.to_owned())
     };
     format!(
         "{word}  two histories of one ledger were signed by one key\n  ledger   {}\n  key      {}\n  \

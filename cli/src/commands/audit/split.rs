@@ -1,7 +1,9 @@
-//! Histories of one ledger held against each other: those of the targets, and the remembered one.
+//! Histories of one ledger held against each other: those of the targets, the remembered one, and
+//! the one that witnesses have signed.
 //!
 //! Owns which are compared, and the files of proof. Guarantees that a proof is verified before it
-//! is written, and that none is overwritten. Leaves out the comparison and the proof's form.
+//! is written, that none is overwritten, and that one that the auditor remembers is a fault in
+//! every audit of that ledger. Leaves out the comparison and the proof's form.
 
 use super::{Job, target::Source};
 use crate::{failure::Done, files::create, memory::Remembered};
@@ -10,9 +12,9 @@ use std::{
     path::{Path, PathBuf},
 };
 use subak_ledger::{
-    audit::{self, Audit, LedgerReport},
+    audit::{self, Audit, Code, Finding, LedgerReport},
     log::{
-        LedgerId,
+        Checkpoint, LedgerId,
         fraud::{FraudProof, Parting},
     },
 };
@@ -36,13 +38,44 @@ pub fn compare(job: &Job, sources: &[Source], found: &mut [Audit]) -> Done<Proof
         }
         let reports = found[later].ledgers.clone();
         for report in reports {
-            let Some(seen) = job.memory.as_ref().and_then(|m| m.of(report.id)) else { continue };
-            if let Some(proof) = since_seen(&sources[later], &report, seen)? {
+            let source = &sources[later];
+            let seen = job.memory.as_ref().and_then(|m| m.of(report.id));
+            let rewritten = seen.map(|seen| since_seen(source, &report, seen)).transpose()?;
+            let proofs = [rewritten.flatten(), since_witnessed(source, &report)?];
+            for proof in proofs.into_iter().flatten() {
                 write(job, &report, &proof, &mut written);
             }
         }
     }
+    accused(job, found, &mut written);
     Ok(written)
+}
+
+/// Who was once proven to have signed two histories stays accused when only one of them is shown.
+fn accused(job: &Job, found: &mut [Audit], written: &mut Proofs) {
+    let Some(memory) = &job.memory else { return };
+    for found in found {
+        for report in &found.ledgers {
+            let operator = report.operator.as_ref();
+            let Some(accused) = operator.and_then(|key| memory.accused(report.id, key)) else {
+                continue;
+            };
+            let said = |f: &Finding| f.ledger == Some(report.id) && f.code == Code::SplitView;
+            if found.findings.iter().any(said) {
+                continue;
+            }
+            let detail = format!(
+                "it was proven before, and the fraud proof is in {}; the operator is believed \
+                 again only when that file is removed",
+                accused.file.display()
+            );
+            found.findings.push(audit::split_view(report.id, accused.entry, &detail));
+            if !written.files.contains(&accused.file) {
+                written.files.push(accused.file.clone());
+            }
+        }
+        found.verdict = audit::verdict(&found.findings);
+    }
 }
 
 fn pair(
@@ -129,13 +162,43 @@ fn since_seen(
     Ok(FraudProof::new(report.id, operator, [&seen.note, note], parting).ok())
 }
 
-/// Writes a proof where it was asked for, once; others lie in the current directory.
+/// The head that witnesses have signed against the operator's newest: the operator has signed both,
+/// and whoever holds the larger log shows how that begins. Where the witnesses' is the larger one,
+/// its log is elsewhere, and no proof follows from this one.
+fn since_witnessed(source: &Source, report: &LedgerReport) -> Done<Option<FraudProof>> {
+    // What cannot be read was found by the audit.
+    let note = source.reader().witnessed(&report.id.0).ok().flatten();
+    let (Some((now, newest)), Some(operator), Some(note)) =
+        (&report.signed, &report.operator, note)
+    else {
+        return Ok(None);
+    };
+    let Ok(head) = Checkpoint::open(&note, report.id, operator) else { return Ok(None) };
+    let here = report.roots.get(&head.size);
+    if head.size > now.size || here.is_none_or(|root| *root == head.root) {
+        return Ok(None);
+    }
+    let notes = [note.as_str(), newest];
+    if head.size == now.size {
+        return Ok(FraudProof::new(report.id, operator, notes, None).ok());
+    }
+    let prefix = audit::begins(report.id, source.reader(), [head.size, now.size]);
+    let prefix = prefix.map_err(|e| source.failure(e))?;
+    Ok(prefix.and_then(|prefix| FraudProof::of_prefix(report.id, operator, notes, prefix).ok()))
+}
+
+/// Writes a proof where it was asked for, once; others lie in the current directory. The auditor
+/// remembers it as well: the operator is not sound again tomorrow.
 fn write(
     job: &Job,
     report: &LedgerReport,
     proof: &FraudProof,
     written: &mut Proofs,
 ) -> Option<PathBuf> {
+    if let Some(Err(failed)) = job.memory.as_ref().map(|memory| memory.accuse(proof)) {
+        let why = format!("{}: the fraud proof could not be remembered: {failed}", report.name);
+        written.failed.push(format!("{why}; {}", failed.next));
+    }
     let text = proof.to_text();
     let plain = report.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let name = if plain { report.name.clone() } else { report.id.to_string() };

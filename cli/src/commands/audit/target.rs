@@ -83,15 +83,13 @@ impl Target {
         let path = Path::new(&self.named);
         match self.kind {
             Kind::Node => Ok(Source::Node(NodeReader::open(&self.named, cx.node_ca()).await?)),
-            Kind::Bundle => match BundleReader::open(path) {
-                // Not judged, and nothing is known to be wrong.
-                Err(e @ StoreError::TooNew { .. }) => {
-                    Err(Failure::gap("bundle-version", e.to_string(), e.next()))
-                }
-                opened => Ok(Source::Bundle(opened?)),
-            },
+            Kind::Bundle => {
+                let opened = BundleReader::open(path);
+                Ok(Source::Bundle(opened.map_err(|e| unjudged("bundle-version", e))?))
+            }
             Kind::File | Kind::Proof => {
-                let reader = SqliteReader::open(path)?;
+                let opened = SqliteReader::open(path);
+                let reader = opened.map_err(|e| unjudged("file-version", e))?;
                 reader.freeze()?;
                 Ok(Source::File(reader))
             }
@@ -121,6 +119,16 @@ impl Source {
             Self::Node(reader) => reader.failure(error),
             Self::File(_) | Self::Bundle(_) => error.into(),
         }
+    }
+}
+
+/// Of another version it is not judged, and nothing is known to be wrong.
+fn unjudged(code: &str, error: StoreError) -> Failure {
+    match error {
+        StoreError::TooNew { .. } | StoreError::TooOld { .. } => {
+            Failure::gap(code, error.to_string(), error.next())
+        }
+        error => error.into(),
     }
 }
 

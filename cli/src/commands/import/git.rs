@@ -159,7 +159,15 @@ impl From<ImportError> for Failure {
             ImportError::Unreadable { .. } => "commit-unreadable",
             ImportError::BadPattern { .. } => return Self::usage(message, next),
         };
-        Self::refused(code, message, next)
+        match &e {
+            ImportError::NotARepository { path } if path.exists() => {
+                Self::refused(code, message, next)
+            }
+            ImportError::NotARepository { .. }
+            | ImportError::Unusable { .. }
+            | ImportError::Unreadable { .. } => Self::world(code, message, next),
+            _ => Self::refused(code, message, next),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `subak payout list`: runs, the lines of one, and the bank's CSV.
 
 use super::find_run;
-use crate::{context::Context, describe, failure::Done, money};
+use crate::{context::Context, describe, failure::Done, money, trust};
 use serde_json::{Value, json};
 use subak_ledger::book::{
     state::{Fate, Run, State},
@@ -17,6 +17,10 @@ pub(super) async fn list(cx: &Context, wanted: Option<u64>, csv: bool, decided: 
         None => book.runs.iter().map(|(n, r)| (*n, r.as_ref())).collect(),
     };
     let name = open.info.name.as_str();
+    if csv {
+        // It goes to the bank: as much must be seen by witnesses as for what moves money here.
+        trust::require_witnessed(cx, &open).await?;
+    }
     if csv && !cx.out.json {
         let rows = runs.iter().flat_map(|(n, r)| csv_rows(book, name, *n, r, decided));
         return cx.out.line(to_csv(rows).trim_end());

@@ -65,6 +65,9 @@ pub enum Payout {
         reason: String,
     },
     /// List payout runs, or the lines of one; --csv for the bank: what is to be paid
+    ///
+    /// With --csv and a trust file that asks for witnesses, they must have seen the ledger to its
+    /// end, as for `payout propose`.
     #[command(
         after_help = "Examples:\n  subak payout list\n  subak payout list 57\n  subak payout list 57 --csv > payout-57.csv"
     )]
