@@ -89,13 +89,12 @@ fn offer(
     keys: Keys,
 ) -> Result<v1::Handover, KeyFileError> {
     let key = keyfile::generate()?;
-    let clerk = match (keys, clerk_of(state)) {
-        (Keys::Operator, Some(clerk)) => clerk,
-        _ => {
-            let clerk: SecretKey = keyfile::generate()?;
-            ring.keep(&clerk, Use::Clerk)?;
-            clerk.public().bytes()
-        }
+    let clerk = if let (Keys::Operator, Some(clerk)) = (keys, clerk_of(state)) {
+        clerk
+    } else {
+        let clerk: SecretKey = keyfile::generate()?;
+        ring.keep(&clerk, Use::Clerk)?;
+        clerk.public().bytes()
     };
     ring.keep(&key, Use::Successor)?;
     let public = key.public().bytes();

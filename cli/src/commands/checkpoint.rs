@@ -14,7 +14,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use subak_ledger::{
     log::{
-        Checkpoint, Frontier, LedgerId, PublicKey, checkpoint::ledger_of_origin, note::MAX_NOTE,
+        Checkpoint, Frontier, LedgerId, checkpoint::ledger_of_origin, note::MAX_NOTE,
         tree::leaf_hash,
     },
     reject::{Code, Reject},
@@ -85,7 +85,7 @@ impl Get {
         } else {
             ledgers.checkpoint(id).await?
         };
-        let head = Checkpoint::open(&note, id, &PublicKey::admit(&open.info.operator)?)?;
+        let head = open.book.signed_head(&note)?;
         let mut said = json!({
             "ledger": id.to_string(), "size": head.size, "root": hex::encode(head.root),
             "checkpoint": note,
@@ -131,7 +131,7 @@ impl Challenge {
             Failure::from(Reject::new(Code::BadCheckpoint, what))
         })?;
         let open = self.open(cx, named).await?;
-        let head = Checkpoint::open(&note, named, &PublicKey::admit(&open.info.operator)?)?;
+        let head = open.book.signed_head(&note)?;
         if is_a_copy(cx, &open) {
             compare(&open, head).await?;
         } else {

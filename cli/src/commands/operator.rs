@@ -7,7 +7,7 @@
 
 use crate::{
     commands::contribute::report,
-    context::{Context, Open},
+    context::{Context, Open, Texts},
     counterpart, describe,
     failure::{Done, Failure},
     handover_file::HandoverFile,
@@ -175,7 +175,7 @@ async fn take(cx: &Context, file: PathBuf) -> Done {
     }
     require_stewards(cx, &open, &mut offer, &file)?;
     let key = hex::encode(&offer.event.key);
-    let appended = cx.say(&open, vec![Kind::Handover(offer.event)], Default::default()).await?;
+    let appended = cx.say(&open, vec![Kind::Handover(offer.event)], Texts::default()).await?;
     let text = format!(
         "{} is operated from here, from entry {} on\n  operator {key}\n  next: `subak serve`; and give \
          the key to whoever trusts the old one: `subak commons show --vkey`",

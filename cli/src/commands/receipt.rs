@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use subak_ledger::{
     book::balance_proof::{BalanceProof, MOST_BYTES},
     log::{
-        Checkpoint, Leaf, PublicKey, Statement,
+        Leaf, PublicKey, Statement,
         policy::Cosigned,
         receipt::{Proven, Receipt},
     },
@@ -130,14 +130,13 @@ pub(super) async fn of_entry(open: &Open, seq: u64) -> Done<(Receipt, Proven, Pu
         let what = format!("there is no entry {seq}: ledger {name} has {has}");
         Failure::refused("not-found", what, "`subak log` lists them; --ledger names another")
     })?;
-    let operator = PublicKey::admit(&open.info.operator)?;
     // Under a head that witnesses have signed, where one has the entry: it proves more.
     let newest = ledgers.checkpoint(id).await?;
     let seen = ledgers.witnessed(id).await?;
-    let covers =
-        |note: &String| Checkpoint::open(note, id, &operator).is_ok_and(|head| head.size > seq);
+    let covers = |note: &String| open.book.signed_head(note).is_ok_and(|head| head.size > seq);
     let checkpoint = seen.filter(covers).unwrap_or(newest);
-    let head = Checkpoint::open(&checkpoint, id, &operator)?;
+    let head = open.book.signed_head(&checkpoint)?;
+    let operator = PublicKey::admit(&open.book.operator_of(head.size))?;
     let path = ledgers.inclusion(id, seq, head.size).await?;
     let (leaf, envelope) = (raw.leaf.into(), raw.envelope.into());
     let receipt = Receipt { index: seq, leaf, envelope, path, checkpoint };

@@ -53,7 +53,9 @@ pub fn handover_text(head: &Checkpoint, before: &Hash, key: &Hash, clerk: &Hash)
     text.extend_from_slice(&head.ledger.0);
     text.extend_from_slice(&head.size.to_be_bytes());
     text.extend_from_slice(&head.root);
-    [before, key, clerk].into_iter().for_each(|key| text.extend_from_slice(key));
+    for key in [before, key, clerk] {
+        text.extend_from_slice(key);
+    }
     text
 }
 

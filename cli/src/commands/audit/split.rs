@@ -56,8 +56,9 @@ fn accused(job: &Job, found: &mut [Audit], written: &mut Proofs) {
     let Some(memory) = &job.memory else { return };
     for found in found {
         for report in &found.ledgers {
-            let operator = report.operator.as_ref();
-            let Some(accused) = operator.and_then(|key| memory.accused(report.id, key)) else {
+            // Nobody sheds it by another key.
+            let mut line = report.operators.iter();
+            let Some(accused) = line.find_map(|key| memory.accused(report.id, key)) else {
                 continue;
             };
             let said = |f: &Finding| f.ledger == Some(report.id) && f.code == Code::SplitView;

@@ -122,7 +122,7 @@ fn ledger_text(cx: &Context, audit: &Found, l: &LedgerReport, pinned: Pinned) ->
         String::new()
     } else {
         let before = l.operators.iter().skip(1).map(|key| hex::encode(key.bytes()));
-        let before: String = before.map(|key| format!("\n       handed over by {key}")).collect();
+        let before = before.fold(String::new(), |all, key| all + "\n       handed over by " + &key);
         format!("\n       operator {key}{before}\n       {operator}")
     };
     let hidden = hidden(&l.disclosures);
