@@ -10,6 +10,7 @@ mod audit_support;
 mod kit;
 
 use audit_support::*;
+use kit::*;
 use std::{
     fmt::Write as _,
     fs,
@@ -89,6 +90,9 @@ fn told(path: &Path) -> String {
         writeln!(text, "\nledger {} {}", report.name, report.id).unwrap();
         writeln!(text, "size {}\nchain {}", report.size, hex::encode(report.head)).unwrap();
         writeln!(text, "tree {}", hex::encode(report.root)).unwrap();
+        for term in &state.operators {
+            writeln!(text, "operator {} from {}", hex::encode(term.key), term.from).unwrap();
+        }
         writeln!(text, "state {} over {leaves}", hex::encode(root)).unwrap();
         for (account, currency, amount) in state.accounts.iter() {
             writeln!(text, "account {} {currency} {amount}", name(&state, account)).unwrap();
@@ -110,14 +114,27 @@ fn told(path: &Path) -> String {
     text
 }
 
+/// Both ledgers change their operator, one by its own word and one by its stewards'.
+fn moved() -> Cycle {
+    let mut cycle = cycle();
+    let (commons, phyle) = (&mut cycle.commons, &mut cycle.phyle);
+    let rotated = phyle.rotate("phyle-a's next operator");
+    commons.say("clerk", vec![take_handover(phyle, rotated)]).unwrap();
+    commons.move_to("our-commons' next operator", &["sam", "mia"]);
+    commons.contribute("ana", "commit", 1_000);
+    cycle
+}
+
 #[test]
 fn golden_ledgers_are_read_as_they_always_were() {
     let writes = std::env::var_os("SUBAK_WRITE").is_some();
     if writes {
         fs::create_dir_all(folder()).unwrap();
-        let (store, path) = (in_memory(&cycle().logs()), folder().join("cycle-v1.subak"));
-        let _ = fs::remove_file(&path);
-        bundle::export(&store, &store.ledgers().unwrap(), &path, true, &|_| {}).unwrap();
+        for (name, logs) in [("cycle-v1", cycle().logs()), ("moved-v1", moved().logs())] {
+            let (store, path) = (in_memory(&logs), folder().join(format!("{name}.subak")));
+            let _ = fs::remove_file(&path);
+            bundle::export(&store, &store.ledgers().unwrap(), &path, true, &|_| {}).unwrap();
+        }
     }
     let mut read = 0;
     for file in fs::read_dir(folder()).unwrap() {

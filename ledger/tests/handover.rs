@@ -199,6 +199,25 @@ fn a_payer_follows_the_commons() {
     assert_eq!(payer.state.agreements.len(), 2);
 }
 
+/// Who stole the payer's operator key hands over to one of their own, in a log of their own, and shows
+/// that first. The payer's stewards move the ledger; those of the commons say whom they follow.
+#[test]
+fn a_thief_of_an_operators_key_is_followed_no_further_than_the_stewards_want() {
+    let (mut payer, mut commons, agreement) = agreed();
+    let mut thiefs = payer.twin();
+    let stolen = thiefs.rotate("the thief");
+    commons.say("clerk", vec![take_handover(&thiefs, stolen)]).unwrap();
+    let moved = payer.move_to("the rescuer", &["sam"]);
+    let take = take_handover(&payer, moved);
+    commons.refused("clerk", vec![take.clone()], reject::Code::BadCheckpoint);
+    commons.decree(take).unwrap();
+    let earned = payer.earn(1, 10_000);
+    commons.take(&payer, earned, agreement).unwrap();
+    let earned = thiefs.earn(1, 90_000);
+    let lie = income_take(&thiefs, earned, agreement);
+    commons.refused("clerk", vec![lie], reject::Code::ProofInvalid);
+}
+
 /// Every byte of what is signed counts.
 #[test]
 fn a_handover_with_a_byte_flipped_is_refused() {

@@ -255,7 +255,7 @@ impl State {
         self.check_terms(terms, false)?;
         let proven = check_proof(proof, terms.payer, terms.payer_operator)?;
         require_stage(&proven, &terms.digest, Stage::Offered)?;
-        self.counterparts.insert(terms.payer, terms.payer_operator);
+        self.meet(terms.payer, terms.payer_operator);
         let agreement = Agreement::new(terms.clone(), Progress::Accepted);
         self.agreements.insert(terms.digest, Arc::new(agreement));
         Ok(())
@@ -287,7 +287,7 @@ impl State {
         let operator = self.counterpart(t.commons, t.commons_operator);
         let proven = check_proof(proof, t.commons, operator)?;
         require_stage(&proven, digest, Stage::Accepted)?;
-        self.counterparts.insert(t.commons, operator);
+        self.meet(t.commons, operator);
         self.change_agreement(digest, |a| a.progress = Progress::Active);
         Ok(())
     }

@@ -15,9 +15,14 @@ use super::{
     types::*,
 };
 use crate::{
-    log::{Checkpoint, Hash, LedgerId, checkpoint::claimed_size, key::PublicKey},
+    log::{
+        Checkpoint, Hash, LedgerId,
+        checkpoint::{bears, claimed_size},
+        key::PublicKey,
+    },
     reject::{Code, Outcome, Reject, require},
 };
+use imbl::Vector;
 
 /// Signatures under one handover at most: a ledger opens with at most as many stewards.
 pub const MAX_CONSENTS: usize = 99;
@@ -115,7 +120,15 @@ impl State {
     /// The key that signs the heads of another ledger now, as far as is known here; `named`: as
     /// terms have it.
     pub fn counterpart(&self, ledger: Hash, named: Hash) -> Hash {
-        self.counterparts.get(&ledger).copied().unwrap_or(named)
+        let known = self.counterparts.get(&ledger).and_then(Vector::last);
+        known.copied().unwrap_or(named)
+    }
+
+    /// An agreement has shown who signs the heads of another ledger.
+    pub(super) fn meet(&mut self, ledger: Hash, operator: Hash) {
+        if self.counterpart(ledger, [0; 32]) != operator {
+            self.counterparts.entry(ledger).or_default().push_back(operator);
+        }
     }
 
     /// Handover.
@@ -182,11 +195,19 @@ impl State {
         ledger: Hash,
         proof: &Proof,
     ) -> Outcome {
-        let before = self.counterparts.get(&ledger).copied().ok_or_else(|| {
+        let known = self.counterparts.get(&ledger).cloned().ok_or_else(|| {
             let what = format!("none with ledger {} is proven", hex::encode(ledger));
             Reject::new(Code::UnknownAgreement, what)
         })?;
+        let now = known.last().copied().expect("whoever is met has a key");
         let h = handover_in(&proof.envelope)?;
+        // Who stole an operator's key can hand over to one of their own. So the stewards, and only
+        // they, may follow any operator who was ever known here.
+        let bears = |key: &&Hash| {
+            PublicKey::admit(key).is_ok_and(|key| bears(&h.checkpoint, &LedgerId(ledger), &key))
+        };
+        let former = || known.iter().rev().find(bears).copied();
+        let before = if step.quorum { former().unwrap_or(now) } else { now };
         let head = h.verify(LedgerId(ledger), &before)?;
         let seq = check_proof(proof, ledger, h.key)?.seq;
         require(head.size == seq, Code::ProofIrrelevant, || {
@@ -195,7 +216,7 @@ impl State {
         require(h.has_consent_of(&before) || step.quorum, Code::QuorumRequired, || {
             "the operator before has not consented".into()
         })?;
-        self.counterparts.insert(ledger, h.key);
+        self.meet(ledger, h.key);
         Ok(())
     }
 }

@@ -52,8 +52,9 @@ pub struct State {
     pub root: Option<Arc<Root>>,
     /// Who signs heads, from which on; the first from the genesis on.
     pub operators: Vector<Term>,
-    /// Who signs the heads of ledgers that agreements are in force with, where it was proven.
-    pub counterparts: OrdMap<Hash, Hash>,
+    /// Who signs the heads of ledgers that agreements are in force with, where it was proven: the
+    /// one who does now is the last.
+    pub counterparts: OrdMap<Hash, Vector<Hash>>,
     /// Stewards who approved the genesis; the ledger is open from the quorum on.
     pub approvals: OrdSet<AgentId>,
     /// Agents by number.
