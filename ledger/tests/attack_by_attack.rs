@@ -12,6 +12,9 @@
 //! a database restored from backup                  here; node/tests/{head_file,submit}
 //! a statement of another ledger, of a fork, too late   here
 //! weak, torsioned, non-canonical keys, signatures  here, with published vectors; log/key
+//! a stolen author's key                            keys, freeze, audit_forgery
+//! a stolen operator's key, a handover that nobody
+//!   wants or that changes the past                 handover; tests/operator
 //! a balance root that lies                         here; state_root
 //! a witness's word on another history              here
 //! a receipt, bundle, checkpoint, fraud proof with
