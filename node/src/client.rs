@@ -16,7 +16,7 @@ use crate::{
     disclose,
     fold::Folded,
     readers::off_executor,
-    refusal::{corrupt, older},
+    refusal::older,
     sequencer::{decode, genesis, ledger_of},
     tls::{self, Pin},
     wire::{self, MOST, away, lie},
@@ -197,7 +197,11 @@ impl Remote {
         let found = origin.operators.last().map(|term| hex::encode(term.key)).unwrap_or_default();
         let expected = hex::encode(expected);
         let what = format!("ledger {ledger}: expected the operator key {expected}, found {found}");
-        Err(corrupt(what, "compare with the key that you were given"))
+        Err(NodeError::Corrupt {
+            code: "operator-unexpected".into(),
+            message: what,
+            next: "compare with the key that you were given".into(),
+        })
     }
 
     /// Who signs the head that `note` names: the operator of the genesis, or whoever the log says

@@ -34,8 +34,8 @@ use tell::Pinned;
 /// a gap is something that could not be judged; neither is silent. Several targets that hold one
 /// ledger are held against each other. What was judged sound is remembered: the next time the
 /// log must go on from there, its old signatures are not checked again, and its operator must be the
-/// same. An operator who was proven to have signed two histories stays accused. Without --expect or --trust-file a sound ledger is consistent in itself, and its operator is
-/// not authenticated.
+/// same. An operator who was proven to have signed two histories stays accused. Without --expect or
+/// --trust-file a sound ledger is consistent in itself, and its operator is not authenticated.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  subak audit subak.db\n  subak audit http://commons.example:7117 --expect <operator's public key>\n  subak audit http://commons.example:7117 http://mirror.example:7117 --trust-file trust.txt\n  subak audit ours.subak --no-memory --json\n  subak audit our-commons.fraud-proof --expect <operator's public key>\n\nExit status: 0 sound, 1 fault, 3 gap, 4 a target is not there or cannot be read."
