@@ -31,7 +31,7 @@ use std::{
 };
 use subak_ledger::{
     book::{
-        handover::{Term, signer_of},
+        handover::{Tenure, signer_of},
         state::State,
     },
     log::{
@@ -78,7 +78,7 @@ pub struct Remote {
 
 /// What a verified genesis says, and who has followed its operator as far as was read.
 struct Origin {
-    operators: Vec<Term>,
+    operators: Vec<Tenure>,
     commitments: BTreeSet<Hash>,
 }
 
@@ -247,7 +247,7 @@ impl Remote {
             return Err(self.lie(format!("entry 0 is not the genesis of ledger {ledger}")));
         };
         PublicKey::admit(&operator).map_err(|reject| self.lie(reject))?;
-        let operators = vec![Term::first(operator)];
+        let operators = vec![Tenure::first(operator)];
         let commitments = disclose::commitments(statement);
         let origin = Arc::new(Origin { operators, commitments });
         self.origins.lock().await.insert(ledger, origin.clone());
@@ -587,7 +587,8 @@ impl Ledgers for Remote {
         // should have signed it may stand in them, so that it is a number until they are read.
         let text = self.fetch_checkpoint(ledger, false).await?;
         let origin = self.first(ledger).await?;
-        let size = claimed_size(&text).ok_or_else(|| self.lie("a checkpoint without a size"))?;
+        let size = claimed_size(&text).filter(|size| *size > 0);
+        let size = size.ok_or_else(|| self.lie("a checkpoint of a ledger without entries"))?;
         let base = books.get(&ledger).cloned().unwrap_or_default();
         if size < base.state.size {
             base.open(&text).map_err(|what| self.lie(what))?;

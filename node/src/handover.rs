@@ -13,48 +13,43 @@ use crate::{
     refusal::world,
     ring::{Ring, Use},
     runtime::Node,
+    wire,
 };
 use subak_ledger::{
     book::{handover::handover_text, state::State},
-    log::{Checkpoint, Hash, LedgerId, SecretKey},
+    log::{Checkpoint, Hash, LedgerId},
+    reject::{Code, Reject},
 };
 use subak_proto::v1;
 
-/// Which keys a handover makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keys {
-    /// The operator's alone: the clerk's is here already.
-    Operator,
-    /// The clerk's as well: the ledger moves to another node.
-    Both,
-}
-
 impl Node {
-    /// Makes keys, keeps them in this node's ring, and composes the handover to them at the newest
-    /// head that is here. Nobody has consented to it yet.
+    /// Makes an operator's and a clerk's key, keeps them in this node's ring, and composes the
+    /// handover to them at the newest head that is here, valid until `expires_at` (ms). Nobody has
+    /// consented to it yet.
     pub async fn offer_handover(
         &self,
         ledger: LedgerId,
-        keys: Keys,
+        expires_at: u64,
     ) -> Result<v1::Handover, NodeError> {
         let (state, head, note) = self.newest(ledger).await?;
         let ring = self.ring();
-        off_executor(move || Ok(offer(&ring, &state, head, note, keys)?)).await
+        off_executor(move || Ok(offer(&ring, &state, head, note, expires_at)?)).await
     }
 
-    /// The consent of the operator whose key is in this node's ring.
+    /// The consent of the operator whose key is in this node's ring, to what was offered here.
     pub async fn consent(
         &self,
         ledger: LedgerId,
-        key: &Hash,
-        clerk: &Hash,
+        offered: &v1::Handover,
     ) -> Result<v1::Consent, NodeError> {
         let (state, head, _) = self.newest(ledger).await?;
-        let (ring, key, clerk) = (self.ring(), *key, *clerk);
+        let key = wire::hash(&offered.key, "key").map_err(|what| malformed(&what))?;
+        let clerk = wire::hash(&offered.clerk, "clerk").map_err(|what| malformed(&what))?;
+        let (ring, expires_at) = (self.ring(), offered.expires_at);
         off_executor(move || {
             let before = state.operator();
             let secret = ring.find(&before, Use::Operator)?.ok_or_else(|| missing(&before))?;
-            let text = handover_text(&head, &before, &key, &clerk);
+            let text = handover_text(&head, &before, (&key, &clerk), expires_at);
             Ok(v1::Consent { key: before.to_vec(), signature: secret.sign(&text).to_vec() })
         })
         .await
@@ -86,30 +81,25 @@ fn offer(
     state: &State,
     head: Checkpoint,
     checkpoint: String,
-    keys: Keys,
+    expires_at: u64,
 ) -> Result<v1::Handover, KeyFileError> {
-    let key = keyfile::generate()?;
-    let clerk = if let (Keys::Operator, Some(clerk)) = (keys, clerk_of(state)) {
-        clerk
-    } else {
-        let clerk: SecretKey = keyfile::generate()?;
-        ring.keep(&clerk, Use::Clerk)?;
-        clerk.public().bytes()
-    };
+    let (key, clerk) = (keyfile::generate()?, keyfile::generate()?);
+    ring.keep(&clerk, Use::Clerk)?;
     ring.keep(&key, Use::Successor)?;
-    let public = key.public().bytes();
-    let text = handover_text(&head, &state.operator(), &public, &clerk);
+    let public = (&key.public().bytes(), &clerk.public().bytes());
+    let text = handover_text(&head, &state.operator(), public, expires_at);
     Ok(v1::Handover {
-        key: public.to_vec(),
-        clerk: clerk.to_vec(),
+        key: public.0.to_vec(),
+        clerk: public.1.to_vec(),
         checkpoint,
         possession: key.sign(&text).to_vec(),
         consent: Vec::new(),
+        expires_at,
     })
 }
 
-fn clerk_of(state: &State) -> Option<Hash> {
-    state.agents.iter().find(|agent| agent.clerk)?.keys.first().copied()
+fn malformed(what: &str) -> NodeError {
+    Reject::new(Code::Malformed, what.to_owned()).into()
 }
 
 fn missing(key: &Hash) -> NodeError {

@@ -185,20 +185,21 @@ impl HeadFile {
 
 /// All head files of a ring, also of keys that are retired.
 pub(crate) fn all(ring: &Ring) -> Result<Vec<HeadFile>, NodeError> {
-    let read = |path: PathBuf| {
+    let open = |path: PathBuf| {
         let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let key = hex::decode(name).ok().and_then(|key| key.try_into().ok());
         let key: Option<PublicKey> = key.and_then(|key: Hash| PublicKey::admit(&key).ok());
         // Of what ledger it says it is; whether its key has signed that, `open` finds.
-        let text = fs::read(&path).map_err(|error| failed(&path, &error))?;
-        let text = String::from_utf8_lossy(&text);
+        let bytes = find(&path).and_then(|mut file| file.as_mut().map_or(Ok(Vec::new()), read));
+        let bytes = bytes.map_err(|error| failed(&path, &error))?;
+        let text = String::from_utf8_lossy(&bytes);
         let ledger = text.lines().find_map(|line| ledger_of_origin(line.trim_start_matches('\0')));
         match key {
             Some(key) => HeadFile::open(ring, ledger.unwrap_or(LedgerId::ZERO), &key).map(Some),
             None => Ok(None),
         }
     };
-    let heads = ring.files("head")?.map(read).filter_map(Result::transpose);
+    let heads = ring.files("head")?.map(open).filter_map(Result::transpose);
     heads.collect()
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn extend(
     let last = base.state.size.saturating_sub(1);
     // Who should have signed it may stand in entries that are yet to be read: so far it is a number.
     let size = claimed_size(&text)
+        .filter(|size| *size > 0)
         .ok_or_else(|| damaged(&ledger, last, "the stored checkpoint names no size"))?;
     while base.state.size < size {
         let left = usize::try_from(size - base.state.size).unwrap_or(usize::MAX);
@@ -103,7 +104,7 @@ pub(crate) fn info(reader: &dyn Reader, ledger: LedgerId) -> Result<(LedgerInfo,
     };
     let note = reader.checkpoint(&ledger.0)?.unwrap_or_default();
     let first = PublicKey::admit(&genesis.operator).ok();
-    let operator = first.filter(|key| bears(&note, &ledger, key)).map(|key| key.bytes());
+    let known = first.is_some_and(|key| bears(&note, &ledger, &key));
     let leaf = Leaf::from_bytes(&one(last)?.leaf);
     let leaf = leaf.map_err(|reject| damaged(&ledger, last, &reject.to_string()))?;
     let info = LedgerInfo {
@@ -112,11 +113,11 @@ pub(crate) fn info(reader: &dyn Reader, ledger: LedgerId) -> Result<(LedgerInfo,
         kind: genesis.kind,
         size: head.size,
         sandbox: genesis.sandbox,
-        operator: operator.unwrap_or_default(),
+        operator: genesis.operator,
         chain: head.chain,
         recorded_at: leaf.recorded_at,
     };
-    Ok((info, operator.is_some()))
+    Ok((info, known))
 }
 
 /// The operator key that a stored genesis names. Nothing else in it is read: playing the

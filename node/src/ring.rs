@@ -2,7 +2,7 @@
 //!
 //! `<database>.keys/<public key, 64 hex digits>.operator` and `….clerk`, OpenSSH private
 //! keys, not encrypted: a node signs while nobody is there. `….successor` is an operator's key
-//! before a handover to it, `….retired` one after a handover from it. Guarantees that a key read is
+//! before a handover to it, `….retired` the mark of one after a handover from it. Guarantees that a key read is
 //! the one that its file name says. Leaves out the format (`keyfile`), and what lies beside an
 //! operator's key (`headfile`).
 
@@ -25,7 +25,7 @@ pub enum Use {
     Clerk,
     /// Is to be an operator's, once a handover to it is recorded.
     Successor,
-    /// Was an operator's, and signs nothing any more.
+    /// Was an operator's, and signs nothing any more: a mark without the key.
     Retired,
 }
 
@@ -109,9 +109,23 @@ impl Ring {
         }
     }
 
-    /// An operator's key signs nothing any more; nothing if it is not here.
+    /// An operator's key signs nothing any more: a mark stays in its place, and the key goes, since
+    /// whoever found it could still sign heads from before. Nothing if it is not here.
     pub fn retire(&self, public: &Hash) -> Result<(), KeyFileError> {
-        self.rename(public, Use::Operator, Use::Retired)
+        if !self.holds(public, Use::Operator) {
+            return Ok(());
+        }
+        let (key, mark) = (self.path(public, Use::Operator), self.path(public, Use::Retired));
+        let marked = fs::File::create(&mark).and_then(|file| file.sync_all());
+        marked
+            .and_then(|()| sync_directory(&mark))
+            .and_then(|()| fs::remove_file(&key))
+            .map_err(|error| KeyFileError::Io { path: key, error })
+    }
+
+    /// Whether an operator's key has signed here, in this or another ledger.
+    pub fn has_signed(&self, public: &Hash) -> bool {
+        self.path(public, Use::Operator).with_extension("head").exists()
     }
 
     fn rename(&self, public: &Hash, from: Use, to: Use) -> Result<(), KeyFileError> {

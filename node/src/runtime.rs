@@ -403,7 +403,12 @@ impl Ledgers for Node {
         let mut items = Vec::with_capacity(found.items.len());
         for (mut info, known) in found.items {
             if !known {
-                info.operator = self.load(info.id).await?.1.state.operator();
+                // One that is damaged does not hide the others: whoever opens it is told.
+                match self.load(info.id).await {
+                    Ok((_, folded)) => info.operator = folded.state.operator(),
+                    Err(NodeError::Corrupt { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
             items.push(info);
         }

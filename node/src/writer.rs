@@ -17,6 +17,7 @@
 //! Leaves out signatures, the form of events and disclosures, which are checked before a
 //! job gets here: a stranger's statement costs this thread no more than its rules do.
 
+mod signer;
 mod wishes;
 
 use crate::{
@@ -24,16 +25,15 @@ use crate::{
     clock::Watch,
     erase::{self, Kept},
     fold::damaged,
-    halt,
-    headfile::{self, HeadFile},
-    load,
+    halt, headfile, load,
     refusal::{OF_OTHERS, Refusal, older, stopping, world},
-    ring::{Ring, Use},
+    ring::Use,
     runtime::Clock,
     sequencer::{Sequencer, genesis},
     slots::Shared,
     verify::Verified,
 };
+use signer::{KEY_MISSING, Signer};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::{
@@ -44,14 +44,13 @@ use std::{
     time::{Duration, Instant},
 };
 use subak_ledger::{
-    book::{event::Genesis, state::State},
+    book::event::Genesis,
     log::{Checkpoint, Handle, Hash, LedgerId, SecretKey},
-    store::{Batch, Disclosure, Reader, Store},
+    store::{Batch, Disclosure, Head, Reader, Store},
 };
 use tokio::sync::{mpsc, oneshot};
 pub(crate) use wishes::Wish;
 
-const KEY_MISSING: &str = "operator-key-missing";
 /// Statements in one transaction at most: some milliseconds of judging them.
 const MOST: usize = 1_024;
 /// Bytes of envelopes in one transaction at most.
@@ -144,58 +143,6 @@ struct Open {
     disclosures: Vec<Disclosure>,
     /// Of what is pending, too.
     erasures: Vec<Hash>,
-}
-
-/// An operator's key, and what it has signed last.
-struct Signer {
-    key: SecretKey,
-    head: HeadFile,
-}
-
-impl Signer {
-    fn open(ring: &Ring, ledger: LedgerId, key: SecretKey) -> Result<Self, NodeError> {
-        let head = HeadFile::open(ring, ledger, &key.public())?;
-        Ok(Self { key, head })
-    }
-}
-
-impl Shared {
-    /// Who signs for a ledger as it is; none where a handover can bring one.
-    fn signer(&self, state: &State) -> Result<Option<Signer>, NodeError> {
-        let (ring, ledger, operator) = (&self.ring, state.ledger, state.operator());
-        for term in state.operators.iter().filter(|term| term.key != operator) {
-            ring.retire(&term.key)?;
-        }
-        if let Some(key) = ring.find(&operator, Use::Successor)? {
-            ring.succeed(&operator)?;
-            return Signer::open(ring, ledger, key).map(Some);
-        }
-        match ring.find(&operator, Use::Operator)? {
-            Some(key) => Signer::open(ring, ledger, key).map(Some),
-            None if ring.holds(&operator, Use::Retired) => {
-                let what = "ends before its operator, here, has handed over to another key";
-                Err(older(state.root().name.as_str(), what))
-            }
-            None if ring.has_any(Use::Successor)? => Ok(None),
-            None => Err(key_missing(ring, ledger, &operator)),
-        }
-    }
-
-    /// Who takes a ledger over.
-    fn successor(&self, ledger: LedgerId, operator: &Hash) -> Result<Signer, NodeError> {
-        let key = self.ring.find(operator, Use::Successor)?;
-        let key = key.ok_or_else(|| key_missing(&self.ring, ledger, operator))?;
-        Signer::open(&self.ring, ledger, key)
-    }
-}
-
-fn key_missing(ring: &Ring, ledger: LedgerId, operator: &Hash) -> NodeError {
-    let (key, dir) = (hex::encode(operator), ring.dir().display());
-    world(
-        KEY_MISSING,
-        format!("ledger {ledger}: its operator key {key} is not in {dir}"),
-        "put the key file back, or append through the node that has it (--node)",
-    )
 }
 
 impl Open {
@@ -502,7 +449,8 @@ impl Writer {
         if self.is_kept(&genesis.name)? {
             return Err(Refusal::NameTaken(genesis.name.to_string()).into());
         }
-        if self.has_ledger(&genesis.operator)? {
+        let signed_here = self.shared.ring.has_signed(&genesis.operator);
+        if signed_here || self.has_ledger(&genesis.operator)? {
             return Err(Refusal::OperatorTaken(hex::encode(genesis.operator)).into());
         }
         self.require_newest()?;
@@ -599,10 +547,13 @@ impl Writer {
 
     /// Goes on from what readers have folded, after a look whether the store agrees.
     fn open_stored(&mut self, ledger: LedgerId) -> Result<Open, NodeError> {
+        let head = self.store.head(&ledger.0)?;
+        if head == Head::EMPTY {
+            return Err(load::unknown(&ledger)); // a stranger's id, or of a genesis that was refused
+        }
         self.require_newest()?;
         let slot = self.shared.slots.make(ledger);
         let mut folded = slot.get().as_deref().cloned().unwrap_or_default();
-        let head = self.store.head(&ledger.0)?;
         if folded.head() != head {
             folded = load::extend(&*self.store, ledger, folded)?;
             slot.publish(folded.clone());
@@ -667,23 +618,6 @@ impl Writer {
             self.purge();
         }
         Ok(signed)
-    }
-
-    /// Whoever was handed a ledger over to signs for it from now on.
-    fn succeed(&mut self, touched: &BTreeSet<LedgerId>) {
-        for ledger in touched {
-            let open = self.open.get_mut(ledger).expect("it was stored from here");
-            let Some(successor) = open.successor.take() else { continue };
-            let ring = &self.shared.ring;
-            let mut done = ring.succeed(&successor.key.public().bytes());
-            if let Some(before) = open.signer.replace(successor) {
-                done = done.and(ring.retire(&before.key.public().bytes()));
-            }
-            // It is done again when the ledger is opened.
-            if let Err(error) = done {
-                tracing::error!(%error, "a key file was not renamed after a handover");
-            }
-        }
     }
 
     fn acknowledge(&mut self, judged: Vec<(Order, Result<u64, NodeError>)>, signed: &Signed) {

@@ -198,6 +198,7 @@ def cases():
         "checkpoint": "x",
         "possession": digest("left") + digest("right"),
         "consent": consents[:1],
+        "expires_at": U64,
     }
     many = [{"agent": f"a{n:03}", "minor": n + 1} for n in range(300)]
     spans = [

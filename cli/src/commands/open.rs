@@ -12,7 +12,7 @@ use std::{fs, path::PathBuf};
 use subak_ledger::{
     book::{
         equation_toml,
-        handover::Term,
+        handover::Tenure,
         templates::{Institutions, template},
         types::{AgentKind, DAY_MS, Role},
     },
@@ -313,7 +313,7 @@ fn show(cx: &Context, open: &Open) -> Done {
     let stewards: Vec<String> =
         book.with_role(Role::Steward).map(|a| a.handle.to_string()).collect();
     let equation = book.equation.as_ref().map(|e| format!("{} version {}", e.name, e.version));
-    let term = |t: &Term| json!({ "operator_key": hex::encode(t.key), "from_size": t.from });
+    let term = |t: &Tenure| json!({ "operator_key": hex::encode(t.key), "from_size": t.from });
     let operators: Vec<_> = book.operators.iter().map(term).collect();
     let data = json!({
         "id": open.info.id.to_string(),

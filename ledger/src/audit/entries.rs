@@ -10,7 +10,10 @@ use super::{
     finding::{Code, Findings},
 };
 use crate::{
-    book::event::{Event, Handover},
+    book::{
+        event::{Event, Handover},
+        handover::{Tenure, signer_of},
+    },
     log::{
         Checkpoint, Frontier, Hash, Leaf, LedgerId, PublicKey, checkpoint::claimed_size,
         entry::ledger_id_of_genesis, tree,
@@ -21,15 +24,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A node of the tree that an entry has completed: level, index, hash.
 pub(super) type Completed = (u32, u64, Hash);
-
-/// Who signs the heads of a log, from which size on.
-#[derive(Debug, Clone)]
-struct Operator {
-    from: u64,
-    key: PublicKey,
-    /// Whether the one before has signed the handover, and not the stewards alone.
-    consented: bool,
-}
 
 /// The log so far.
 #[derive(Debug, Clone)]
@@ -47,7 +41,9 @@ pub(super) struct Entries {
     /// Whether every statement so far could be read.
     pub(super) readable: bool,
     /// Who signs heads, the first from the genesis on.
-    operators: Vec<Operator>,
+    operators: Vec<Tenure>,
+    /// The newest head of each operator before the last, as the handover from it holds it.
+    handed: Vec<String>,
     note: Option<String>,
     /// The size that the stored checkpoint names, whoever has signed it.
     claimed: Option<u64>,
@@ -77,6 +73,7 @@ impl Entries {
             gapless: true,
             readable: true,
             operators: Vec::new(),
+            handed: Vec::new(),
             claimed: note.as_deref().and_then(claimed_size),
             note,
             signed: None,
@@ -173,8 +170,8 @@ impl Entries {
                 _ => true,
             };
         }
-        let first = e.facts.operator.and_then(|key| PublicKey::admit(&key).ok());
-        self.operators.extend(first.map(|key| Operator { from: 0, key, consented: true }));
+        let first = e.facts.operator.filter(|key| PublicKey::admit(key).is_ok());
+        self.operators.extend(first.map(Tenure::first));
         self.wanted.extend(self.claimed.filter(|size| *size > 0));
         let made = ledger_id_of_genesis(statement.body());
         if made != self.id {
@@ -186,43 +183,50 @@ impl Entries {
     /// Another operator takes over, at a head that must be the one here. Whether this may be is the
     /// book's; what does not even hold by itself it refuses, and then nobody takes over.
     fn handover(&mut self, seq: u64, handover: &Handover, findings: &mut Findings) -> bool {
-        let Some(before) = self.operators.last().map(|o| o.key.bytes()) else { return true };
-        let verified = handover.verify(self.id, &before);
-        let (Ok(head), Ok(key)) = (verified, PublicKey::admit(&handover.key)) else { return true };
+        let Some(before) = self.operators.last() else { return true };
+        let verified = handover.verify(self.id, &before.key).ok();
+        let Some(tenure) = verified.filter(|it| it.from == seq.saturating_add(1)) else {
+            return true;
+        };
         let root = self.frontier.root();
-        if self.gapless && head.size == seq && head.root != root {
-            let (expected, found) = (hex::encode(head.root), hex::encode(root));
+        if self.gapless && tenure.root != root {
+            let (expected, found) = (hex::encode(tenure.root), hex::encode(root));
             let detail = format!("{seq} entries, expected root {expected}, found {found}");
             findings.add(Code::HandoverHead, Some(seq), &detail);
             return false;
         }
-        let consented = handover.has_consent_of(&before);
-        self.operators.push(Operator { from: seq.saturating_add(1), key, consented });
+        self.operators.push(tenure);
+        self.handed.push(handover.checkpoint.clone());
         true
     }
 
     /// Who signs the head of so many entries, if the genesis names an operator.
-    pub(super) fn signer(&self, size: u64) -> Option<&PublicKey> {
-        Some(&self.operators.iter().rev().find(|o| o.from <= size)?.key)
+    pub(super) fn signer(&self, size: u64) -> Option<PublicKey> {
+        PublicKey::admit(&signer_of(self.operators.iter(), size)?).ok()
     }
 
     /// Who should have signed the stored checkpoint; without one, the operator now.
-    pub(super) fn operator(&self) -> Option<&PublicKey> {
+    pub(super) fn operator(&self) -> Option<PublicKey> {
         self.signer(self.claimed.unwrap_or(u64::MAX))
     }
 
-    /// All operators whose word leads to that one: each has handed over to the next, or the
-    /// stewards have, which the book has judged at the entries before `judged`.
-    pub(super) fn line(&self, judged: u64) -> Vec<&PublicKey> {
+    /// That operator and all before it whose word leads to it, the newest first: each has handed over
+    /// to the next, or the stewards have, which the book has judged at the entries before `judged`.
+    pub(super) fn line(&self, judged: u64) -> Vec<Tenure> {
         let last = self.claimed.unwrap_or(u64::MAX);
         let mut line = Vec::new();
-        for operator in self.operators.iter().rev().skip_while(|o| o.from > last) {
-            line.push(&operator.key);
-            if !operator.consented && operator.from > judged {
+        for tenure in self.operators.iter().rev().skip_while(|it| it.from > last) {
+            line.push(*tenure);
+            if !tenure.consented && tenure.from > judged {
                 break;
             }
         }
         line
+    }
+
+    /// Heads of this log that its operators have signed: of each before the last, that of its handover.
+    pub(super) fn handed(&self) -> impl Iterator<Item = (Hash, &str)> {
+        self.operators.iter().zip(&self.handed).map(|(it, note)| (it.key, note.as_str()))
     }
 
     /// The size that the operator has signed, if the checkpoint is one.
@@ -239,7 +243,7 @@ impl Entries {
     /// After the last entry: the signed head against the recomputed one.
     pub(super) fn finish(&mut self, findings: &mut Findings) {
         self.signed = match (&self.note, self.operator()) {
-            (Some(note), Some(operator)) => Some(Checkpoint::open(note, self.id, operator)),
+            (Some(note), Some(operator)) => Some(Checkpoint::open(note, self.id, &operator)),
             _ => None,
         };
         if self.next == 0 {

@@ -19,7 +19,7 @@ use super::{
     witnessed::{self, Witnessed},
 };
 use crate::{
-    book::types::AgentKind,
+    book::{handover::Tenure, types::AgentKind},
     dense::DenseMap,
     log::{Checkpoint, Hash, LedgerId, PublicKey},
     store::{LedgerRow, Reader, StoreError},
@@ -55,7 +55,9 @@ pub struct LedgerReport {
     pub operator: Option<PublicKey>,
     /// That one first, and all before it, as the log names them. Whether the handovers were
     /// right is the book's to say.
-    pub operators: Vec<PublicKey>,
+    pub operators: Vec<Tenure>,
+    /// Heads of this log that operators before that one have signed: the key, and the note.
+    pub handed: Vec<(PublicKey, String)>,
     /// Whether the caller expected this operator. If not, a sound log is only
     /// consistent in itself.
     pub operator_authenticated: bool,
@@ -77,6 +79,18 @@ pub struct LedgerReport {
     pub last_leaf: Option<(Hash, Vec<Hash>)>,
     /// Recomputed roots by size: at the checkpoint's, and those asked for ([`Options::sizes`]).
     pub roots: BTreeMap<u64, Hash>,
+}
+
+impl LedgerReport {
+    /// The newest head of this log that an operator has signed, as far as it is at hand: what it
+    /// says, and the note. The root is one of [`LedgerReport::roots`] where it was asked for.
+    pub fn head_of(&self, key: &PublicKey) -> Option<(Checkpoint, &str)> {
+        if self.operator.as_ref() == Some(key) {
+            return self.signed.as_ref().map(|(head, note)| (*head, note.as_str()));
+        }
+        let (_, note) = self.handed.iter().find(|(before, _)| before == key)?;
+        Some((Checkpoint::open(note, self.id, key).ok()?, note))
+    }
 }
 
 /// A ledger's audit, fed entry by entry. A clone is cheap but for what it collects.
@@ -158,8 +172,7 @@ impl LedgerAudit {
 
     /// The operators, the newest first, as far as one's word leads to the next.
     fn line(&self) -> Vec<PublicKey> {
-        let judged = self.book.stopped.unwrap_or(u64::MAX);
-        self.entries.line(judged).into_iter().cloned().collect()
+        keys(self.entries.line(self.book.stopped.unwrap_or(u64::MAX)))
     }
 
     /// Whether the operator is one that the caller trusts for this ledger, or follows one.
@@ -182,7 +195,7 @@ impl LedgerAudit {
     /// Where it breaks a rule, that is the fault.
     fn follows_unjudged(&self, keys: &[PublicKey]) -> bool {
         let fault = self.findings.list().iter().any(|found| found.severity == Severity::Fault);
-        !fault && self.entries.line(u64::MAX).into_iter().any(|key| keys.contains(key))
+        !fault && self::keys(self.entries.line(u64::MAX)).iter().any(|key| keys.contains(key))
     }
 
     fn unjudged(&mut self, operator: &PublicKey) {
@@ -236,8 +249,13 @@ impl LedgerAudit {
             checkpoint_size: self.entries.signed_size(),
             recorded_at: (self.entries.next > 0).then_some(self.entries.time),
             sandbox: root.is_some_and(|root| root.sandbox),
-            operator: self.entries.operator().cloned(),
-            operators: self.entries.line(u64::MAX).into_iter().cloned().collect(),
+            operator: self.entries.operator(),
+            operators: self.entries.line(u64::MAX),
+            handed: self
+                .entries
+                .handed()
+                .filter_map(|(key, note)| Some((PublicKey::admit(&key).ok()?, note.to_owned())))
+                .collect(),
             operator_authenticated,
             disclosures,
             stopped_book_at: self.book.stopped,
@@ -249,6 +267,10 @@ impl LedgerAudit {
             roots: std::mem::take(&mut self.entries.roots),
         }
     }
+}
+
+fn keys(tenures: Vec<Tenure>) -> Vec<PublicKey> {
+    tenures.iter().filter_map(|tenure| PublicKey::admit(&tenure.key).ok()).collect()
 }
 
 /// Audits one ledger of a store. What an earlier audit has judged sound is spared the checking

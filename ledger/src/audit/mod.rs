@@ -35,7 +35,7 @@ pub use disclosures::Disclosures;
 pub use examine::{Examined, examine};
 pub use finding::{Code, Finding, MOST, Severity};
 pub use ledger::{LedgerAudit, LedgerReport};
-pub use parting::{begins, contradict, parting, placed, split_view};
+pub use parting::{begins, contradict, histories_part, parting, placed, split_view};
 pub use seen::{Seen, replaced};
 pub use witnessed::Witnessed;
 
@@ -197,7 +197,7 @@ pub fn operators<'r>(
     let mut found: BTreeMap<Hash, BTreeSet<LedgerId>> = BTreeMap::new();
     for ledger in ledgers {
         for operator in &ledger.operators {
-            found.entry(operator.bytes()).or_default().insert(ledger.id);
+            found.entry(operator.key).or_default().insert(ledger.id);
         }
     }
     let mut findings = Findings::new(None);

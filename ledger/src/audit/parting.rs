@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Entries, and bytes, that are read at once.
 const PAGE: (usize, usize) = (256, 1 << 20);
 
-/// Whether the operator has signed two histories: the longer log is the one that was signed, and the
+/// Whether two histories of one ledger are signed: the longer log is the one that was signed, and the
 /// shorter signed head is not that of its beginning. The longer log's report must have the root
 /// there ([`super::Options::sizes`]). A copy that somebody altered says nothing of the operator.
 pub fn contradict(one: &LedgerReport, other: &LedgerReport) -> bool {
@@ -33,10 +33,17 @@ pub fn contradict(one: &LedgerReport, other: &LedgerReport) -> bool {
     let there = if same_size { Some(&long.root) } else { longer.roots.get(&short.size) };
     let is_signed = same_size || longer.roots.get(&long.size) == Some(&long.root);
     let differs = is_signed && there.is_some_and(|root| *root != short.root);
-    one.id == other.id && one.operator == other.operator && differs
+    one.id == other.id && differs
 }
 
-/// The finding that says so. `entry`: where the histories part, if that is known.
+/// The finding that says so where nobody can be accused: each is signed by an operator of its own.
+pub fn histories_part(ledger: LedgerId, entry: Option<u64>, detail: &str) -> Finding {
+    let mut findings = Findings::new(Some(ledger));
+    findings.add(Code::HistoriesPart, entry, detail);
+    findings.close().remove(0)
+}
+
+/// The finding that accuses an operator who has signed both. `entry`: where the histories part, if that is known.
 pub fn split_view(ledger: LedgerId, entry: Option<u64>, detail: &str) -> Finding {
     let mut findings = Findings::new(Some(ledger));
     findings.add(Code::SplitView, entry, detail);

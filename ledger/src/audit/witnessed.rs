@@ -52,7 +52,7 @@ pub(super) fn judge(
         return None;
     };
     let signer = log.signer(claimed_size(note).unwrap_or(u64::MAX))?;
-    let head = Checkpoint::open(note, id, signer);
+    let head = Checkpoint::open(note, id, &signer);
     let head = match head {
         Ok(head) => head,
         Err(reject) => {

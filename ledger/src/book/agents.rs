@@ -2,7 +2,7 @@
 
 use super::{
     event::{AgentAdd, Genesis},
-    handover::Term,
+    handover::Tenure,
     state::{Agent, Proposal, RESERVED, Root, State, Step},
     types::*,
 };
@@ -81,7 +81,7 @@ impl State {
         let author = self.find(author.0)?;
         self.approvals.insert(author);
         self.rules = 1;
-        self.operators.push_back(Term::first(g.operator));
+        self.operators.push_back(Tenure::first(g.operator));
         self.root = Some(Arc::new(Root {
             kind: g.kind,
             name: g.name.clone(),

@@ -265,6 +265,7 @@ pub struct Handover {
     pub possession: [u8; 64],
     /// Keys, and what they have signed; ascending by key.
     pub consent: Vec<(Hash, [u8; 64])>,
+    pub expires_at: u64,
 }
 
 /// What an event produces under an agreement.
@@ -688,6 +689,7 @@ fn handover(h: v1::Handover) -> Outcome<Handover> {
         checkpoint: h.checkpoint,
         possession: possession(&h.possession)?,
         consent,
+        expires_at: h.expires_at,
     })
 }
 

@@ -12,7 +12,7 @@ use super::{
     erasure::Erasure,
     event::{Event, InvoiceId},
     freeze::{Acts, Doubt},
-    handover::Term,
+    handover::Tenure,
     keys::Revoked,
     references::References,
     split::{Bucket, Point},
@@ -51,7 +51,7 @@ pub struct State {
     /// What the genesis fixed.
     pub root: Option<Arc<Root>>,
     /// Who signs heads, from which on; the first from the genesis on.
-    pub operators: Vector<Term>,
+    pub operators: Vector<Tenure>,
     /// Who signs the heads of ledgers that agreements are in force with, where it was proven: the
     /// one who does now is the last.
     pub counterparts: OrdMap<Hash, Vector<Hash>>,

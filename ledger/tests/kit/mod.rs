@@ -735,7 +735,9 @@ impl World {
         consent: &[&SecretKey],
     ) -> v1::Handover {
         let (before, to) = (self.operator.public().bytes(), key(to));
-        let text = handover_text(&head, &before, &to.public().bytes(), &clerk);
+        let expires_at = self.now + DAY_MS;
+        let keys = (&to.public().bytes(), &clerk);
+        let text = handover_text(&head, &before, keys, expires_at);
         let sign = |key: &SecretKey| key.sign(&text).to_vec();
         let mut consent: Vec<_> = consent
             .iter()
@@ -748,6 +750,7 @@ impl World {
             checkpoint: head.sign(&self.operator),
             possession: sign(&to),
             consent,
+            expires_at,
         }
     }
 

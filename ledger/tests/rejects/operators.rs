@@ -47,6 +47,18 @@ pub const ROWS: &[Row] = &[
         world.contribute("ana", "commit", 1_000);
         world.refusal("clerk", vec![handover])
     }),
+    row(Code::Expired, "consents that have ended", "the consents end", || {
+        let mut world = two_contributors();
+        let mut handover = world.handover("the next", &[&world.operator]);
+        handover.expires_at = world.now - 1;
+        world.refusal("clerk", vec![Kind::Handover(handover)])
+    }),
+    row(Code::ExpiresTooLate, "consents for a month and more", "at most", || {
+        altered(|world, h| h.expires_at = world.now + 31 * 86_400_000)
+    }),
+    row(Code::BadPossession, "consents that end later than was signed", "", || {
+        altered(|_, h| h.expires_at += 1)
+    }),
     row(Code::NotProposable, "a handover before the stewards", "Handover", || {
         let mut world = two_contributors();
         let handover = world.handover("the next", &[&world.operator]);
@@ -134,7 +146,7 @@ pub const ROWS: &[Row] = &[
             take_handover(payer, entry)
         })
     }),
-    row(Code::BadCheckpoint, "a handover that is known already", "one signature", || {
+    row(Code::QuorumRequired, "a handover that is known already", "known here", || {
         let (mut payer, mut commons, _) = agreed();
         let entry = payer.rotate("the next");
         commons.say("clerk", vec![take_handover(&payer, entry)]).unwrap();

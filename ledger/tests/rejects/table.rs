@@ -150,6 +150,7 @@ fn samples() -> Vec<Kind> {
             checkpoint: "x".into(),
             possession: vec![1; 64],
             consent: vec![v1::Consent { key: vec![1; 32], signature: vec![1; 64] }],
+            expires_at: 1,
         }),
         Kind::HandoverTake(v1::HandoverTake { ledger: vec![1; 32], proof }),
     ]
