@@ -1,6 +1,7 @@
-//! Small files of evidence and trust: read within limits, written once.
+//! Small files of evidence and trust: read within limits, written once or replaced whole.
 //!
-//! Guarantees that a file that a stranger made cannot fill the memory, and that none is overwritten.
+//! Guarantees that a file that a stranger made cannot fill the memory, and that none is
+//! overwritten unless that is meant.
 
 use crate::failure::{Done, Failure};
 use std::{
@@ -11,6 +12,7 @@ use std::{
 use subak_ledger::{
     log::policy::Policy,
     reject::{Code, Reject},
+    store::sync_directory,
 };
 
 /// The most that a trust file may have, in bytes: some thousand ledgers.
@@ -52,4 +54,16 @@ pub fn write_new(path: &Path, text: &str) -> Done {
         ),
         _ => Failure::file(path, &error),
     })
+}
+
+/// Writes a file anew, whole or not at all, and synced: beside it first, then in its place.
+pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = File::create(&beside)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| fs::rename(&beside, path));
+    if renamed.is_err() {
+        let _ = fs::remove_file(&beside); // the first failure is the one to tell
+    }
+    renamed.and_then(|()| sync_directory(path))
 }

@@ -13,6 +13,7 @@
 //! operator <C2SP verifier key: ledger, key>
 //! name <handle>
 //! sandbox yes|no
+//! former <such a key: who signed before and has handed over>, any number, the newest first
 //! place <where it was seen: a file's path or a node's URL>, up to 8, the newest last
 //! leaf <base64 of the hash of the last leaf>
 //! <base64 hash>, a line each: its path to the root
@@ -23,13 +24,16 @@
 //! The last leaf holds the chain hash of all entries before it: with its path, any rewrite that is
 //! met later is proven, and not only noticed.
 
-use crate::failure::{Done, Failure};
+use crate::{
+    failure::{Done, Failure},
+    files::replace,
+};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use std::{
     ffi::OsStr,
     fmt::Write as _,
     fs::{self, File},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 use subak_ledger::{
@@ -41,7 +45,6 @@ use subak_ledger::{
         note::MAX_NOTE,
         tree::verify_inclusion,
     },
-    store::sync_directory,
 };
 
 const FORMAT: &str = "subak/seen@v1";
@@ -75,6 +78,8 @@ pub struct Accused {
     pub proof: FraudProof,
     /// The first entry that is known to differ, if one is.
     pub entry: Option<u64>,
+    /// Entries of the smaller of the two heads.
+    pub smaller: u64,
     /// Where the proof lies.
     pub file: PathBuf,
 }
@@ -140,7 +145,7 @@ impl Memory {
         if path.exists() {
             return read_accused(path).map(drop);
         }
-        write(&path, &proof.to_text()).map_err(|e| Failure::file(&path, &e))
+        replace(&path, &proof.to_text()).map_err(|e| Failure::file(&path, &e))
     }
 
     /// Held while a file is looked at and replaced: of two audits that end at once, the one with
@@ -169,7 +174,7 @@ impl Memory {
         }
         let newer = before.filter(|it| it.seen.head.size >= new.seen.head.size);
         let next = Remembered { places, ..newer.unwrap_or(new) };
-        write(&path, &next.to_text()).map_err(|e| Failure::file(&path, &e))
+        replace(&path, &next.to_text()).map_err(|e| Failure::file(&path, &e))
     }
 }
 
@@ -178,17 +183,22 @@ fn of_report(report: &LedgerReport) -> Option<Remembered> {
     let (head, note) = report.signed.clone()?;
     let (leaf, path) = report.last_leaf.clone()?;
     let operator = report.operator.clone()?;
+    let before = report.operators.iter().skip(1);
+    let former = before.filter_map(|tenure| PublicKey::admit(&tenure.key).ok()).collect();
     let (name, sandbox) = (report.name.clone(), report.sandbox);
-    let seen = Seen { head, operator, name, sandbox };
+    let seen = Seen { head, operator, former, name, sandbox };
     Some(Remembered { seen, note, last: Placed { leaf, path }, places: Vec::new() })
 }
 
 impl Remembered {
     fn to_text(&self) -> String {
-        let Seen { head, operator, name, sandbox } = &self.seen;
+        let Seen { head, operator, former, name, sandbox } = &self.seen;
         let key = verifier_key(&head.ledger, operator);
         let sandbox = if *sandbox { "yes" } else { "no" };
         let mut text = format!("{FORMAT}\noperator {key}\nname {name}\nsandbox {sandbox}\n");
+        for key in former {
+            let _ = writeln!(text, "former {}", verifier_key(&head.ledger, key));
+        }
         for place in &self.places {
             let _ = writeln!(text, "place {place}"); // a String takes all
         }
@@ -208,6 +218,11 @@ impl Remembered {
             parse_verifier_key(lines.next()?.strip_prefix("operator ")?).ok()?;
         let name = Handle::new(lines.next()?.strip_prefix("name ")?).ok()?.to_string();
         let sandbox = lines.next()? == "sandbox yes";
+        let mut former = Vec::new();
+        while let Some(key) = lines.peek()?.strip_prefix("former ") {
+            former.push(parse_verifier_key(key).ok()?.1);
+            lines.next();
+        }
         let mut places = Vec::new();
         while let Some(place) = lines.peek()?.strip_prefix("place ") {
             places.push(place.to_owned());
@@ -218,7 +233,7 @@ impl Remembered {
         let head = Checkpoint::open(note, ledger, &operator).ok()?;
         let last = head.size.checked_sub(1)?;
         verify_inclusion(last, head.size, &head.root, &leaf, &path).ok()?;
-        let seen = Seen { head, operator, name, sandbox };
+        let seen = Seen { head, operator, former, name, sandbox };
         let read = Self { seen, note: note.to_owned(), last: Placed { leaf, path }, places };
         (read.to_text() == text).then_some(read)
     }
@@ -247,7 +262,8 @@ fn read_accused(path: PathBuf) -> Done<Accused> {
                     operator again";
         damaged(&path, "a proof of that ledger's two histories", next)
     })?;
-    Ok(Accused { proof, entry: proven.entry, file: path })
+    let smaller = proven.heads[0].size;
+    Ok(Accused { proof, entry: proven.entry, smaller, file: path })
 }
 
 /// None of what is larger, or no text.
@@ -272,16 +288,4 @@ fn accusation(proof: &FraudProof) -> String {
 
 fn damaged(path: &Path, what: &str, next: &str) -> Failure {
     Failure::refused("memory-damaged", format!("{}: it is not {what}", path.display()), next)
-}
-
-/// Whole or not at all, and synced: beside it first, then in its place.
-pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = File::create(&beside)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    let renamed = written.and_then(|()| fs::rename(&beside, path));
-    if renamed.is_err() {
-        let _ = fs::remove_file(&beside); // the first failure is the one to tell
-    }
-    renamed.and_then(|()| sync_directory(path))
 }

@@ -89,6 +89,7 @@ fn seen(world: &World) -> Seen {
             root: frontier.root(),
         },
         operator: world.operator.public(),
+        former: vec![],
         name: "our-commons".into(),
         sandbox: true,
     }

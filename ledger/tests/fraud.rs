@@ -234,6 +234,7 @@ fn a_rewrite_and_an_old_copy_do_not_pass_for_what_was_seen() {
     let seen = Seen {
         head: l.signed.as_ref().unwrap().0,
         operator: operator.clone(),
+        former: vec![],
         name: l.name.clone(),
         sandbox: l.sandbox,
     };
@@ -270,8 +271,13 @@ fn a_rewrite_and_an_old_copy_do_not_pass_for_what_was_seen() {
 fn a_signature_that_is_not_checked_again_cannot_be_exchanged() {
     let split = split([9, 9]);
     let l = audit_logs(from_ref(&split.one)).ledgers.remove(0);
-    let seen =
-        [Seen { head: l.signed.unwrap().0, operator: split.key(), name: l.name, sandbox: true }];
+    let seen = [Seen {
+        head: l.signed.unwrap().0,
+        operator: split.key(),
+        former: vec![],
+        name: l.name,
+        sandbox: true,
+    }];
     for entry in 0..9 {
         let mut log = split.one.clone();
         let envelope = &mut log.entries[entry].1;

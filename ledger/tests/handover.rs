@@ -75,7 +75,13 @@ fn whoever_trusts_one_operator_can_trust_the_next() {
     assert_eq!(codes(&found), [Code::OperatorMissing, Code::OperatorUnexpected]);
     // Nobody is told that the operator changed behind their back.
     let mut before = two_contributors();
-    let seen = |head, operator| Seen { head, operator, name: "our-commons".into(), sandbox: false };
+    let seen = |head, operator| Seen {
+        head,
+        operator,
+        former: vec![],
+        name: "our-commons".into(),
+        sandbox: false,
+    };
     let found = judged(&log, &[], &[seen(before.head(), first())]);
     assert_eq!((found.verdict, codes(&found)), (Verdict::Sound, vec![]));
     // What the old one signs after all is another history than was handed over.

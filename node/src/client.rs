@@ -216,6 +216,18 @@ impl Remote {
         named.ok_or_else(|| self.lie(format!("ledger {ledger} has no operator")))
     }
 
+    /// As [`Remote::signer`], of a head that was made just now: whoever has handed over, as far as
+    /// is known, makes none.
+    async fn present(&self, ledger: LedgerId, note: &str) -> Result<PublicKey, NodeError> {
+        let signer = self.signer(ledger, note).await?;
+        let newest = self.first(ledger).await?.operators.last().map(|tenure| tenure.key);
+        if newest == Some(signer.bytes()) {
+            return Ok(signer);
+        }
+        let who = hex::encode(signer.bytes());
+        Err(self.lie(format!("ledger {ledger}: a new head by {who}, who has handed over before")))
+    }
+
     /// The head in `note`, if its operator has signed it.
     async fn open(&self, ledger: LedgerId, note: &str) -> Result<Checkpoint, NodeError> {
         let signer = self.signer(ledger, note).await?;
@@ -273,7 +285,7 @@ impl Remote {
         if appended.entry == 0 {
             self.remember(ledger, statement).await?;
         }
-        let operator = self.signer(ledger, &appended.checkpoint).await?;
+        let operator = self.present(ledger, &appended.checkpoint).await?;
         Self::check(statement, &appended, &operator).map_err(|what| self.lie(what))?;
         Ok(appended)
     }
@@ -454,7 +466,7 @@ impl Ledgers for Remote {
         let appended = self.appended(reply)?;
         let Appended { leaf, path, checkpoint, .. } = &appended;
         let envelope = Leaf::from_bytes(leaf).map_err(|reject| self.lie(reject))?.envelope;
-        let operator = self.signer(ledger, checkpoint).await?;
+        let operator = self.present(ledger, checkpoint).await?;
         let placed = place(ledger, &operator, (leaf, &envelope), path, checkpoint);
         let (leaf, _) = placed.map_err(|reject| self.lie(reject))?;
         if (appended.ledger, appended.entry) != (ledger, leaf.seq) {
@@ -494,7 +506,11 @@ impl Ledgers for Remote {
 
     async fn checkpoint(&self, ledger: LedgerId) -> Result<String, NodeError> {
         let text = self.fetch_checkpoint(ledger, false).await?;
-        self.open(ledger, &text).await.map(|_| text)
+        let signer = self.present(ledger, &text).await?;
+        match Checkpoint::open(&text, ledger, &signer) {
+            Ok(_) => Ok(text),
+            Err(reject) => Err(self.lie(reject)),
+        }
     }
 
     async fn witnessed(&self, ledger: LedgerId) -> Result<Option<String>, NodeError> {

@@ -17,7 +17,7 @@ use crate::{
 };
 use subak_ledger::{
     book::{handover::handover_text, state::State},
-    log::{Checkpoint, Hash, LedgerId},
+    log::{Checkpoint, Hash, LedgerId, PublicKey, checkpoint::own_line},
     reject::{Code, Reject},
 };
 use subak_proto::v1;
@@ -69,6 +69,9 @@ impl Node {
         let state = self.book(ledger).await?;
         let head = state.signed_head(&note)?;
         if head.size == state.size {
+            // Others' lines are not handed over.
+            let operator = PublicKey::admit(&state.operator())?;
+            let note = own_line(&note, &ledger, &operator).unwrap_or(note);
             return Ok((state, head, note));
         }
         let what = format!("ledger {ledger} has grown meanwhile");

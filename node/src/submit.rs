@@ -22,6 +22,7 @@ use crate::{Ledgers as _, NodeError, refusal::older, runtime::Node};
 use axum::http::Uri;
 use futures::{StreamExt as _, stream, stream::FuturesUnordered};
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use subak_ledger::book::state::State;
 use subak_ledger::log::{
     Checkpoint, LedgerId,
     note::Note,
@@ -235,23 +236,52 @@ impl Submitter {
                     // It may have heard of a head that was signed here meanwhile.
                     let now = self.node.own_size(head.ledger).await;
                     return match now {
-                        Some(now) if size > now => Err(larger(witness, head.ledger, size, now)),
+                        Some(now) if size > now => {
+                            self.believe(
+                                witness,
+                                head.ledger,
+                                larger(witness, head.ledger, size, now),
+                            )
+                            .await
+                        }
                         _ => Ok(useless(witness, "it has a newer head of this ledger already")),
                     };
                 }
                 // It was asked from the size that it knows, which is ours: the roots differ.
                 Word::Knows(size) if size == known && known == head.size => {
-                    return Err(another(witness, head.ledger, known));
+                    let why = another(witness, head.ledger, known);
+                    return self.believe(witness, head.ledger, why).await;
                 }
                 Word::Knows(size) if size == known => {
                     return Ok(useless(witness, "it contradicts itself about what it knows"));
                 }
                 Word::Knows(size) => known = size,
-                Word::Contradicts => return Err(another(witness, head.ledger, known)),
+                Word::Contradicts => {
+                    let why = another(witness, head.ledger, known);
+                    return self.believe(witness, head.ledger, why).await;
+                }
                 Word::Useless(why) => return Ok(useless(witness, &why)),
             }
         }
         Ok(useless(witness, "it says another size each time"))
+    }
+
+    /// A witness's word against this ledger: a reason to stop, unless its stewards have moved it
+    /// from an operator who went on. Such a witness has seen what they left behind, or what that
+    /// one makes up now: it can never sign this ledger again, and tells nothing of its age.
+    async fn believe(
+        &self,
+        witness: &Witness,
+        ledger: LedgerId,
+        why: NodeError,
+    ) -> Result<Option<String>, NodeError> {
+        let moved = |state: &State| state.operators.iter().any(|tenure| !tenure.consented);
+        if !self.node.book(ledger).await.is_ok_and(|state| moved(&state)) {
+            return Err(why);
+        }
+        let why = "it has seen what an operator signed whom the stewards have replaced: take it out of \
+                   the trust file, and let its keeper begin anew, with another store, key and name";
+        Ok(useless(witness, why))
     }
 
     async fn post(&self, url: String, body: String) -> Result<(u16, String), String> {

@@ -518,7 +518,20 @@ impl Writer {
             return kept.and(Err(why));
         }
         let signer = open.signer.as_ref().expect("it is ready: its operator's key is here");
-        match signer.head.holds(&*self.store, here, shown) {
+        let holds = signer.head.holds(&*self.store, here, shown);
+        // Whoever has handed over still has a key, and no say: this copy holds the handover, so that
+        // what they sign now cannot show that it is an old one.
+        if holds.is_err() && here.state.operator_of(shown.size) != here.state.operator() {
+            let last = shown.size;
+            return Err(world(
+                "former-operator",
+                format!(
+                    "ledger {name}: an operator who has handed over has signed other {last} entries"
+                ),
+                "keep that head: it is evidence against who signed it; nothing ends here",
+            ));
+        }
+        match holds {
             Err(error) if error.code() == "older-database" => {
                 let last = shown.size;
                 let what = format!(

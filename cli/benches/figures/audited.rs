@@ -154,6 +154,7 @@ fn second(report: &mut Report, path: &Path, log: &mut Written, count: usize) {
     let seen = Seen {
         head: first.signed.as_ref().unwrap().0,
         operator: first.operator.clone().unwrap(),
+        former: vec![],
         name: first.name.clone(),
         sandbox: first.sandbox,
     };

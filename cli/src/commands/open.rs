@@ -295,12 +295,15 @@ impl Show {
     async fn run(self, cx: &Context) -> Done {
         let open = cx.read().await?;
         if self.vkey && !cx.out.json {
-            // The former ones too: there are receipts under their heads.
-            for term in &open.book.operators {
-                let key = PublicKey::admit(&term.key)?;
-                cx.out.line(&format!("log {}", verifier_key(&open.info.id, &key)))?;
+            let tenures: Vec<_> = open.book.operators.iter().collect();
+            for pair in tenures.windows(2) {
+                // No more than a comment: in a trust file it would be believed at any size.
+                let key = verifier_key(&open.info.id, &PublicKey::admit(&pair[0].key)?);
+                let until = describe::entries(pair[1].from - 1);
+                cx.out.line(&format!("# for heads of up to {until}: log {key}"))?;
             }
-            return Ok(());
+            let key = verifier_key(&open.info.id, &PublicKey::admit(&open.book.operator())?);
+            return cx.out.line(&format!("log {key}"));
         }
         show(cx, &open)
     }

@@ -1,7 +1,7 @@
 //! `subak operator`: another key signs a ledger's heads.
 //!
-//! Owns the two ways there: the operator changes its key (`rotate`), or the stewards move the ledger to
-//! another node, with the operator or without (`offer`, `sign`, `take`). Guarantees that
+//! Owns the two ways there: the operator changes its keys (`rotate`), or the stewards move the
+//! ledger to another node, with the operator or without (`offer`, `sign`, `take`). Guarantees that
 //! nobody signs what they are not shown. Leaves out the rules, and what other ledgers are told
 //! (`agreement handover`).
 
@@ -10,8 +10,9 @@ use crate::{
     context::{Context, Open, Texts},
     counterpart, describe,
     failure::{Done, Failure},
+    files::replace,
     handover_file::HandoverFile,
-    memory,
+    money,
 };
 use clap::Subcommand;
 use serde_json::json;
@@ -21,8 +22,14 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use subak_ledger::{book::types::Role, log::Hash};
-use subak_node::{handover::Keys, runtime::Node};
+use subak_ledger::{
+    book::types::{DAY_MS, Role},
+    log::Hash,
+};
+use subak_node::{
+    ring::{Ring, Use},
+    runtime::Node,
+};
 use subak_proto::v1::event::Kind;
 
 /// Change who signs the heads of a ledger.
@@ -30,8 +37,8 @@ use subak_proto::v1::event::Kind;
 pub enum Operator {
     /// Change the operator's key, beside the ledger file
     ///
-    /// The key before signs that the new one follows, and nothing after that: its file stays, as
-    /// .retired. A node that serves the file must be stopped meanwhile.
+    /// And the clerk's. The key before signs that the new one follows, and is removed: whoever found
+    /// it could still sign old heads. A node that serves the file must be stopped meanwhile.
     #[command(after_help = "Example:\n  subak operator rotate --db subak.db --ledger our-commons")]
     Rotate,
     /// Prepare to take a ledger over: on another machine, with a copy of the ledger file
@@ -85,13 +92,23 @@ fn here(open: &Open) -> Done<Arc<Node>> {
     })
 }
 
+/// What those who rely on the old key have to do.
+const NEXT: &str = "  next: give it to whoever trusts the old one: `subak commons show --vkey` prints the \
+                    line for trust files\n  each witness needs that line too, and a restart: till then it \
+                    signs no more\n  and other ledgers: `subak agreement handover` there";
+
+/// When consents end: as late as a statement may, but for a node's clock that is behind ours.
+fn ends(cx: &Context) -> Done<u64> {
+    Ok(cx.at()? + 30 * DAY_MS - 60_000)
+}
+
 async fn rotate(cx: &Context) -> Done {
     let open = cx.write().await?;
     let node = here(&open)?;
     node.ready(open.info.id).await?;
-    let mut event = node.offer_handover(open.info.id, Keys::Operator).await?;
-    let (key, clerk) = (hash(&event.key), hash(&event.clerk));
-    event.consent = vec![node.consent(open.info.id, &key, &clerk).await?];
+    let mut event = node.offer_handover(open.info.id, ends(cx)?).await?;
+    let key = hash(&event.key);
+    event.consent = vec![node.consent(open.info.id, &event).await?];
     let said = counterpart::say_as_anyone(cx, &open, vec![Kind::Handover(event)]).await;
     let appended = match said {
         // Where that is not known, the key may be in force.
@@ -105,9 +122,7 @@ async fn rotate(cx: &Context) -> Done {
     let before = hex::encode(open.book.operator());
     let more = json!({ "operator_key": hex::encode(key), "before": before });
     let text = format!(
-        "{} is signed by another key from entry {} on: {}\n  next: give it to whoever trusts the \
-         old one: `subak commons show --vkey` prints both for their trust files\n  and let other \
-         ledgers know: `subak agreement handover` there",
+        "{} is signed by another key from entry {} on: {}\n{NEXT}",
         open.info.name,
         appended.entry,
         hex::encode(key)
@@ -125,21 +140,23 @@ async fn offer(cx: &Context, file: PathBuf) -> Done {
             "name another file: what stewards have signed is not overwritten",
         ));
     }
-    let event = node.offer_handover(open.info.id, Keys::Both).await?;
+    let event = node.offer_handover(open.info.id, ends(cx)?).await?;
     let key = hash(&event.key);
     let offer = HandoverFile::new(open.info.id, open.book.operator(), event)?;
-    if let Err(error) = memory::write(&file, &offer.to_text()) {
+    if let Err(error) = replace(&file, &offer.to_text()) {
         node.withdraw_handover(&key).await?;
         return Err(Failure::file(&file, &error));
     }
     let root = open.book.root();
-    let shown = file.display();
+    let (shown, db) = (file.display(), cx.db().display().to_string());
     cx.out.result(
         "subak.handover/1",
         &data(&offer, &file),
         &format!(
-            "{}\n  next: {} of {} sign it: `subak operator sign {shown} --as HANDLE`\n  then, here: \
-             `subak operator take {shown}`",
+            "{} ({})\n{}\n  next: {} of {} sign it: `subak operator sign {shown} --as HANDLE`\n  then, \
+             here: `subak operator take {shown} --db {db} --as HANDLE`",
+            root.name,
+            root.kind,
             told(&offer),
             root.quorum,
             describe::count(open.book.with_role(Role::Steward).count() as u64, "steward"),
@@ -153,7 +170,7 @@ fn sign(cx: &Context, file: PathBuf) -> Done {
     let secret = cx.secret(&author)?;
     cx.out.note(&told(&offer));
     offer.add(secret.public().bytes(), secret.sign(&offer.text()));
-    memory::write(&file, &offer.to_text()).map_err(|error| Failure::file(&file, &error))?;
+    replace(&file, &offer.to_text()).map_err(|error| Failure::file(&file, &error))?;
     let signed = describe::count(offer.event.consent.len() as u64, "signature");
     cx.out.result(
         "subak.handover/1",
@@ -164,22 +181,40 @@ fn sign(cx: &Context, file: PathBuf) -> Done {
 
 async fn take(cx: &Context, file: PathBuf) -> Done {
     let mut offer = HandoverFile::read(&file)?;
-    let open = cx.write().await?;
-    here(&open)?;
-    if open.info.id != offer.head.ledger {
-        return Err(Failure::refused(
+    // The file says which ledger, whatever else is set.
+    let connection = cx.writer(false).await?;
+    let open = counterpart::find(cx, &connection, offer.head.ledger.0).await?.ok_or_else(|| {
+        Failure::refused(
             "wrong-ledger",
             format!("{}: it is for ledger {}", file.display(), offer.head.ledger),
             "name the copy of that ledger with --db",
+        )
+    })?;
+    here(&open)?;
+    if open.book.operators.iter().any(|it| it.key == hash(&offer.event.key)) {
+        return Err(Failure::refused(
+            "taken-already",
+            format!("{}: ledger {} was handed over by it", file.display(), open.info.name),
+            "there is nothing to do",
+        ));
+    }
+    let key = hex::encode(&offer.event.key);
+    if !Ring::beside(&cx.db()).holds(&hash(&offer.event.key), Use::Successor) {
+        return Err(Failure::refused(
+            "offer-elsewhere",
+            format!("{}: its key {key} is not beside {}", file.display(), cx.db().display()),
+            "take it where it was offered: there the new keys are",
         ));
     }
     require_stewards(cx, &open, &mut offer, &file)?;
-    let key = hex::encode(&offer.event.key);
     let appended = cx.say(&open, vec![Kind::Handover(offer.event)], Texts::default()).await?;
     let text = format!(
-        "{} is operated from here, from entry {} on\n  operator {key}\n  next: `subak serve`; and give \
-         the key to whoever trusts the old one: `subak commons show --vkey`",
-        open.info.name, appended.entry
+        "{} is operated from here, from entry {} on\n  operator {key}\n{NEXT}\n  a witness that has \
+         signed more than {} of the operator before can sign this ledger no more: it begins anew, \
+         with another store, key and name",
+        open.info.name,
+        appended.entry,
+        describe::entries(offer.head.size)
     );
     let before = hex::encode(offer.before);
     report(cx, &appended, &json!({ "operator_key": key, "before": before }), &text)
@@ -188,10 +223,7 @@ async fn take(cx: &Context, file: PathBuf) -> Done {
 /// Leaves out who is no steward here, and needs as many as the quorum, or the operator.
 fn require_stewards(cx: &Context, open: &Open, offer: &mut HandoverFile, file: &Path) -> Done {
     let book = &open.book;
-    let steward = |key: &Hash| {
-        let agent = book.agent(*book.keys.get(key).filter(|_| !book.revoked.contains_key(key))?);
-        agent.roles.contains(&Role::Steward).then_some(&agent.handle)
-    };
+    let steward = |key: &Hash| book.steward(key).map(|id| &book.agent(id).handle);
     let mut names = BTreeSet::new();
     let mut operator = false;
     offer.event.consent.retain(|consent| {
@@ -228,13 +260,14 @@ fn require_stewards(cx: &Context, open: &Open, offer: &mut HandoverFile, file: &
 fn told(offer: &HandoverFile) -> String {
     format!(
         "ledger {} is handed over\n  at     {}, root {}\n  from   operator {}\n  to     operator \
-         {}\n  clerk  {}",
+         {}\n  clerk  {}\n  until  {}",
         offer.head.ledger,
         describe::entries(offer.head.size),
         hex::encode(offer.head.root),
         hex::encode(offer.before),
         hex::encode(&offer.event.key),
-        hex::encode(&offer.event.clerk)
+        hex::encode(&offer.event.clerk),
+        money::show_time(offer.event.expires_at)
     )
 }
 

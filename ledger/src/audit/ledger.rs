@@ -53,9 +53,11 @@ pub struct LedgerReport {
     pub sandbox: bool,
     /// The operator: who signs the newest head, here the stored checkpoint.
     pub operator: Option<PublicKey>,
-    /// That one first, and all before it, as the log names them. Whether the handovers were
-    /// right is the book's to say.
+    /// That one first, and those before whose word leads to it: by their own handover, or by their
+    /// stewards', which the book has judged.
     pub operators: Vec<Tenure>,
+    /// All whom the log names, by right or not.
+    pub named: Vec<Hash>,
     /// Heads of this log that operators before that one have signed: the key, and the note.
     pub handed: Vec<(PublicKey, String)>,
     /// Whether the caller expected this operator. If not, a sound log is only
@@ -206,7 +208,9 @@ impl LedgerAudit {
     /// The log against the head that is remembered of it; the size if it goes on from there.
     fn compare(&mut self, seen: &Seen, authenticated: bool) -> Option<u64> {
         let line = self.line();
-        let known = authenticated || line.contains(&seen.operator);
+        // An old copy names one who has signed before what was seen: it is old, and no other one's.
+        let earlier = line.first().is_some_and(|key| seen.former.contains(key));
+        let known = authenticated || earlier || line.contains(&seen.operator);
         let follows = !known && self.follows_unjudged(std::slice::from_ref(&seen.operator));
         if let Some(operator) = line.first().filter(|_| follows) {
             self.unjudged(operator);
@@ -250,7 +254,8 @@ impl LedgerAudit {
             recorded_at: (self.entries.next > 0).then_some(self.entries.time),
             sandbox: root.is_some_and(|root| root.sandbox),
             operator: self.entries.operator(),
-            operators: self.entries.line(u64::MAX),
+            operators: self.entries.line(self.book.stopped.unwrap_or(u64::MAX)),
+            named: self.entries.line(u64::MAX).iter().map(|tenure| tenure.key).collect(),
             handed: self
                 .entries
                 .handed()

@@ -196,8 +196,8 @@ pub fn operators<'r>(
 ) -> Vec<Finding> {
     let mut found: BTreeMap<Hash, BTreeSet<LedgerId>> = BTreeMap::new();
     for ledger in ledgers {
-        for operator in &ledger.operators {
-            found.entry(operator.key).or_default().insert(ledger.id);
+        for key in &ledger.named {
+            found.entry(*key).or_default().insert(ledger.id);
         }
     }
     let mut findings = Findings::new(None);

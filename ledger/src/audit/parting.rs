@@ -23,7 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Entries, and bytes, that are read at once.
 const PAGE: (usize, usize) = (256, 1 << 20);
 
-/// Whether two histories of one ledger are signed: the longer log is the one that was signed, and the
+/// Whether two histories of one ledger are signed, by operators whose word goes back to one and the
+/// same: the longer log is the one that was signed, and the
 /// shorter signed head is not that of its beginning. The longer log's report must have the root
 /// there ([`super::Options::sizes`]). A copy that somebody altered says nothing of the operator.
 pub fn contradict(one: &LedgerReport, other: &LedgerReport) -> bool {
@@ -33,7 +34,8 @@ pub fn contradict(one: &LedgerReport, other: &LedgerReport) -> bool {
     let there = if same_size { Some(&long.root) } else { longer.roots.get(&short.size) };
     let is_signed = same_size || longer.roots.get(&long.size) == Some(&long.root);
     let differs = is_signed && there.is_some_and(|root| *root != short.root);
-    one.id == other.id && differs
+    let related = one.operators.iter().any(|a| other.operators.iter().any(|b| a.key == b.key));
+    one.id == other.id && related && differs
 }
 
 /// The finding that says so where nobody can be accused: each is signed by an operator of its own.

@@ -18,6 +18,8 @@ pub struct Seen {
     pub head: Checkpoint,
     /// Who signed it.
     pub operator: PublicKey,
+    /// Who signed before that one, and has handed over.
+    pub former: Vec<PublicKey>,
     /// The handle that the genesis gives.
     pub name: String,
     /// Made for trying things out: that it is gone one day surprises nobody.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     log::{
         Checkpoint, Hash, LedgerId,
-        checkpoint::{bears, claimed_size},
+        checkpoint::{bears, claimed_size, own_line},
         key::PublicKey,
         statement::MAX_LIFETIME_MS,
     },
@@ -98,8 +98,15 @@ impl Handover {
     }
 
     fn head(&self, ledger: LedgerId, before: &Hash) -> Outcome<Checkpoint> {
-        Checkpoint::open(&self.checkpoint, ledger, &PublicKey::admit(before)?)
-            .map_err(|reject| Reject::new(Code::BadCheckpoint, reject.detail))
+        let operator = PublicKey::admit(before)?;
+        let head = Checkpoint::open(&self.checkpoint, ledger, &operator)
+            .map_err(|reject| Reject::new(Code::BadCheckpoint, reject.detail))?;
+        // Nobody consents to further lines, which could make it too large to be proven elsewhere.
+        let own = own_line(&self.checkpoint, &ledger, &operator);
+        require(own.as_ref() == Some(&self.checkpoint), Code::BadCheckpoint, || {
+            "expected no line but the operator's".into()
+        })?;
+        Ok(head)
     }
 
     fn verify_consents(&self, text: &[u8], of: impl Fn(&Hash) -> bool) -> Outcome {

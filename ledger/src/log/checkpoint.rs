@@ -103,6 +103,15 @@ pub fn bears(text: &str, ledger: &LedgerId, operator: &PublicKey) -> bool {
     Note::parse(text).is_ok_and(|note| verifier.lines(&note).next().is_some())
 }
 
+/// The checkpoint with no line but this operator's: one spelling, whoever else has signed it. None
+/// where it has no such line. Whether that holds, [`Checkpoint::open`] tells.
+pub fn own_line(text: &str, ledger: &LedgerId, operator: &PublicKey) -> Option<String> {
+    let note = Note::parse(text).ok()?;
+    let verifier = verifier(ledger, operator);
+    let own = verifier.lines(&note).next()?;
+    Some(format!("{}\n{own}", note.text))
+}
+
 /// The operator's verifier key for trust files: `subak/<id>+<key id>+<key>`.
 pub fn verifier_key(ledger: &LedgerId, operator: &PublicKey) -> String {
     verifier(ledger, operator).to_string()

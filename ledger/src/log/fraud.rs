@@ -28,11 +28,7 @@
 //! log shows how that begins: a proof of consistency (2.1.4) of the newer head with a root, at the
 //! older head's size, that is not the older head's.
 
-use super::{
-    Checkpoint, Hash, LedgerId, PublicKey, checkpoint, fixed,
-    note::{self, Note, decode_base64},
-    tree,
-};
+use super::{Checkpoint, Hash, LedgerId, PublicKey, checkpoint, fixed, note::decode_base64, tree};
 use crate::reject::{Code, Outcome, Reject, require};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::fmt::Write as _;
@@ -302,14 +298,9 @@ fn apart<'a>(mut lines: impl Iterator<Item = &'a str>) -> Outcome<Option<Apart>>
     Ok(Some(Apart::Entry(Parting { index, first, second })))
 }
 
-/// The note with no line but the operator's.
 fn own_line(note: &str, ledger: LedgerId, operator: &PublicKey) -> Outcome<String> {
-    let parsed = Note::parse(note).map_err(|refused| bad(&refused.detail))?;
-    let name = checkpoint::origin(&ledger);
-    let id = note::key_id(&name, note::ED25519, &operator.bytes());
-    let own = parsed.signatures.iter().find(|line| line.name == name && line.key_id == id);
-    let own = own.ok_or_else(|| bad("a checkpoint without the operator's line"))?;
-    Ok(format!("{}\n{own}", parsed.text))
+    let own = checkpoint::own_line(note, &ledger, operator);
+    own.ok_or_else(|| bad("a checkpoint without the operator's line"))
 }
 
 fn bad(why: &str) -> Reject {

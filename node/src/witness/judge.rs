@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use subak_ledger::{
     log::{
         head::Head,
-        note::VerifierKey,
+        note::{Note, VerifierKey},
         submission::Submission,
         tree::{EMPTY_ROOT, verify_consistency},
     },
@@ -96,7 +96,12 @@ impl Logs {
 
 /// A submission whose head a trusted key of its origin has signed: only [`admit`] makes one.
 #[derive(Debug)]
-pub struct Signed<'a>(Submission<'a>);
+pub struct Signed<'a>(Submission<'a>, &'a [VerifierKey]);
+
+/// The last of these keys that has signed a note.
+fn newest(keys: &[VerifierKey], note: &Note<'_>) -> Option<usize> {
+    keys.iter().rposition(|key| key.verify(note).is_ok())
+}
 
 impl<'a> Signed<'a> {
     /// What the log says.
@@ -128,12 +133,14 @@ impl<'a> Signed<'a> {
 
 /// The form, the log, the signature: what can be judged of a request alone. Of several trusted
 /// keys, as when a log changes its key, one that has signed is enough; what others have is ignored.
-pub fn admit<'a>(body: &'a [u8], logs: &Logs) -> Result<Signed<'a>, Answer> {
+pub fn admit<'a>(body: &'a [u8], logs: &'a Logs) -> Result<Signed<'a>, Answer> {
     let submission =
         Submission::parse(body).map_err(|refused| Answer::Malformed(refused.detail))?;
     let keys = logs.0.get(submission.head.origin).ok_or(Answer::UnknownLog)?;
-    let signed = keys.iter().any(|key| key.verify(&submission.note).is_ok());
-    if signed { Ok(Signed(submission)) } else { Err(Answer::Untrusted) }
+    match newest(keys, &submission.note) {
+        Some(_) => Ok(Signed(submission, keys)),
+        None => Err(Answer::Untrusted),
+    }
 }
 
 /// Holds a signed head against the kept one: whether it continues that, or what is answered
@@ -145,6 +152,12 @@ pub fn judge(
     let Submission { old, proof, head, .. } = &signed.0;
     // Of which nothing is known stands at the empty tree.
     let (size, root) = known.map_or((0, EMPTY_ROOT), |kept| (kept.size, kept.root));
+    // A log that has changed its key is not signed by the one before any more: whoever kept or stole
+    // that could else end the log here. The later line of the trust file is the later key.
+    let before = known.and_then(|kept| newest(signed.1, &Note::parse(&kept.note).ok()?));
+    if newest(signed.1, &signed.0.note) < before {
+        return (Err(Answer::Untrusted), None);
+    }
     // Whatever the request says of the old size: two notes of one size tell it.
     let forked = head.size == size && head.root != root;
     if forked || *old != size {

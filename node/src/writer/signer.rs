@@ -69,7 +69,8 @@ fn key_missing(ring: &Ring, ledger: LedgerId, operator: &Hash) -> NodeError {
     world(
         KEY_MISSING,
         format!("ledger {ledger}: its operator key {key} is not in {dir}"),
-        "put the key file back, or append through the node that has it (--node)",
+        "put the key file back, or append through the node that has it (--node); where the \
+         operator is gone, the stewards can move the ledger: `subak operator offer`",
     )
 }
 

@@ -8,9 +8,12 @@ use crate::{
     failure::{Done, Failure},
 };
 use serde_json::json;
-use subak_ledger::book::{
-    agreement::Progress,
-    event::{Event, Handover},
+use subak_ledger::{
+    book::{
+        agreement::Progress,
+        event::{Event, Handover},
+    },
+    log::Hash,
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -29,8 +32,11 @@ pub(super) async fn handover(cx: &Context, wanted: &str, elsewhere: &Elsewhere) 
     let there = elsewhere.reader(cx, &open.connection).await?;
     let there = counterpart::require(cx, &there, other, &partner).await?;
     let known = open.book.counterpart(other, named);
-    let mut later = there.book.operators.iter().skip_while(|term| term.key != known);
-    if later.next().is_none() {
+    // From the newest one who is known on both sides: who stole a key can have handed over to one
+    // that the ledger there never had, and then the stewards here decide.
+    let met = open.book.counterparts.get(&other).cloned().unwrap_or_default();
+    let last = |key: &Hash| there.book.operators.iter().rposition(|it| it.key == *key);
+    let Some(from) = met.iter().rev().find_map(last) else {
         return Err(Failure::refused(
             "operator-unexpected",
             format!(
@@ -39,7 +45,8 @@ pub(super) async fn handover(cx: &Context, wanted: &str, elsewhere: &Elsewhere) 
             ),
             "keep both as evidence, and ask who shows it",
         ));
-    }
+    };
+    let later = there.book.operators.iter().skip(from + 1);
     let mut later = later.peekable();
     let mut done = None;
     while let Some(term) = later.next() {

@@ -35,10 +35,12 @@ pub(super) fn judge(
     let proof = FraudProof::parse(&text).map_err(|refused| void(refused.into()))?;
     let (ledger, operator) = proof.accused();
     let proven = proof.verify(operator).map_err(|refused| void(refused.into()))?;
-    let pinned = memory.and_then(|m| m.of(ledger)).map(|it| it.seen.operator.clone());
+    let pinned = memory.and_then(|m| m.of(ledger)).map(|it| &it.seen);
+    let pinned = pinned
+        .map_or(Vec::new(), |seen| [std::slice::from_ref(&seen.operator), &seen.former].concat());
     let trusted: Vec<PublicKey> = match policy {
         Some(policy) => policy.operators(ledger).cloned().collect(),
-        None if cx.trust.is_anyone() => pinned.into_iter().collect(),
+        None if cx.trust.is_anyone() => pinned,
         None => cx.trust.keys().to_vec(),
     };
     let known = trusted.contains(operator);

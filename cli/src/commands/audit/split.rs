@@ -6,15 +6,19 @@
 //! every audit of that ledger. Leaves out the comparison and the proof's form.
 
 use super::{Job, target::Source};
-use crate::{failure::Done, files::create, memory::Remembered};
+use crate::{
+    failure::Done,
+    files::create,
+    memory::{Accused, Memory, Remembered},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 use subak_ledger::{
-    audit::{self, Audit, Code, Finding, LedgerReport},
+    audit::{self, Audit, Code, Finding, LedgerReport, Verdict},
     log::{
-        Checkpoint, LedgerId,
+        Checkpoint, LedgerId, PublicKey,
         fraud::{FraudProof, Parting},
     },
 };
@@ -51,16 +55,31 @@ pub fn compare(job: &Job, sources: &[Source], found: &mut [Audit]) -> Done<Proof
     Ok(written)
 }
 
+/// The proof that an operator of this log has to answer for. Nobody sheds one by handing over to
+/// another key; those whom the stewards have replaced do not answer for it here any more. What a
+/// key signs after its time says nothing of a log that it has no say in.
+fn answers_for<'m>(memory: &'m Memory, report: &LedgerReport) -> Option<&'m Accused> {
+    let mut end = u64::MAX;
+    for tenure in &report.operators {
+        let key = PublicKey::admit(&tenure.key).ok()?;
+        let accused = memory.accused(report.id, &key);
+        if accused.is_some_and(|it| it.smaller < end) {
+            return accused;
+        }
+        if !tenure.consented {
+            return None;
+        }
+        end = tenure.from;
+    }
+    None
+}
+
 /// Who was once proven to have signed two histories stays accused when only one of them is shown.
 fn accused(job: &Job, found: &mut [Audit], written: &mut Proofs) {
     let Some(memory) = &job.memory else { return };
     for found in found {
         for report in &found.ledgers {
-            // Nobody sheds it by another key.
-            let mut line = report.operators.iter();
-            let Some(accused) = line.find_map(|key| memory.accused(report.id, key)) else {
-                continue;
-            };
+            let Some(accused) = answers_for(memory, report) else { continue };
             let said = |f: &Finding| f.ledger == Some(report.id) && f.code == Code::SplitView;
             if found.findings.iter().any(said) {
                 continue;
@@ -89,6 +108,15 @@ fn pair(
     for one in found[earlier].ledgers.clone() {
         let other = found[later].ledgers.iter().find(|other| audit::contradict(&one, other));
         let Some(other) = other.cloned() else { continue };
+        let one_key = one.operator == other.operator;
+        let stands = |side: usize| {
+            let own = found[side].findings.iter().filter(|f| f.ledger == Some(one.id));
+            audit::verdict(own) != Verdict::Fault
+        };
+        // Of different operators a copy that is at fault itself says nothing of the other one.
+        if !one_key && !(stands(earlier) && stands(later)) {
+            continue;
+        }
         let sides = [(&sources[earlier], &one), (&sources[later], &other)];
         let (parting, proof) = prove(one.id, sides)?;
         let targets = [&job.targets[earlier], &job.targets[later]].map(ToString::to_string);
@@ -102,6 +130,7 @@ fn pair(
             other.size,
             hex::encode(other.root)
         );
+        let proven = proof.is_some();
         match proof {
             Some(proof) => {
                 if let Some(file) = write(job, &one, &proof, written) {
@@ -110,8 +139,9 @@ fn pair(
             }
             None => detail += "; no proof that stands alone follows from them: keep both",
         }
+        let finding = if one_key || proven { audit::split_view } else { audit::histories_part };
         for side in [earlier, later] {
-            found[side].findings.push(audit::split_view(one.id, entry, &detail));
+            found[side].findings.push(finding(one.id, entry, &detail));
             found[side].verdict = audit::verdict(&found[side].findings);
         }
     }
@@ -124,7 +154,7 @@ fn prove(
     sides: [(&Source, &LedgerReport); 2],
 ) -> Done<(Option<Parting>, Option<FraudProof>)> {
     let [(one, a), (other, b)] = sides;
-    let (Some((head_a, note_a)), Some((head_b, note_b))) = (&a.signed, &b.signed) else {
+    let (Some((head_a, _)), Some((head_b, _))) = (&a.signed, &b.signed) else {
         return Ok((None, None));
     };
     let sizes = [head_a.size, head_b.size];
@@ -134,11 +164,26 @@ fn prove(
         (Source::Node(_), _) => one.failure(e),
         _ => other.failure(e),
     })?;
-    let operator = a.operator.as_ref();
-    let proof = operator.and_then(|operator| {
-        FraudProof::new(ledger, operator, [note_a, note_b], parting.clone()).ok()
-    });
+    let mut proof = None;
+    for key in shared(a, b) {
+        let (Some((head_a, note_a)), Some((head_b, note_b))) = (a.head_of(&key), b.head_of(&key))
+        else {
+            continue;
+        };
+        let sizes = [head_a.size, head_b.size];
+        let apart = audit::parting(ledger, [one.reader(), other.reader()], sizes).ok().flatten();
+        proof = FraudProof::new(ledger, &key, [note_a, note_b], apart).ok();
+        if proof.is_some() {
+            break;
+        }
+    }
     Ok((parting, proof))
+}
+
+/// The operators of both, the newest of the first one first.
+fn shared(a: &LedgerReport, b: &LedgerReport) -> Vec<PublicKey> {
+    let both = a.operators.iter().filter(|one| b.operators.iter().any(|it| it.key == one.key));
+    both.filter_map(|tenure| PublicKey::admit(&tenure.key).ok()).collect()
 }
 
 /// The remembered head against the log: its last leaf holds the chain hash of all before it, so
@@ -149,10 +194,12 @@ fn since_seen(
     seen: &Remembered,
 ) -> Done<Option<FraudProof>> {
     let (head, operator) = (&seen.seen.head, &seen.seen.operator);
-    let (Some((now, note)), Some(root)) = (&report.signed, report.roots.get(&head.size)) else {
+    // Under its own key: an operator who has handed over has signed the head at which it did.
+    let (Some((now, note)), Some(root)) = (report.head_of(operator), report.roots.get(&head.size))
+    else {
         return Ok(None);
     };
-    if *root == head.root {
+    if *root == head.root || now.size < head.size {
         return Ok(None);
     }
     let index = head.size.saturating_sub(1);
@@ -169,23 +216,23 @@ fn since_seen(
 fn since_witnessed(source: &Source, report: &LedgerReport) -> Done<Option<FraudProof>> {
     // What cannot be read was found by the audit.
     let note = source.reader().witnessed(&report.id.0).ok().flatten();
-    let (Some((now, newest)), Some(operator), Some(note)) =
-        (&report.signed, &report.operator, note)
-    else {
-        return Ok(None);
-    };
-    let Ok(head) = Checkpoint::open(&note, report.id, operator) else { return Ok(None) };
+    let Some(note) = note else { return Ok(None) };
+    let keys = report.operators.iter().filter_map(|it| PublicKey::admit(&it.key).ok());
+    let signed = |key: &PublicKey| Checkpoint::open(&note, report.id, key).ok();
+    let found = keys.into_iter().find_map(|key| Some((signed(&key)?, key)));
+    let Some((head, operator)) = found else { return Ok(None) };
+    let Some((now, newest)) = report.head_of(&operator) else { return Ok(None) };
     let here = report.roots.get(&head.size);
     if head.size > now.size || here.is_none_or(|root| *root == head.root) {
         return Ok(None);
     }
     let notes = [note.as_str(), newest];
     if head.size == now.size {
-        return Ok(FraudProof::new(report.id, operator, notes, None).ok());
+        return Ok(FraudProof::new(report.id, &operator, notes, None).ok());
     }
     let prefix = audit::begins(report.id, source.reader(), [head.size, now.size]);
     let prefix = prefix.map_err(|e| source.failure(e))?;
-    Ok(prefix.and_then(|prefix| FraudProof::of_prefix(report.id, operator, notes, prefix).ok()))
+    Ok(prefix.and_then(|prefix| FraudProof::of_prefix(report.id, &operator, notes, prefix).ok()))
 }
 
 /// Writes a proof where it was asked for, once; others lie in the current directory. The auditor

@@ -57,7 +57,7 @@ fn ledger_data(target: &str, audit: &Found, l: &LedgerReport) -> Value {
         "recorded_at": l.recorded_at.map(money::show_time), "sandbox": l.sandbox,
         "operator_key": l.operator.as_ref().map(|o| hex::encode(o.bytes())),
         "operator_authenticated": l.operator_authenticated,
-        "operators": l.operators.iter().map(|o| hex::encode(o.bytes())).collect::<Vec<_>>(),
+        "operators": l.operators.iter().map(|o| hex::encode(o.key)).collect::<Vec<_>>(),
         "disclosed": l.disclosures.disclosed, "undisclosed": l.disclosures.undisclosed,
         "erased": l.disclosures.erased,
         "book_judged_to": l.stopped_book_at, "signatures_checked": l.signatures_checked,
@@ -121,7 +121,7 @@ fn ledger_text(cx: &Context, audit: &Found, l: &LedgerReport, pinned: Pinned) ->
     let trust = if verdict == Verdict::Fault {
         String::new()
     } else {
-        let before = l.operators.iter().skip(1).map(|key| hex::encode(key.bytes()));
+        let before = l.operators.iter().skip(1).map(|it| hex::encode(it.key));
         let before = before.fold(String::new(), |all, key| all + "\n       handed over by " + &key);
         format!("\n       operator {key}{before}\n       {operator}")
     };
