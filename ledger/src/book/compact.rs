@@ -1,0 +1,158 @@
+//! A contribution in few bytes, for the table that keeps all of them.
+//!
+//! Owns the form: numbers as varints, times and entries as what they are more than the ones before them,
+//! a kind as its number. Guarantees that what is read is what was written, whatever its numbers are.
+//! It never leaves the process and nothing is signed over it, so that it may change with any
+//! version. Leaves out where the bytes lie ([`super::contributions`]).
+
+use super::{
+    state::{Contribution, Pending, Reading, Standing, WorkPart},
+    types::*,
+    votes::Votes,
+};
+use prost::encoding::{decode_varint, encode_varint};
+use std::sync::Arc;
+
+/// Appends the contribution at a place; `kind` is the number of its kind.
+pub(super) fn write(out: &mut Vec<u8>, place: Ref, kind: u64, c: &Contribution) {
+    let reference = c.reference.as_str();
+    number(out, reference.len() as u64);
+    out.extend_from_slice(reference.as_bytes());
+    number(out, kind);
+    out.push(c.stream as u8);
+    out.push(c.closed.map_or(0, |reason| 1 + reason as u8));
+    number(out, c.worked_on.into());
+    number(out, c.rate.into());
+    number(out, c.claimant.0.into());
+    number(out, c.claimed_at);
+    number(out, c.said.wrapping_sub(place.entry));
+    number(out, c.parts.len() as u64);
+    for part in &c.parts {
+        write_part(out, c.claimed_at, part);
+    }
+}
+
+fn write_part(out: &mut Vec<u8>, claimed_at: u64, part: &WorkPart) {
+    number(out, part.agent.0.into());
+    number(out, part.claimed);
+    number(out, part.generation.into());
+    match part.pending.as_deref() {
+        None => out.push(0),
+        Some(Pending { reading, votes }) => {
+            out.push(reading.remuneration.map_or(1, |paid| 2 + paid as u8));
+            number(out, reading.quantity);
+            write_votes(out, votes);
+        }
+    }
+    match &part.standing {
+        None => out.push(0),
+        Some(s) => {
+            out.push(1 + s.remuneration as u8);
+            number(out, s.quantity);
+            write_votes(out, &s.votes);
+            number(out, s.since.wrapping_sub(claimed_at));
+            number(out, s.counted);
+            number(out, s.counted_unpaid);
+            number(out, s.maturing);
+        }
+    }
+}
+
+fn write_votes(out: &mut Vec<u8>, votes: &Votes) {
+    number(out, votes.len() as u64);
+    votes.iter().for_each(|agent| number(out, agent.0.into()));
+}
+
+/// Appends a number.
+pub(super) fn number(out: &mut Vec<u8>, value: u64) {
+    encode_varint(value, out);
+}
+
+/// Bytes that this module has written, from the next one to be read on.
+pub(super) struct Bytes<'b>(pub &'b [u8]);
+
+impl<'b> Bytes<'b> {
+    /// A number.
+    pub(super) fn number(&mut self) -> u64 {
+        decode_varint(&mut self.0).expect("it was written by `number`")
+    }
+
+    fn small(&mut self) -> u32 {
+        u32::try_from(self.number()).expect("it was written from 32 bits")
+    }
+
+    fn byte(&mut self) -> usize {
+        self.slice(1)[0].into()
+    }
+
+    /// So many bytes.
+    pub(super) fn slice(&mut self, length: usize) -> &'b [u8] {
+        let (slice, rest) = self.0.split_at(length);
+        self.0 = rest;
+        slice
+    }
+
+    /// The contribution that was written for this place; `kinds` gives the kind of a number.
+    pub(super) fn contribution(
+        &mut self,
+        place: Ref,
+        kinds: impl Fn(u64) -> Arc<Handle>,
+    ) -> Contribution {
+        let length = usize::try_from(self.number()).expect("it was the length of a text");
+        let reference = std::str::from_utf8(self.slice(length)).expect("it was a text");
+        let mut c = Contribution {
+            reference: Reference::kept(reference),
+            kind: kinds(self.number()),
+            stream: Stream::ALL[self.byte()],
+            closed: self.byte().checked_sub(1).map(|reason| RejectReason::ALL[reason]),
+            worked_on: self.small(),
+            rate: self.small(),
+            claimant: AgentId(self.small()),
+            claimed_at: self.number(),
+            said: place.entry.wrapping_add(self.number()),
+            parts: [].into_iter().collect(),
+        };
+        for _ in 0..self.number() {
+            c.parts.push(self.part(c.claimed_at));
+        }
+        c
+    }
+
+    fn part(&mut self, claimed_at: u64) -> WorkPart {
+        WorkPart {
+            agent: AgentId(self.small()),
+            claimed: self.number(),
+            generation: self.small(),
+            pending: self.pending(),
+            standing: self.standing(claimed_at),
+        }
+    }
+
+    fn pending(&mut self) -> Option<Box<Pending>> {
+        let paid = self.byte().checked_sub(1)?;
+        let remuneration = paid.checked_sub(1).map(|paid| Remuneration::ALL[paid]);
+        let reading = Reading { quantity: self.number(), remuneration };
+        Some(Box::new(Pending { reading, votes: self.votes() }))
+    }
+
+    fn standing(&mut self, claimed_at: u64) -> Option<Standing> {
+        let paid = self.byte().checked_sub(1)?;
+        Some(Standing {
+            remuneration: Remuneration::ALL[paid],
+            quantity: self.number(),
+            votes: self.votes(),
+            since: claimed_at.wrapping_add(self.number()),
+            counted: self.number(),
+            counted_unpaid: self.number(),
+            maturing: self.number(),
+        })
+    }
+
+    fn votes(&mut self) -> Votes {
+        let mut votes = Votes::default();
+        for _ in 0..self.number() {
+            votes.push(AgentId(self.small()));
+        }
+        votes
+    }
+}

@@ -1,0 +1,459 @@
+//! All contributions by place, in little room.
+//!
+//! Owns [`Contributions`], the table with a row for nearly every entry of a log. It keeps them
+//! as bytes ([`super::compact`]), some dozen together in a leaf: a quarter of what they are
+//! where a program can change them, so that a million of them fit beside everything else that an auditor holds.
+//! Guarantees the order of the places, and clones that cost nothing and share what they can: a
+//! leaf is never changed, only replaced.
+//! Leaves out what a contribution may say (`work`).
+
+use super::{
+    compact::{self, Bytes},
+    state::Contribution,
+    types::{Handle, Packed, Ref},
+};
+use imbl::{OrdMap, Vector};
+use std::{
+    ops::{Bound, Range, RangeBounds},
+    sync::Arc,
+};
+
+/// Bytes of a leaf at most, if it has several rows: with the two counters before it, a size that the
+/// allocator has.
+const MOST: usize = 1024 - 16;
+/// With so many, a leaf gets no new rows: what is said later of those it has finds room.
+const FULL: usize = MOST * 3 / 4;
+
+/// Contributions by place, ascending. A clone is cheap.
+#[derive(Debug, Clone, Default)]
+pub struct Contributions {
+    /// By the place of the first of theirs. None is empty.
+    leaves: OrdMap<Packed, Arc<[u8]>>,
+    len: usize,
+    /// The kinds that contributions are of, by number, and their numbers.
+    kinds: Vector<Arc<Handle>>,
+    numbers: OrdMap<Arc<Handle>, u64>,
+}
+
+impl Contributions {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether both are the same without a look at them.
+    pub fn ptr_eq(&self, other: &Self) -> bool {
+        self.leaves.ptr_eq(&other.leaves)
+    }
+
+    /// The contribution at a place.
+    pub fn get(&self, place: Ref) -> Option<Contribution> {
+        let (_, rows) = self.leaf_of(place)?;
+        let row = rows.locate(place).ok()?;
+        Some(self.read(&row))
+    }
+
+    /// The contribution at a place where there is one.
+    pub fn at(&self, place: Ref) -> Contribution {
+        self.get(place).expect("whoever names a place so knows that a contribution is there")
+    }
+
+    /// All, by place.
+    pub fn iter(&self) -> impl Iterator<Item = (Ref, Contribution)> {
+        self.range(..)
+    }
+
+    /// All, without their places.
+    pub fn values(&self) -> impl Iterator<Item = Contribution> {
+        self.iter().map(|(_, c)| c)
+    }
+
+    /// Those whose places are in a range.
+    pub fn range(&self, range: impl RangeBounds<Ref>) -> impl Iterator<Item = (Ref, Contribution)> {
+        self.rows(range).map(|row| (row.place, self.read(&row)))
+    }
+
+    /// The places in a range at which there are contributions; cheaper than these.
+    pub fn places(&self, range: impl RangeBounds<Ref>) -> impl Iterator<Item = Ref> {
+        self.rows(range).map(|row| row.place)
+    }
+
+    fn rows(&self, range: impl RangeBounds<Ref>) -> impl Iterator<Item = Row<'_>> {
+        let from = match range.start_bound() {
+            Bound::Included(place) | Bound::Excluded(place) => self.leaf_of(*place),
+            Bound::Unbounded => None,
+        };
+        let from = from.map_or(Bound::Unbounded, |(first, _)| Bound::Included(first));
+        let leaves = self.leaves.range::<_, Packed>((from, Bound::Unbounded));
+        let (start, end) = (range.start_bound().cloned(), range.end_bound().cloned());
+        leaves
+            .flat_map(|(first, leaf)| Rows::of(*first, leaf))
+            .skip_while(move |row| !(start, Bound::Unbounded).contains(&row.place))
+            .take_while(move |row| (Bound::Unbounded, end).contains(&row.place))
+    }
+
+    /// The leaf in which a place is, if it is in one.
+    fn leaf_of(&self, place: Ref) -> Option<(Packed, Rows<'_>)> {
+        let (first, leaf) = self.leaves.get_prev(&Packed::from(place))?;
+        Some((*first, Rows::of(*first, leaf)))
+    }
+
+    fn read(&self, row: &Row<'_>) -> Contribution {
+        let kind = |n| usize::try_from(n).ok().and_then(|n| self.kinds.get(n)).cloned();
+        Bytes(row.body).contribution(row.place, |n| kind(n).expect("numbers are handed out here"))
+    }
+
+    /// Changes the contribution at a place where there is one.
+    pub fn change(&mut self, place: Ref, change: impl FnOnce(&mut Contribution)) {
+        let mut c = self.at(place);
+        change(&mut c);
+        self.put(place, &c);
+    }
+
+    /// Sets the contribution at a place, be there one or not.
+    pub(super) fn put(&mut self, place: Ref, c: &Contribution) {
+        let mut body = Vec::with_capacity(128);
+        compact::write(&mut body, place, self.number(&c.kind), c);
+        let Some((first, rows)) = self.leaf_of(place) else {
+            return self.before_all(place, &body);
+        };
+        let leaf = rows.all;
+        let (span, there) = match rows.locate(place) {
+            Ok(row) => (row.span, true),
+            Err(at) => (at..at, false),
+        };
+        if !there && span.start == leaf.len() && leaf.len() >= FULL {
+            self.len += 1;
+            return self.set(place.into(), &[(place, &body)]);
+        }
+        let mut bytes = Vec::with_capacity(leaf.len() + body.len() + 16);
+        bytes.extend_from_slice(&leaf[..span.start]);
+        write_row(&mut bytes, first.into(), place, &body);
+        bytes.extend_from_slice(&leaf[span.end..]);
+        self.len += usize::from(!there);
+        if bytes.len() <= MOST {
+            self.leaves.insert(first, bytes.into());
+        } else {
+            self.split(first, &bytes);
+        }
+    }
+
+    /// Contributions come in order, so that only the first of all is before all.
+    fn before_all(&mut self, place: Ref, body: &[u8]) {
+        self.len += 1;
+        self.set(place.into(), &[(place, body)]);
+    }
+
+    /// Two leaves of one, where it has two rows.
+    fn split(&mut self, first: Packed, bytes: &[u8]) {
+        let rows: Vec<_> = Rows::of(first, bytes).collect();
+        let middle = rows.partition_point(|row| row.span.end <= bytes.len() / 2).max(1);
+        for half in [&rows[..middle], &rows[middle..]] {
+            let half: Vec<_> = half.iter().map(|row| (row.place, row.body)).collect();
+            if let Some((place, _)) = half.first() {
+                self.set((*place).into(), &half);
+            }
+        }
+    }
+
+    fn set(&mut self, first: Packed, rows: &[(Ref, &[u8])]) {
+        let mut bytes = Vec::with_capacity(MOST);
+        rows.iter().for_each(|(place, body)| write_row(&mut bytes, first.into(), *place, body));
+        self.leaves.insert(first, bytes.into());
+    }
+
+    fn number(&mut self, kind: &Arc<Handle>) -> u64 {
+        if let Some(number) = self.numbers.get(kind) {
+            return *number;
+        }
+        let number = self.kinds.len() as u64;
+        self.kinds.push_back(Arc::clone(kind));
+        self.numbers.insert(Arc::clone(kind), number);
+        number
+    }
+}
+
+/// A row: how many entries after the leaf's first, the event, the length of the rest.
+fn write_row(out: &mut Vec<u8>, first: Ref, place: Ref, body: &[u8]) {
+    compact::number(out, place.entry - first.entry);
+    compact::number(out, place.event.into());
+    compact::number(out, body.len() as u64);
+    out.extend_from_slice(body);
+}
+
+struct Row<'l> {
+    place: Ref,
+    /// Of the leaf, where it lies.
+    span: Range<usize>,
+    body: &'l [u8],
+}
+
+/// The rows of a leaf.
+struct Rows<'l> {
+    first: Ref,
+    all: &'l [u8],
+    rest: Bytes<'l>,
+}
+
+impl<'l> Rows<'l> {
+    fn of(first: Packed, leaf: &'l [u8]) -> Self {
+        Self { first: first.into(), all: leaf, rest: Bytes(leaf) }
+    }
+
+    /// The row of a place, or else where it would lie.
+    fn locate(mut self, place: Ref) -> Result<Row<'l>, usize> {
+        match self.find(|row| row.place >= place) {
+            Some(row) if row.place == place => Ok(row),
+            Some(row) => Err(row.span.start),
+            None => Err(self.all.len()),
+        }
+    }
+}
+
+impl<'l> Iterator for Rows<'l> {
+    type Item = Row<'l>;
+    fn next(&mut self) -> Option<Row<'l>> {
+        let start = self.all.len() - self.rest.0.len();
+        if self.rest.0.is_empty() {
+            return None;
+        }
+        let entry = self.first.entry + self.rest.number();
+        let event = u32::try_from(self.rest.number()).expect("it was written from 32 bits");
+        let length = usize::try_from(self.rest.number()).expect("it was the length of a row");
+        let body = self.rest.slice(length);
+        let span = start..self.all.len() - self.rest.0.len();
+        Some(Row { place: Ref { entry, event }, span, body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::{
+        state::{Pending, Reading, Standing, WorkPart},
+        types::*,
+        votes::Votes,
+    };
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// Small numbers, and any.
+    fn number() -> impl Strategy<Value = u64> {
+        prop_oneof![0u64..300, any::<u64>()]
+    }
+
+    fn votes() -> impl Strategy<Value = Votes> {
+        prop::collection::vec(any::<u32>(), 0..6).prop_map(|agents| {
+            let mut votes = Votes::default();
+            agents.into_iter().for_each(|agent| votes.push(AgentId(agent)));
+            votes
+        })
+    }
+
+    fn pending() -> impl Strategy<Value = Pending> {
+        let paid = prop::option::of(prop::sample::select(Remuneration::ALL));
+        (number(), paid, votes()).prop_map(|(quantity, remuneration, votes)| Pending {
+            reading: Reading { quantity, remuneration },
+            votes,
+        })
+    }
+
+    fn standing() -> impl Strategy<Value = Standing> {
+        let paid = prop::sample::select(Remuneration::ALL);
+        let points = (number(), number(), number());
+        (number(), paid, votes(), number(), points).prop_map(
+            |(quantity, remuneration, votes, since, (counted, counted_unpaid, maturing))| {
+                Standing { quantity, remuneration, votes, since, counted, counted_unpaid, maturing }
+            },
+        )
+    }
+
+    fn part() -> impl Strategy<Value = WorkPart> {
+        let (pending, standing) = (prop::option::of(pending()), prop::option::of(standing()));
+        (any::<u32>(), number(), pending, standing, any::<u32>()).prop_map(
+            |(agent, claimed, pending, standing, generation)| WorkPart {
+                agent: AgentId(agent),
+                claimed,
+                pending: pending.map(Box::new),
+                standing,
+                generation,
+            },
+        )
+    }
+
+    fn contribution() -> impl Strategy<Value = Contribution> {
+        let closed = prop::option::of(prop::sample::select(RejectReason::ALL));
+        let what =
+            ("[a-z]{1,4}:[a-f0-9]{1,60}", "[a-d]", prop::sample::select(Stream::ALL), closed);
+        let numbers = (any::<u32>(), any::<u32>(), any::<u32>(), number(), number());
+        let parts = prop_oneof![
+            5 => prop::collection::vec(part(), 1),
+            1 => prop::collection::vec(part(), 2..64),
+        ];
+        (what, numbers, parts).prop_map(|((reference, kind, stream, closed), numbers, parts)| {
+            let (worked_on, rate, claimant, claimed_at, said) = numbers;
+            Contribution {
+                reference: Reference::new(&reference).unwrap(),
+                kind: Arc::new(Handle::new(&kind).unwrap()),
+                stream,
+                worked_on,
+                rate,
+                claimant: AgentId(claimant),
+                claimed_at,
+                said,
+                closed,
+                parts: parts.into_iter().collect(),
+            }
+        })
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// The next one, so many entries and events later.
+        Claim(u64, u32),
+        /// Anywhere.
+        Put(Ref),
+        /// One that is there.
+        Change(prop::sample::Index),
+        /// From here on the table is shared.
+        Keep,
+    }
+
+    fn place() -> impl Strategy<Value = Ref> {
+        (0u64..40, 0u32..20).prop_map(|(entry, event)| Ref { entry, event })
+    }
+
+    fn step() -> impl Strategy<Value = (Step, Contribution)> {
+        let step = prop_oneof![
+            6 => (0u64..3, 0u32..4).prop_map(|(entries, events)| Step::Claim(entries, events)),
+            1 => place().prop_map(Step::Put),
+            4 => any::<prop::sample::Index>().prop_map(Step::Change),
+            1 => Just(Step::Keep),
+        ];
+        (step, contribution())
+    }
+
+    /// The table, and its model.
+    #[derive(Default, Clone)]
+    struct Two {
+        table: Contributions,
+        model: BTreeMap<Ref, Contribution>,
+    }
+
+    impl Two {
+        fn run(&mut self, step: &Step, c: &Contribution) {
+            let place = match step {
+                Step::Claim(entries, events) => {
+                    let last = self.model.last_key_value().map(|(last, _)| *last);
+                    let last = last.unwrap_or(Ref { entry: 0, event: 0 });
+                    let event = if *entries == 0 { last.event + events } else { *events };
+                    Ref { entry: last.entry + entries, event: event.min(1_000) }
+                }
+                Step::Put(place) => *place,
+                Step::Change(index) if !self.model.is_empty() => {
+                    let places: Vec<Ref> = self.model.keys().copied().collect();
+                    let place = *index.get(&places);
+                    self.table.change(place, |changed| *changed = c.clone());
+                    self.model.insert(place, c.clone());
+                    return;
+                }
+                Step::Change(_) | Step::Keep => return,
+            };
+            self.table.put(place, c);
+            self.model.insert(place, c.clone());
+        }
+
+        fn check(&self, a: Ref, b: Ref) {
+            // All fields show in this.
+            let text = |(place, c): (Ref, Contribution)| format!("{place} {c:?}");
+            let model = || self.model.iter().map(|(place, c)| (*place, c.clone()));
+            assert!(self.table.iter().map(text).eq(model().map(text)));
+            assert_eq!(self.table.len(), self.model.len());
+            assert_eq!(self.table.is_empty(), self.model.is_empty());
+            let one = |c: Contribution| format!("{c:?}");
+            assert_eq!(self.table.get(a).map(one), self.model.get(&a).cloned().map(one));
+            let (a, b) = (a.min(b), a.max(b));
+            let keys = |range: (Bound<Ref>, Bound<Ref>)| {
+                let there: Vec<Ref> = self.table.places(range).collect();
+                assert_eq!(there, self.model.range(range).map(|(p, _)| *p).collect::<Vec<_>>());
+            };
+            keys((Bound::Included(a), Bound::Unbounded));
+            keys((Bound::Included(a), Bound::Included(b)));
+            keys((Bound::Unbounded, Bound::Included(b)));
+            for (first, leaf) in &self.table.leaves {
+                let rows = Rows::of(*first, leaf).count();
+                assert!(rows == 1 || (rows > 1 && leaf.len() <= MOST), "{rows}, {}", leaf.len());
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Against the standard library's map, and none of it shows in a clone from before.
+        #[test]
+        fn it_is_a_map_by_place(
+            steps in prop::collection::vec(step(), 1..120), a in place(), b in place()
+        ) {
+            let mut it = Two::default();
+            let mut kept = Vec::new();
+            for (step, c) in &steps {
+                it.run(step, c);
+                if matches!(step, Step::Keep) {
+                    kept.push(it.clone());
+                }
+            }
+            kept.iter().chain([&it]).for_each(|two| two.check(a, b));
+        }
+    }
+
+    /// What it is for: a commit's claim, validated, in about as many bytes as it has to say.
+    #[test]
+    fn a_validated_claim_takes_little_more_than_its_text() {
+        let mut votes = Votes::default();
+        votes.push(AgentId(3));
+        let claim = |n: u64| Contribution {
+            reference: Reference::new(&format!("git:{n:040x}")).unwrap(),
+            kind: Arc::new(Handle::new("commit").unwrap()),
+            stream: Stream::Love,
+            worked_on: 20_778,
+            rate: 1,
+            claimant: AgentId(3),
+            claimed_at: 1_795_000_000_000 + n * 1_000,
+            said: n,
+            closed: None,
+            parts: [WorkPart {
+                agent: AgentId(40),
+                claimed: 1_000,
+                pending: None,
+                standing: None,
+                generation: 0,
+            }]
+            .into_iter()
+            .collect(),
+        };
+        let mut table = Contributions::default();
+        let places = || (0..5_000).map(|entry| Ref { entry, event: 0 });
+        places().for_each(|place| table.put(place, &claim(place.entry)));
+        for place in places() {
+            table.change(place, |c| {
+                c.parts[0].standing = Some(Standing {
+                    quantity: 1_000,
+                    remuneration: Remuneration::Unpaid,
+                    votes: votes.clone(),
+                    since: c.claimed_at + 600_000,
+                    counted: 1_000,
+                    counted_unpaid: 1_000,
+                    maturing: 0,
+                });
+            });
+        }
+        let leaves = table.leaves.len() * (MOST + 16);
+        let each = leaves / table.len();
+        assert!(each < 110, "{each} bytes a claim, of which its reference has 44");
+    }
+}
