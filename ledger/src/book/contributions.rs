@@ -120,7 +120,9 @@ impl Contributions {
         let mut body = Vec::with_capacity(128);
         compact::write(&mut body, place, self.number(&c.kind), c);
         let Some((first, rows)) = self.leaf_of(place) else {
-            return self.before_all(place, &body);
+            // Contributions come in order, so that only the first of all is before all.
+            self.len += 1;
+            return self.lay(&[(place, &body)]);
         };
         let leaf = rows.all;
         let (span, there) = match rows.locate(place) {
@@ -129,7 +131,7 @@ impl Contributions {
         };
         if !there && span.start == leaf.len() && leaf.len() >= FULL {
             self.len += 1;
-            return self.set(place.into(), &[(place, &body)]);
+            return self.lay(&[(place, &body)]);
         }
         let mut bytes = Vec::with_capacity(leaf.len() + body.len() + 16);
         bytes.extend_from_slice(&leaf[..span.start]);
@@ -139,32 +141,25 @@ impl Contributions {
         if bytes.len() <= MOST {
             self.leaves.insert(first, bytes.into());
         } else {
-            self.split(first, &bytes);
+            let rows: Vec<_> = Rows::of(first, &bytes).map(|row| (row.place, row.body)).collect();
+            self.lay(&rows);
         }
     }
 
-    /// Contributions come in order, so that only the first of all is before all.
-    fn before_all(&mut self, place: Ref, body: &[u8]) {
-        self.len += 1;
-        self.set(place.into(), &[(place, body)]);
-    }
-
-    /// Two leaves of one, where it has two rows.
-    fn split(&mut self, first: Packed, bytes: &[u8]) {
-        let rows: Vec<_> = Rows::of(first, bytes).collect();
-        let middle = rows.partition_point(|row| row.span.end <= bytes.len() / 2).max(1);
-        for half in [&rows[..middle], &rows[middle..]] {
-            let half: Vec<_> = half.iter().map(|row| (row.place, row.body)).collect();
-            if let Some((place, _)) = half.first() {
-                self.set((*place).into(), &half);
-            }
-        }
-    }
-
-    fn set(&mut self, first: Packed, rows: &[(Ref, &[u8])]) {
+    /// Makes a leaf of these rows, or several where they are too long for one.
+    fn lay(&mut self, rows: &[(Ref, &[u8])]) {
+        let Some((first, _)) = rows.first().copied() else { return };
         let mut bytes = Vec::with_capacity(MOST);
-        rows.iter().for_each(|(place, body)| write_row(&mut bytes, first.into(), *place, body));
-        self.leaves.insert(first, bytes.into());
+        rows.iter().for_each(|(place, body)| write_row(&mut bytes, first, *place, body));
+        if rows.len() == 1 || bytes.len() <= MOST {
+            self.leaves.insert(first.into(), bytes.into());
+            return;
+        }
+        let until = |n: usize| rows[..n].iter().map(|row| row.1.len()).sum::<usize>();
+        let middle = (1..rows.len()).find(|n| until(*n) >= bytes.len() / 2);
+        let (one, other) = rows.split_at(middle.unwrap_or(rows.len() - 1));
+        self.lay(one);
+        self.lay(other);
     }
 
     fn number(&mut self, kind: &Arc<Handle>) -> u64 {
