@@ -68,8 +68,24 @@ pub(super) fn number(out: &mut Vec<u8>, value: u64) {
     encode_varint(value, out);
 }
 
+/// What a contribution says before its parts.
+struct Claim<'b> {
+    reference: &'b [u8],
+    kind: u64,
+    stream: Stream,
+    closed: Option<RejectReason>,
+    worked_on: u32,
+    rate: u32,
+    claimant: AgentId,
+    claimed_at: u64,
+    /// Entries after its own.
+    said: u64,
+    /// How many.
+    parts: u64,
+}
+
 /// Bytes that this module has written, from the next one to be read on.
-pub(super) struct Bytes<'b>(pub &'b [u8]);
+pub(super) struct Bytes<'b>(pub(super) &'b [u8]);
 
 impl<'b> Bytes<'b> {
     /// A number.
@@ -94,28 +110,50 @@ impl<'b> Bytes<'b> {
 
     /// The contribution that was written for this place; `kinds` gives the kind of a number.
     pub(super) fn contribution(
-        &mut self,
+        mut self,
         place: Ref,
         kinds: impl Fn(u64) -> Arc<Handle>,
     ) -> Contribution {
+        let claim = self.claim();
+        Contribution {
+            reference: Reference::kept(str::from_utf8(claim.reference).expect("it was a text")),
+            kind: kinds(claim.kind),
+            stream: claim.stream,
+            worked_on: claim.worked_on,
+            rate: claim.rate,
+            claimant: claim.claimant,
+            claimed_at: claim.claimed_at,
+            said: place.entry.wrapping_add(claim.said),
+            closed: claim.closed,
+            parts: self.parts_of(&claim).collect(),
+        }
+    }
+
+    /// The parts of that contribution; cheaper than it.
+    pub(super) fn parts(mut self) -> impl Iterator<Item = WorkPart> {
+        let claim = self.claim();
+        self.parts_of(&claim)
+    }
+
+    fn parts_of(mut self, claim: &Claim<'_>) -> impl Iterator<Item = WorkPart> + use<'b> {
+        let claimed_at = claim.claimed_at;
+        (0..claim.parts).map(move |_| self.part(claimed_at))
+    }
+
+    fn claim(&mut self) -> Claim<'b> {
         let length = usize::try_from(self.number()).expect("it was the length of a text");
-        let reference = std::str::from_utf8(self.slice(length)).expect("it was a text");
-        let mut c = Contribution {
-            reference: Reference::kept(reference),
-            kind: kinds(self.number()),
+        Claim {
+            reference: self.slice(length),
+            kind: self.number(),
             stream: Stream::ALL[self.byte()],
             closed: self.byte().checked_sub(1).map(|reason| RejectReason::ALL[reason]),
             worked_on: self.small(),
             rate: self.small(),
             claimant: AgentId(self.small()),
             claimed_at: self.number(),
-            said: place.entry.wrapping_add(self.number()),
-            parts: [].into_iter().collect(),
-        };
-        for _ in 0..self.number() {
-            c.parts.push(self.part(c.claimed_at));
+            said: self.number(),
+            parts: self.number(),
         }
-        c
     }
 
     fn part(&mut self, claimed_at: u64) -> WorkPart {

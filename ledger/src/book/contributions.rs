@@ -9,7 +9,7 @@
 
 use super::{
     compact::{self, Bytes},
-    state::Contribution,
+    state::{Contribution, WorkPart},
     types::{Handle, Packed, Ref},
 };
 use imbl::{OrdMap, Vector};
@@ -29,10 +29,27 @@ const FULL: usize = MOST * 3 / 4;
 pub struct Contributions {
     /// By the place of the first of theirs. None is empty.
     leaves: OrdMap<Packed, Arc<[u8]>>,
+    newest: Newest,
+    /// The place after which contributions come in order.
+    last: Option<Ref>,
     len: usize,
     /// The kinds that contributions are of, by number, and their numbers.
     kinds: Vector<Arc<Handle>>,
     numbers: OrdMap<Arc<Handle>, u64>,
+}
+
+/// The leaf after all others, which grows; may be empty.
+#[derive(Debug, Clone)]
+struct Newest {
+    first: Ref,
+    rows: Arc<Vec<u8>>,
+}
+
+impl Default for Newest {
+    fn default() -> Self {
+        let rows = Arc::new(Vec::with_capacity(MOST));
+        Self { first: Ref { entry: 0, event: 0 }, rows }
+    }
 }
 
 impl Contributions {
@@ -48,13 +65,12 @@ impl Contributions {
 
     /// Whether both are the same without a look at them.
     pub fn ptr_eq(&self, other: &Self) -> bool {
-        self.leaves.ptr_eq(&other.leaves)
+        self.leaves.ptr_eq(&other.leaves) && Arc::ptr_eq(&self.newest.rows, &other.newest.rows)
     }
 
     /// The contribution at a place.
     pub fn get(&self, place: Ref) -> Option<Contribution> {
-        let (_, rows) = self.leaf_of(place)?;
-        let row = rows.locate(place).ok()?;
+        let row = self.leaf_of(place)?.locate(place).ok()?;
         Some(self.read(&row))
     }
 
@@ -73,6 +89,11 @@ impl Contributions {
         self.iter().map(|(_, c)| c)
     }
 
+    /// All their parts; cheaper than these.
+    pub fn parts(&self) -> impl Iterator<Item = WorkPart> {
+        self.rows(..).flat_map(|row| Bytes(row.body).parts())
+    }
+
     /// Those whose places are in a range.
     pub fn range(&self, range: impl RangeBounds<Ref>) -> impl Iterator<Item = (Ref, Contribution)> {
         self.rows(range).map(|row| (row.place, self.read(&row)))
@@ -88,19 +109,31 @@ impl Contributions {
             Bound::Included(place) | Bound::Excluded(place) => self.leaf_of(*place),
             Bound::Unbounded => None,
         };
-        let from = from.map_or(Bound::Unbounded, |(first, _)| Bound::Included(first));
+        let from = match from {
+            Some(leaf) => Bound::Included(Packed::from(leaf.first)),
+            None => Bound::Unbounded,
+        };
         let leaves = self.leaves.range::<_, Packed>((from, Bound::Unbounded));
+        let leaves = leaves.map(|(first, leaf)| Rows::of((*first).into(), leaf));
         let (start, end) = (range.start_bound().cloned(), range.end_bound().cloned());
         leaves
-            .flat_map(|(first, leaf)| Rows::of(*first, leaf))
+            .chain([Rows::of(self.newest.first, &self.newest.rows)])
+            .flatten()
             .skip_while(move |row| !(start, Bound::Unbounded).contains(&row.place))
             .take_while(move |row| (Bound::Unbounded, end).contains(&row.place))
     }
 
+    fn is_in_newest(&self, place: Ref) -> bool {
+        place >= self.newest.first && !self.newest.rows.is_empty()
+    }
+
     /// The leaf in which a place is, if it is in one.
-    fn leaf_of(&self, place: Ref) -> Option<(Packed, Rows<'_>)> {
+    fn leaf_of(&self, place: Ref) -> Option<Rows<'_>> {
+        if self.is_in_newest(place) {
+            return Some(Rows::of(self.newest.first, &self.newest.rows));
+        }
         let (first, leaf) = self.leaves.get_prev(&Packed::from(place))?;
-        Some((*first, Rows::of(*first, leaf)))
+        Some(Rows::of((*first).into(), leaf))
     }
 
     fn read(&self, row: &Row<'_>) -> Contribution {
@@ -119,31 +152,45 @@ impl Contributions {
     pub(super) fn put(&mut self, place: Ref, c: &Contribution) {
         let mut body = Vec::with_capacity(128);
         compact::write(&mut body, place, self.number(&c.kind), c);
-        let Some((first, rows)) = self.leaf_of(place) else {
-            // Contributions come in order, so that only the first of all is before all.
-            self.len += 1;
-            return self.lay(&[(place, &body)]);
-        };
-        let leaf = rows.all;
-        let (span, there) = match rows.locate(place) {
-            Ok(row) => (row.span, true),
-            Err(at) => (at..at, false),
-        };
-        if !there && span.start == leaf.len() && leaf.len() >= FULL {
-            self.len += 1;
-            return self.lay(&[(place, &body)]);
-        }
-        let mut bytes = Vec::with_capacity(leaf.len() + body.len() + 16);
-        bytes.extend_from_slice(&leaf[..span.start]);
-        write_row(&mut bytes, first.into(), place, &body);
-        bytes.extend_from_slice(&leaf[span.end..]);
-        self.len += usize::from(!there);
-        if bytes.len() <= MOST {
-            self.leaves.insert(first, bytes.into());
+        if self.last.is_none_or(|last| last < place) {
+            self.append(place, &body);
+        } else if self.is_in_newest(place) {
+            let Newest { first, rows } = &mut self.newest;
+            let (bytes, added) = with_row(Rows::of(*first, rows), place, &body);
+            *rows = Arc::new(bytes);
+            self.len += usize::from(added);
+            if rows.len() > MOST {
+                let Newest { first, rows } = std::mem::take(&mut self.newest);
+                self.lay(&Rows::of(first, &rows).pairs());
+            }
+        } else if let Some((first, leaf)) = self.leaves.get_prev_mut(&Packed::from(place)) {
+            let first = Ref::from(*first);
+            let (bytes, added) = with_row(Rows::of(first, leaf), place, &body);
+            self.len += usize::from(added);
+            if bytes.len() <= MOST {
+                *leaf = bytes.into();
+            } else {
+                self.lay(&Rows::of(first, &bytes).pairs());
+            }
         } else {
-            let rows: Vec<_> = Rows::of(first, &bytes).map(|row| (row.place, row.body)).collect();
-            self.lay(&rows);
+            self.len += 1;
+            self.lay(&[(place, &body)]);
         }
+    }
+
+    /// A contribution after all others, as nearly all are that are not there yet.
+    fn append(&mut self, place: Ref, body: &[u8]) {
+        if self.newest.rows.len() >= FULL {
+            let full = std::mem::take(&mut self.newest);
+            self.leaves.insert(full.first.into(), full.rows[..].into());
+        }
+        let Newest { first, rows } = &mut self.newest;
+        if rows.is_empty() {
+            *first = place;
+        }
+        write_row(Arc::make_mut(rows), *first, place, body);
+        self.last = Some(place);
+        self.len += 1;
     }
 
     /// Makes a leaf of these rows, or several where they are too long for one.
@@ -181,6 +228,20 @@ fn write_row(out: &mut Vec<u8>, first: Ref, place: Ref, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
+/// A leaf with a row set, and whether the row is new.
+fn with_row(leaf: Rows<'_>, place: Ref, body: &[u8]) -> (Vec<u8>, bool) {
+    let (first, all) = (leaf.first, leaf.all);
+    let (span, added) = match leaf.locate(place) {
+        Ok(row) => (row.span, false),
+        Err(at) => (at..at, true),
+    };
+    let mut bytes = Vec::with_capacity(all.len() + body.len() + 16);
+    bytes.extend_from_slice(&all[..span.start]);
+    write_row(&mut bytes, first, place, body);
+    bytes.extend_from_slice(&all[span.end..]);
+    (bytes, added)
+}
+
 struct Row<'l> {
     place: Ref,
     /// Of the leaf, where it lies.
@@ -196,8 +257,12 @@ struct Rows<'l> {
 }
 
 impl<'l> Rows<'l> {
-    fn of(first: Packed, leaf: &'l [u8]) -> Self {
-        Self { first: first.into(), all: leaf, rest: Bytes(leaf) }
+    fn of(first: Ref, leaf: &'l [u8]) -> Self {
+        Self { first, all: leaf, rest: Bytes(leaf) }
+    }
+
+    fn pairs(self) -> Vec<(Ref, &'l [u8])> {
+        self.map(|row| (row.place, row.body)).collect()
     }
 
     /// The row of a place, or else where it would lie.
@@ -230,7 +295,7 @@ impl<'l> Iterator for Rows<'l> {
 mod tests {
     use super::*;
     use crate::book::{
-        state::{Pending, Reading, Standing, WorkPart},
+        state::{Pending, Reading, Standing},
         types::*,
         votes::Votes,
     };
@@ -368,6 +433,9 @@ mod tests {
             let text = |(place, c): (Ref, Contribution)| format!("{place} {c:?}");
             let model = || self.model.iter().map(|(place, c)| (*place, c.clone()));
             assert!(self.table.iter().map(text).eq(model().map(text)));
+            let parts = |parts: Vec<WorkPart>| format!("{parts:?}");
+            let all = self.model.values().flat_map(|c| c.parts.clone()).collect();
+            assert_eq!(parts(self.table.parts().collect()), parts(all));
             assert_eq!(self.table.len(), self.model.len());
             assert_eq!(self.table.is_empty(), self.model.is_empty());
             let one = |c: Contribution| format!("{c:?}");
@@ -381,7 +449,7 @@ mod tests {
             keys((Bound::Included(a), Bound::Included(b)));
             keys((Bound::Unbounded, Bound::Included(b)));
             for (first, leaf) in &self.table.leaves {
-                let rows = Rows::of(*first, leaf).count();
+                let rows = Rows::of((*first).into(), leaf).count();
                 assert!(rows == 1 || (rows > 1 && leaf.len() <= MOST), "{rows}, {}", leaf.len());
             }
         }
@@ -447,7 +515,7 @@ mod tests {
                 });
             });
         }
-        let leaves = table.leaves.len() * (MOST + 16);
+        let leaves = (table.leaves.len() + 1) * (MOST + 16);
         let each = leaves / table.len();
         assert!(each < 110, "{each} bytes a claim, of which its reference has 44");
     }
