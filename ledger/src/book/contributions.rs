@@ -24,6 +24,9 @@ const MOST: usize = 1024 - 16;
 /// With so many, a leaf gets no new rows: what is said later of those it has finds room.
 const FULL: usize = MOST * 3 / 4;
 
+/// The most that stands before a row: two numbers of 64 bits and one of 32.
+const HEAD: usize = 25;
+
 /// Contributions by place, ascending. A clone is cheap.
 #[derive(Debug, Clone, Default)]
 pub struct Contributions {
@@ -180,7 +183,8 @@ impl Contributions {
 
     /// A contribution after all others, as nearly all are that are not there yet.
     fn append(&mut self, place: Ref, body: &[u8]) {
-        if self.newest.rows.len() >= FULL {
+        let held = self.newest.rows.len();
+        if held >= FULL || held > 0 && held + HEAD + body.len() > MOST {
             let full = std::mem::take(&mut self.newest);
             self.leaves.insert(full.first.into(), full.rows[..].into());
         }
@@ -235,7 +239,7 @@ fn with_row(leaf: Rows<'_>, place: Ref, body: &[u8]) -> (Vec<u8>, bool) {
         Ok(row) => (row.span, false),
         Err(at) => (at..at, true),
     };
-    let mut bytes = Vec::with_capacity(all.len() + body.len() + 16);
+    let mut bytes = Vec::with_capacity(all.len() + HEAD + body.len());
     bytes.extend_from_slice(&all[..span.start]);
     write_row(&mut bytes, first, place, body);
     bytes.extend_from_slice(&all[span.end..]);
