@@ -14,8 +14,8 @@ use std::{
 };
 
 /// Rows that lie together at most: enough that what a vector costs beside its rows is little,
-/// few enough to be copied where they are shared. And so many contributions fill a piece of 4 KiB,
-/// a size that the allocator has.
+/// few enough to be copied where they are shared. And so many rows of 32 bytes, as digests and
+/// references are, fill a piece of 768, a size that the allocator has.
 const MOST: usize = 24;
 /// Room for new rows that a vector gets at once.
 const ROOM: usize = 4;

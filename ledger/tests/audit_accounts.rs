@@ -314,9 +314,10 @@ fn every_record_that_is_tampered_with_is_missed() {
         (
             "an unvalidated standing",
             Box::new(|s| {
-                let place = *s.contributions.keys().next().unwrap();
-                let work = s.contributions.get_mut(&place).unwrap();
-                work.parts[0].standing.as_mut().unwrap().counted += 1;
+                let place = s.contributions.places(..).next().unwrap();
+                s.contributions.change(place, |work| {
+                    work.parts[0].standing.as_mut().unwrap().counted += 1;
+                });
             }),
         ),
         ("paid", drawn(|d| d.paid_common += 1)),

@@ -84,7 +84,7 @@ impl List {
         let book = &open.book;
         let mut places = match &self.agent {
             Some(text) => of_agent(book, book.find(&Handle::new(text)?)?),
-            None => book.contributions.keys().copied().collect::<Vec<_>>(),
+            None => book.contributions.places(..).collect::<Vec<_>>(),
         };
         if self.pending {
             let waiting: BTreeSet<Ref> =
@@ -92,7 +92,7 @@ impl List {
             places.retain(|p| waiting.contains(p));
         }
         if let Some(from) = from {
-            places.retain(|p| book.contributions[p].claimed_at >= from);
+            places.retain(|p| book.contributions.at(*p).claimed_at >= from);
         }
         let total = places.len();
         let shown = &places[total.saturating_sub(self.limit)..];
@@ -129,7 +129,7 @@ fn of_agent(book: &State, agent: AgentId) -> Vec<Ref> {
 }
 
 fn row(book: &State, place: Ref) -> Vec<String> {
-    let c = &book.contributions[&place];
+    let c = &book.contributions.at(place);
     let holds = |p: &state::WorkPart| p.standing.as_ref().map_or(p.claimed, |s| s.quantity);
     let quantity: i128 = c.parts.iter().map(|p| i128::from(holds(p))).sum();
     let first = &book.agent(c.parts[0].agent).handle;
@@ -149,7 +149,7 @@ fn row(book: &State, place: Ref) -> Vec<String> {
 
 /// A contribution with all that is known of it.
 pub fn row_json(book: &State, place: Ref) -> Value {
-    let c = &book.contributions[&place];
+    let c = &book.contributions.at(place);
     let handle = |a: AgentId| book.agent(a).handle.to_string();
     let handles = |v: &[AgentId]| v.iter().map(|a| handle(*a)).collect::<Vec<_>>();
     let q = |v: u64| money::show_thousandths(v.into());
@@ -184,7 +184,7 @@ pub fn row_json(book: &State, place: Ref) -> Value {
 /// The contribution at a place that somebody wrote.
 fn find(open: &Open, text: &str) -> Done<(Ref, state::Contribution)> {
     let place = places::contribution(&open.book, text)?;
-    Ok((place, open.book.contributions[&place].clone()))
+    Ok((place, open.book.contributions.at(place)))
 }
 
 async fn revise(cx: &Context, place: &str, quantities: &[String]) -> Done {
@@ -245,7 +245,7 @@ async fn reject(cx: &Context, place: &str, reason: &str) -> Done {
     let event = v1::RejectContribution { contribution: Some(wire(place)), reason: word.to_wire() };
     let appended = cx.say(&open, vec![Kind::RejectContribution(event)], Texts::default()).await?;
     let book = open.connection.ledgers.book(open.info.id).await?;
-    let ended = book.contributions[&place].closed.is_some();
+    let ended = book.contributions.at(place).closed.is_some();
     let needed = book.equation().validators;
     let text = if ended {
         format!("contribution {place} is ended ({reason})")

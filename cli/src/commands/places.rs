@@ -48,7 +48,7 @@ pub fn contributions(book: &State, ranges: &[Range]) -> Done<Vec<Ref>> {
     let mut places = Vec::new();
     for range in ranges {
         let before = places.len();
-        places.extend(book.contributions.range(range.clone()).map(|(place, _)| *place));
+        places.extend(book.contributions.places(range.clone()));
         if places.len() == before {
             let (first, last) = (range.start(), range.end());
             let where_ = match (first, last) {
@@ -90,7 +90,7 @@ pub fn spans(book: &State, places: &[Ref]) -> Vec<(Ref, Ref)> {
             _ => spans.push((*place, *place)),
         }
         let after = Ref { entry: place.entry, event: place.event.saturating_add(1) };
-        next_in_book = book.contributions.range(after..).next().map(|(place, _)| *place);
+        next_in_book = book.contributions.places(after..).next();
     }
     spans
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use subak_ledger::book::{
     state::{Contribution, State, WorkPart},
-    types::{AgentId, Ref, Remuneration},
+    types::{AgentId, Ref, Reference, Remuneration},
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -124,7 +124,7 @@ async fn validate_one(
     };
     let appended = cx.say(open, vec![Kind::Validate(event)], Texts::default()).await?;
     let book = open.connection.ledgers.book(open.info.id).await?;
-    let c = &book.contributions[&place];
+    let c = &book.contributions.at(place);
     let handle = cx.author()?;
     let author = (open.book.find(&handle)?, &handle);
     let again = again::find(open, &book, author, &[place]).await;
@@ -182,7 +182,7 @@ async fn validate_all(
     }
     let appended = last.expect("there is at least one place, so at least one statement");
     let after = open.connection.ledgers.book(open.info.id).await?;
-    let hold = places.iter().filter(|p| is_validated(&after.contributions[*p])).count();
+    let hold = places.iter().filter(|p| is_validated(&after.contributions.at(**p))).count();
     let again = again::find(open, &after, (author, &cx.author()?), &places).await;
     let data = json!({ "contributions": places.len(), "skipped": skipped, "validated": hold,
                        "statements": statements.len(), "remuneration": remuneration.word(),
@@ -256,8 +256,8 @@ pub fn pending(book: &State, maintainer: AgentId) -> Vec<Ref> {
     };
     book.contributions
         .iter()
-        .filter(|(place, c)| is_open(book, **place, c) && c.parts.iter().any(waits))
-        .map(|(place, _)| *place)
+        .filter(|(place, c)| is_open(book, *place, c) && c.parts.iter().any(waits))
+        .map(|(place, _)| place)
         .collect()
 }
 
@@ -265,7 +265,7 @@ pub fn pending(book: &State, maintainer: AgentId) -> Vec<Ref> {
 /// undo theirs, so that such a contribution waits to be named.
 fn is_disputed(book: &State, place: Ref) -> bool {
     let other = |p: &WorkPart| !p.votes().is_empty() && p.reading().quantity != confirmed(p);
-    book.contributions[&place].parts.iter().any(other)
+    book.contributions.at(place).parts.iter().any(other)
 }
 
 /// The quantity that a Validate without quantities is about: what stands, or else what is
@@ -276,7 +276,7 @@ fn confirmed(p: &WorkPart) -> u64 {
 
 /// Whether the maintainer's word for it would change anything.
 fn counts(book: &State, place: Ref, maintainer: AgentId, remuneration: Remuneration) -> bool {
-    let c = &book.contributions[&place];
+    let c = &book.contributions.at(place);
     let part = |p: &WorkPart| {
         let said = |votes: &[AgentId]| votes.contains(&maintainer);
         let stands = p.standing.as_ref().filter(|s| s.remuneration == remuneration);
@@ -302,7 +302,7 @@ fn look_twice(
 ) {
     let mut lines = Vec::new();
     for place in places {
-        let c = &book.contributions[place];
+        let c = book.contributions.at(*place);
         let others = c.parts.iter().filter(|p| book.person(p.agent) != author);
         lines.extend(others.filter_map(|p| surprise(book, *place, p, remuneration)));
     }
@@ -352,14 +352,15 @@ fn surprise(book: &State, place: Ref, p: &WorkPart, remuneration: Remuneration) 
 /// Whether somebody claimed it whom a maintainer has let in. Anyone can claim anything with
 /// a key of their own, so that only a word for the claim itself, or for who claims, counts.
 fn is_of_the_admitted(book: &State, place: Ref) -> bool {
-    book.agent(book.contributions[&place].claimant).admitted
+    book.agent(book.contributions.at(place).claimant).admitted
 }
 
 /// Without the claims of those whom nobody has admitted; says how many, and what to do.
 fn of_the_admitted(cx: &Context, book: &State, mut pending: Vec<Ref>) -> Vec<Ref> {
     const NAMED: usize = 3;
     let strangers = pending.iter().filter(|p| !is_of_the_admitted(book, **p));
-    let claimants: BTreeSet<AgentId> = strangers.map(|p| book.contributions[p].claimant).collect();
+    let claimants: BTreeSet<AgentId> =
+        strangers.map(|p| book.contributions.at(*p).claimant).collect();
     let awaited = pending.len();
     pending.retain(|p| is_of_the_admitted(book, *p));
     if !claimants.is_empty() {
@@ -382,20 +383,20 @@ fn of_the_admitted(cx: &Context, book: &State, mut pending: Vec<Ref>) -> Vec<Ref
 /// Without those that claim the same work as another: `--all-pending` would give it to
 /// whoever claimed first. A newcomer whom nobody has admitted contests nothing.
 fn uncontested(cx: &Context, book: &State, mut pending: Vec<Ref>) -> Done<Vec<Ref>> {
-    let wanted: BTreeSet<&str> =
-        pending.iter().map(|p| book.contributions[p].reference.as_str()).collect();
-    let all = book.contributions.iter().filter(|(place, c)| is_open(book, **place, c));
+    let reference = |place: Ref| book.contributions.at(place).reference;
+    let wanted: BTreeSet<Reference> = pending.iter().map(|p| reference(*p)).collect();
+    let all = book.contributions.iter().filter(|(place, c)| is_open(book, *place, c));
     let asked: Vec<Ref> = all
-        .filter(|(_, c)| wanted.contains(c.reference.as_str()))
-        .map(|(place, _)| *place)
+        .filter(|(_, c)| wanted.contains(&c.reference))
+        .map(|(place, _)| place)
         .filter(|place| is_of_the_admitted(book, *place))
         .collect();
     let lines = rivals(book, &asked);
     if lines.is_empty() {
         return Ok(pending);
     }
-    let contested: BTreeSet<&str> = lines.iter().map(|(reference, _)| *reference).collect();
-    pending.retain(|p| !contested.contains(book.contributions[p].reference.as_str()));
+    let contested: BTreeSet<&Reference> = lines.iter().map(|(reference, _)| reference).collect();
+    pending.retain(|p| !contested.contains(&reference(*p)));
     let said: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
     if pending.is_empty() {
         return Err(Failure::refused(
@@ -409,15 +410,15 @@ fn uncontested(cx: &Context, book: &State, mut pending: Vec<Ref>) -> Done<Vec<Re
 }
 
 /// Several claims to one work: the first that is validated takes it.
-fn rivals<'b>(book: &'b State, places: &[Ref]) -> Vec<(&'b str, String)> {
-    let mut claims: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+fn rivals(book: &State, places: &[Ref]) -> Vec<(Reference, String)> {
+    let mut claims: BTreeMap<Reference, Vec<String>> = BTreeMap::new();
     for place in places {
-        let c = &book.contributions[place];
+        let c = book.contributions.at(*place);
         let whose = &book.agent(c.parts[0].agent).handle;
-        claims.entry(c.reference.as_str()).or_default().push(format!("{place} of {whose}"));
+        claims.entry(c.reference).or_default().push(format!("{place} of {whose}"));
     }
     claims.retain(|_, places| places.len() > 1);
-    let line = |(reference, places): (&'b str, Vec<String>)| {
+    let line = |(reference, places): (Reference, Vec<String>)| {
         let text = format!("{reference} is claimed by {}", places.join(" and "));
         (reference, format!("{text}: the first to be validated takes it"))
     };

@@ -216,7 +216,7 @@ impl Plan {
 
     /// What people have claimed by hand for the same persons is not claimed again; what they
     /// claimed for others is, beside it.
-    fn leave_out_claimed(&mut self, book: &State, history: &History, claims: &Claims<'_>) {
+    fn leave_out_claimed(&mut self, book: &State, history: &History, claims: &Claims) {
         let (people, outcome) = (&self.people, &mut self.outcome);
         self.works.retain(|work| {
             let work = &history.works[*work];
@@ -243,7 +243,7 @@ impl Plan {
     }
 }
 
-fn reverted_since(history: &History, claims: &Claims<'_>) -> Vec<RevertedSince> {
+fn reverted_since(history: &History, claims: &Claims) -> Vec<RevertedSince> {
     let still =
         |hash: &str| claims.get(&format!("git:{hash}")).filter(|c| c.standing != Standing::Ended);
     history

@@ -31,12 +31,12 @@ pub enum Standing {
 }
 
 /// A claim to a reference: the weightiest, where there are several.
-#[derive(Debug, Clone, Copy)]
-pub struct Claim<'b> {
+#[derive(Debug, Clone)]
+pub struct Claim {
     /// Where.
     pub place: Ref,
     /// What.
-    pub contribution: &'b Contribution,
+    pub contribution: Contribution,
     /// How it stands.
     pub standing: Standing,
     /// Whether its parts tell who people are.
@@ -57,27 +57,28 @@ pub struct Rival {
 }
 
 /// Claims by reference.
-pub struct Claims<'b> {
-    weightiest: HashMap<&'b str, Claim<'b>>,
-    by_hand: HashMap<&'b str, Vec<(Ref, &'b Contribution)>>,
+pub struct Claims {
+    weightiest: HashMap<String, Claim>,
+    by_hand: HashMap<String, Vec<(Ref, Contribution)>>,
 }
 
-impl<'b> Claims<'b> {
+impl Claims {
     /// One pass over the contributions; `wanted` chooses references.
-    pub fn of(book: &'b State, wanted: impl Fn(&str) -> bool) -> Self {
+    pub fn of(book: &State, wanted: impl Fn(&str) -> bool) -> Self {
         let mut claims = Self { weightiest: HashMap::new(), by_hand: HashMap::new() };
-        let all = book.contributions.iter().map(|(place, c)| (*place, c));
+        let all = book.contributions.iter();
         for (place, c) in all.filter(|(_, c)| wanted(c.reference.as_str())) {
             let reference = c.reference.as_str();
-            let Some(standing) = standing(book, place, c) else {
+            let Some(standing) = standing(book, place, &c) else {
                 if c.closed.is_none() {
-                    claims.by_hand.entry(reference).or_default().push((place, c));
+                    claims.by_hand.entry(reference.to_owned()).or_default().push((place, c));
                 }
                 continue;
             };
             let known = claims.weightiest.get(reference);
             if known.is_none_or(|known| known.standing < standing) {
-                let trusted = standing == Standing::Validated || by_maintainer(book, c);
+                let trusted = standing == Standing::Validated || by_maintainer(book, &c);
+                let reference = reference.to_owned();
                 let claim = Claim { place, contribution: c, standing, trusted };
                 claims.weightiest.insert(reference, claim);
             }
@@ -86,7 +87,7 @@ impl<'b> Claims<'b> {
     }
 
     /// The claim to a reference: made or judged by maintainers.
-    pub fn get(&self, reference: &str) -> Option<&Claim<'b>> {
+    pub fn get(&self, reference: &str) -> Option<&Claim> {
         self.weightiest.get(reference)
     }
 
@@ -97,13 +98,13 @@ impl<'b> Claims<'b> {
         let one_of_them = |agent| people.iter().any(|a| book.person(*a) == book.person(agent));
         self.by_hand(reference).any(|(place, c)| {
             let mut claims = book.references.claims(&c.reference);
-            claims.any(|(agent, at)| at == place && one_of_them(agent))
+            claims.any(|(agent, at)| at == *place && one_of_them(agent))
         })
     }
 
     /// The claims to a reference that were made by hand, for people to look at.
     pub fn rivals(&self, book: &State, reference: &str, beside: bool) -> Vec<Rival> {
-        let rival = |(place, c): (Ref, &Contribution)| Rival {
+        let rival = |(place, c): &(Ref, Contribution)| Rival {
             reference: reference.to_owned(),
             contribution: place.to_string(),
             claimed_by: book.agent(c.claimant).handle.to_string(),
@@ -112,8 +113,8 @@ impl<'b> Claims<'b> {
         self.by_hand(reference).map(rival).collect()
     }
 
-    fn by_hand(&self, reference: &str) -> impl Iterator<Item = (Ref, &'b Contribution)> + '_ {
-        self.by_hand.get(reference).into_iter().flatten().copied()
+    fn by_hand(&self, reference: &str) -> impl Iterator<Item = &(Ref, Contribution)> {
+        self.by_hand.get(reference).into_iter().flatten()
     }
 }
 
@@ -154,7 +155,7 @@ pub fn keyless(book: &State, agent: AgentId) -> bool {
     a.is_keyless() && !a.clerk
 }
 
-impl Claim<'_> {
+impl Claim {
     /// Whose the parts are, in their order, where that is to be believed and there are
     /// as many as expected.
     pub fn people<'s>(

@@ -140,7 +140,7 @@ impl<'r> Planner<'r, '_> {
     }
 
     /// From a file imported before: the parts of its claims stand in its order.
-    fn learn(&mut self, groups: &[(&str, Vec<&'r CsvRow>)], claims: &Claims<'_>) {
+    fn learn(&mut self, groups: &[(&str, Vec<&'r CsvRow>)], claims: &Claims) {
         for (reference, rows) in groups {
             let Some(claim) = claims.get(reference) else { continue };
             for (row, agent) in rows.iter().zip(claim.people(self.book, rows.len())) {
@@ -152,7 +152,7 @@ impl<'r> Planner<'r, '_> {
     }
 
     /// Rows whose reference is claimed: each must be one of its parts, or claimed by hand.
-    fn known(&mut self, rows: &[&'r CsvRow], claim: &Claim<'_>, claims: &Claims<'_>) {
+    fn known(&mut self, rows: &[&'r CsvRow], claim: &Claim, claims: &Claims) {
         for row in rows {
             let agent = self.look_up(&row.person).ok().flatten();
             let among = agent.is_some_and(|agent| {
@@ -173,7 +173,7 @@ impl<'r> Planner<'r, '_> {
 
     /// Rows of which nobody but their people may have spoken: those who claimed their part
     /// by hand keep that claim, for the others the import claims.
-    fn beside(&mut self, reference: &'r str, mut rows: Vec<&'r CsvRow>, claims: &Claims<'_>) {
+    fn beside(&mut self, reference: &'r str, mut rows: Vec<&'r CsvRow>, claims: &Claims) {
         let all = rows.len();
         rows.retain(|row| {
             let agent = self.look_up(&row.person).ok().flatten();

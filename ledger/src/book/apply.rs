@@ -233,7 +233,7 @@ impl State {
 
     /// Notes the entry that a statement became: its place on the chain.
     pub fn seal(&mut self, chain: Hash) {
-        self.chain.push_back(chain);
+        self.chain.push(chain);
         self.size += 1;
     }
 

@@ -64,13 +64,13 @@ pub struct Reason {
 
 /// One part of one contribution, as it counts.
 #[derive(Debug, Clone)]
-pub struct Work<'s> {
+pub struct Work {
     /// Where it was claimed.
     pub place: Ref,
     /// The contribution.
-    pub contribution: &'s Contribution,
+    pub contribution: Contribution,
     /// The agent's part.
-    pub part: &'s WorkPart,
+    pub part: WorkPart,
 }
 
 impl State {
@@ -117,15 +117,12 @@ impl State {
         self.work(agent).filter_map(|w| w.part.standing.as_ref().map(|s| s.counted)).sum()
     }
 
-    /// An agent's parts, in order.
-    pub fn work(&self, agent: AgentId) -> impl Iterator<Item = Work<'_>> {
-        self.places_of(agent).flat_map(move |place| {
-            let c = &self.contributions[&place];
-            c.parts.iter().filter(move |p| p.agent == agent).map(move |p| Work {
-                place,
-                contribution: c,
-                part: p,
-            })
+    /// An agent's parts, in order; it has one in a contribution at most.
+    pub fn work(&self, agent: AgentId) -> impl Iterator<Item = Work> {
+        self.places_of(agent).filter_map(move |place| {
+            let contribution = self.contributions.at(place);
+            let part = contribution.parts.iter().find(|p| p.agent == agent)?.clone();
+            Some(Work { place, contribution, part })
         })
     }
 

@@ -146,8 +146,8 @@ impl State {
         // A key that never signed claims nothing: to add and revoke keys costs no look at all.
         self.has_signed(agent, key)
             && self.faces(agent).into_iter().flat_map(|face| self.places_of(face)).any(|place| {
-                let c = &self.contributions[&place];
-                c.claimant == agent && self.is_claimed_with(place, c, key, since)
+                let c = self.contributions.at(place);
+                c.claimant == agent && self.is_claimed_with(place, &c, key, since)
             })
     }
 
@@ -192,7 +192,7 @@ impl State {
             }
         }
         for place in self.places_of(agent) {
-            let c = &self.contributions[&place];
+            let c = &self.contributions.at(place);
             // What never stood has no points.
             for part in c.parts.iter().filter(|p| p.agent == agent && p.generation > 0) {
                 let claim = self

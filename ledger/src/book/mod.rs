@@ -3,7 +3,7 @@
 //! In reading order: `types` (money, kinds, roles), `event` (bytes to facts),
 //! `equation` (the rules a commons gives itself), `split` (an income over points,
 //! exactly), `accounts` (balanced postings), `state` (everything that is folded
-//! from the log), `references` (who claims what), then one file of guards and effects for each group of events:
+//! from the log), `chain`, `contributions` and `references` (its tables with a row for each entry), then one file of guards and effects for each group of events:
 //! `agents`, `keys`, `freeze` (what a revoked key has signed), `erasure`, `work`, `lots`, `agreement`, `income`, `payout`, `revenue`;
 //! `apply` runs them, `foresee` says what a statement must state, `explain` reads the
 //! result, `check` works it out a second time for the audit; `state_root` makes one hash of
@@ -18,7 +18,10 @@ pub mod agents;
 pub mod agreement;
 pub mod apply;
 pub mod balance_proof;
+pub mod chain;
 pub mod check;
+mod compact;
+pub mod contributions;
 pub mod decimal;
 pub mod equation;
 pub mod equation_toml;

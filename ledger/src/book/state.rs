@@ -8,6 +8,8 @@
 use super::{
     accounts::{Account, Accounts, Fund, Posting},
     agreement::Agreement,
+    chain::Chain,
+    contributions::Contributions,
     equation::{BucketDef, BucketId, Equation},
     erasure::Erasure,
     event::{Event, InvoiceId},
@@ -20,7 +22,6 @@ use super::{
     votes::Votes,
 };
 use crate::{
-    dense::DenseMap,
     log::{Hash, LedgerId, ReplayWindow},
     reject::{Code, Outcome, Reject, require},
 };
@@ -41,7 +42,7 @@ pub struct State {
     /// Entries so far.
     pub size: u64,
     /// Chain hash of each entry.
-    pub chain: Vector<Hash>,
+    pub chain: Chain,
     /// `recorded_at` of the last entry.
     pub time: u64,
     /// Digests of bodies that have not expired.
@@ -95,7 +96,7 @@ pub struct State {
     pub buckets: OrdMap<BucketId, Bucket>,
 
     /// Contributions by place.
-    pub contributions: DenseMap<Ref, Contribution>,
+    pub contributions: Contributions,
     /// What becomes of each reference that is claimed and not rejected.
     pub references: References,
     /// Contributions of each agent, in order.

@@ -269,7 +269,7 @@ fn leaf(agent: &Handle, currency: Option<Currency>, sum: &Part, points: Points) 
 /// As [`State::points`], of all agents at once, by number.
 fn points(state: &State) -> Vec<Points> {
     let mut points = vec![0; state.agents.len()];
-    for part in state.contributions.values().flat_map(|work| &work.parts) {
+    for part in state.contributions.parts() {
         points[part.agent.0 as usize] += part.standing.as_ref().map_or(0, |s| s.counted);
     }
     points

@@ -124,6 +124,11 @@ impl Reference {
         Self::new(text)
     }
 
+    /// Of a text that was a reference's.
+    pub(super) fn kept(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

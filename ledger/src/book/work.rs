@@ -42,6 +42,13 @@ enum Vote {
     Again,
 }
 
+impl Vote {
+    /// Whether the contribution is another one than before.
+    fn has_changed(self) -> bool {
+        matches!(self, Self::Counted | Self::Stands)
+    }
+}
+
 impl State {
     /// Contribute.
     pub(super) fn contribute(&mut self, step: &mut Step<'_>, c: &Contribute) -> Outcome {
@@ -91,9 +98,9 @@ impl State {
             standing: None,
             generation: 0,
         });
-        self.contributions.insert(
+        self.contributions.put(
             place,
-            Contribution {
+            &Contribution {
                 reference: c.reference.clone(),
                 kind,
                 stream: c.stream,
@@ -128,9 +135,9 @@ impl State {
         Ok(found)
     }
 
-    fn contribution(&self, place: Ref) -> Outcome<&Contribution> {
+    fn contribution(&self, place: Ref) -> Outcome<Contribution> {
         self.contributions
-            .get(&place)
+            .get(place)
             .ok_or_else(|| Reject::new(Code::UnknownContribution, format!("contribution {place}")))
     }
 
@@ -155,25 +162,29 @@ impl State {
         let mut places: Vec<Ref> = Vec::new();
         for (first, last) in spans {
             let room = MAX_SPAN + 1 - places.len();
-            places.extend(self.contributions.range(*first..=*last).map(|(p, _)| *p).take(room));
+            places.extend(self.contributions.places(*first..=*last).take(room));
             require(places.len() <= MAX_SPAN, Code::SpanTooLarge, || {
                 format!("more than {MAX_SPAN}")
             })?;
         }
         let mut counted = 0;
         for place in places {
-            let c = &self.contributions[&place];
+            let mut c = self.contributions.at(place);
             let rival = self.references.taken_by(&c.reference).is_some_and(|other| other != place);
             let unseen = c.said >= seen && c.said != step.entry;
             if c.closed.is_some() || rival || unseen || self.agent(c.claimant).refused {
                 continue; // a range takes what it can; a single name is answered precisely
             }
-            for part in 0..c.parts.len() {
-                let quantity = as_read(&self.contributions[&place].parts[part]);
+            let before = counted;
+            for n in 0..c.parts.len() {
+                let quantity = as_read(&c.parts[n]);
                 let reading = Reading { quantity, remuneration: Some(remuneration) };
-                if matches!(self.vote(step, place, part, reading)?, Vote::Counted | Vote::Stands) {
+                if self.vote(step, (place, &mut c), n, reading)?.has_changed() {
                     counted += 1;
                 }
+            }
+            if counted > before {
+                self.contributions.put(place, &c);
             }
         }
         require(counted > 0, Code::NothingToValidate, || {
@@ -188,7 +199,7 @@ impl State {
         remuneration: Remuneration,
         quantities: &[(Handle, u64)],
     ) -> Outcome {
-        let c = self.contribution(place)?.clone();
+        let mut c = self.contribution(place)?;
         require(c.closed.is_none(), Code::ContributionClosed, || format!("contribution {place}"))?;
         let refused = self.agent(c.claimant).refused;
         require(!refused, Code::AgentRefused, || self.agent(c.claimant).handle.to_string())?;
@@ -210,15 +221,17 @@ impl State {
             })?;
         }
         let mut outcomes = Vec::new();
-        for (n, part) in c.parts.iter().enumerate() {
+        for n in 0..c.parts.len() {
+            let part = &c.parts[n];
             let quantity = changed
                 .iter()
                 .find(|(id, _)| *id == part.agent)
                 .map_or_else(|| as_read(part), |(_, quantity)| *quantity);
             let reading = Reading { quantity, remuneration: Some(remuneration) };
-            outcomes.push(self.vote(step, place, n, reading)?);
+            outcomes.push(self.vote(step, (place, &mut c), n, reading)?);
         }
-        if outcomes.iter().any(|o| matches!(o, Vote::Counted | Vote::Stands)) {
+        if outcomes.iter().any(|outcome| outcome.has_changed()) {
+            self.contributions.put(place, &c);
             return Ok(());
         }
         let own = outcomes.contains(&Vote::Own) && !outcomes.contains(&Vote::Again);
@@ -228,22 +241,22 @@ impl State {
         ))
     }
 
-    /// One maintainer's vote for a reading of one part.
+    /// One maintainer's vote for a reading of one part. Changes the contribution that it is given:
+    /// to put it back is the caller's.
     fn vote(
         &mut self,
         step: &mut Step<'_>,
-        place: Ref,
+        (place, c): (Ref, &mut Contribution),
         n: usize,
         reading: Reading,
     ) -> Outcome<Vote> {
         let voter = step.author;
         let needed = self.equation().validators as usize;
-        let slot = self.contributions.get(&place).expect("the caller found it");
-        let part = &slot.parts[n];
+        let part = &mut c.parts[n];
         if self.person(part.agent) == voter {
             return Ok(Vote::Own);
         }
-        let stands = part.standing.as_ref().filter(|s| {
+        let stands = part.standing.as_mut().filter(|s| {
             s.quantity == reading.quantity && Some(s.remuneration) == reading.remuneration
         });
         if let Some(standing) = stands {
@@ -251,8 +264,7 @@ impl State {
             if standing.votes.contains(&voter) {
                 return Ok(Vote::Again);
             }
-            let part = &mut self.change(place).parts[n];
-            part.standing.as_mut().expect("looked at above").votes.push(voter);
+            standing.votes.push(voter);
             part.pending = None;
             return Ok(Vote::Counted);
         }
@@ -269,27 +281,22 @@ impl State {
             if again {
                 return Ok(Vote::Again);
             }
-            self.change(place).parts[n].pending = Some(Box::new(Pending { reading, votes }));
+            part.pending = Some(Box::new(Pending { reading, votes }));
             return Ok(Vote::Counted);
         }
-        self.let_stand(step, place, n, reading, votes)?;
+        self.let_stand(step, (place, c), n, reading, votes)?;
         Ok(Vote::Stands)
-    }
-
-    fn change(&mut self, place: Ref) -> &mut Contribution {
-        self.contributions.get_mut(&place).expect("the caller found it")
     }
 
     /// A reading has its votes: points change for income to come.
     fn let_stand(
         &mut self,
         step: &mut Step<'_>,
-        place: Ref,
+        (place, c): (Ref, &mut Contribution),
         n: usize,
         reading: Reading,
         votes: Votes,
     ) -> Outcome {
-        let c = &self.contributions[&place];
         let part = &c.parts[n];
         let remuneration = reading.remuneration.expect("votes carry a remuneration");
         let points = u128::from(reading.quantity) * u128::from(c.rate);
@@ -320,7 +327,6 @@ impl State {
             counted_unpaid: now.unpaid,
             maturing: points - now.any,
         };
-        let c = self.change(place);
         if moved {
             c.said = step.entry;
         }
@@ -335,17 +341,18 @@ impl State {
 
     /// Points that have waited long enough begin to count.
     pub(super) fn mature(&mut self, place: Ref, n: usize, generation: u32) {
-        let c = &self.contributions[&place];
+        let mut c = self.contributions.at(place);
         let part = &c.parts[n];
         let Some(standing) = part.standing.as_ref().filter(|_| part.generation == generation)
         else {
             return; // another reading stands since: it has its own date
         };
         let ripe = Counts::ripe(standing.counted + standing.maturing, standing.remuneration);
-        recount(&mut self.buckets, c, part.agent, counts(Some(standing)), ripe);
-        if let Some(s) = &mut self.change(place).parts[n].standing {
+        recount(&mut self.buckets, &c, part.agent, counts(Some(standing)), ripe);
+        if let Some(s) = &mut c.parts[n].standing {
             (s.counted, s.counted_unpaid, s.maturing) = (ripe.any, ripe.unpaid, 0);
         }
+        self.contributions.put(place, &c);
     }
 
     /// Revise: by the claimant, while nothing is validated.
@@ -355,7 +362,7 @@ impl State {
         place: Ref,
         parts: &[(Handle, u64)],
     ) -> Outcome {
-        let c = self.contribution(place)?.clone();
+        let mut c = self.contribution(place)?;
         require(c.closed.is_none(), Code::ContributionClosed, || format!("contribution {place}"))?;
         require(c.claimant == step.author, Code::NotOwnClaim, || format!("contribution {place}"))?;
         let stands = c.parts.iter().any(|p| p.standing.is_some());
@@ -364,13 +371,13 @@ impl State {
         let same: BTreeSet<_> = changed.iter().map(|p| p.0).collect();
         let there: BTreeSet<_> = c.parts.iter().map(|p| p.agent).collect();
         require(same == there, Code::PartsInvalid, || "a revision names the same agents".into())?;
-        for (n, part) in c.parts.iter().enumerate() {
+        for part in &mut c.parts {
             let quantity =
                 changed.iter().find(|(id, _)| *id == part.agent).expect("the same agents").1;
-            let part = &mut self.change(place).parts[n];
             (part.claimed, part.pending) = (quantity, None);
         }
-        self.change(place).said = step.entry;
+        c.said = step.entry;
+        self.contributions.put(place, &c);
         self.note_act(step, |acts| &mut acts.revised);
         Ok(())
     }
@@ -382,7 +389,7 @@ impl State {
         place: Ref,
         reason: RejectReason,
     ) -> Outcome {
-        let c = self.contribution(place)?.clone();
+        let mut c = self.contribution(place)?;
         require(c.closed.is_none(), Code::ContributionClosed, || format!("contribution {place}"))?;
         let maintainer = self.agent(step.author).roles.contains(&Role::Maintainer);
         let own = c.claimant == step.author;
@@ -393,7 +400,7 @@ impl State {
         })?;
         let stands = c.parts.iter().any(|p| p.standing.is_some());
         if !stands {
-            self.close(place, reason);
+            self.close(place, c, reason);
             return Ok(());
         }
         require(maintainer, Code::AlreadyValidated, || {
@@ -401,29 +408,27 @@ impl State {
         })?;
         self.note_act(step, |acts| &mut acts.voted);
         let mut counted = false;
-        for (n, part) in c.parts.iter().enumerate() {
+        for n in 0..c.parts.len() {
+            let part = &c.parts[n];
             let paid =
                 part.standing.as_ref().map(|s| s.remuneration).or(part.reading().remuneration);
             let reading =
                 Reading { quantity: 0, remuneration: paid.or(Some(Remuneration::Unknown)) };
-            counted |= matches!(self.vote(step, place, n, reading)?, Vote::Counted | Vote::Stands);
+            counted |= self.vote(step, (place, &mut c), n, reading)?.has_changed();
         }
         require(counted, Code::AlreadyValidated, || format!("contribution {place}"))?;
-        let ended = self.contributions[&place]
-            .parts
-            .iter()
-            .all(|p| p.standing.as_ref().is_none_or(|s| s.quantity == 0));
-        if ended {
-            self.close(place, reason);
+        if c.parts.iter().all(|p| p.standing.as_ref().is_none_or(|s| s.quantity == 0)) {
+            self.close(place, c, reason);
+        } else {
+            self.contributions.put(place, &c);
         }
         Ok(())
     }
 
-    fn close(&mut self, place: Ref, reason: RejectReason) {
-        let c = self.change(place);
+    fn close(&mut self, place: Ref, mut c: Contribution, reason: RejectReason) {
         c.closed = Some(reason);
-        let reference = c.reference.clone();
-        self.references.free(&reference, place);
+        self.contributions.put(place, &c);
+        self.references.free(&c.reference, place);
     }
 
     /// From an attested claim on, the person's own votes for those parts are void.
@@ -431,11 +436,13 @@ impl State {
         let places: Vec<Ref> = self.places_of(agent).collect();
         let needed = self.equation().validators as usize;
         for place in places {
-            let c = self.contributions[&place].clone();
-            for (n, part) in c.parts.iter().enumerate().filter(|(_, p)| p.agent == agent) {
+            let mut c = self.contributions.at(place);
+            let mut changed = false;
+            for n in 0..c.parts.len() {
+                let part = &c.parts[n];
                 let voted = part.votes().contains(&person)
                     || part.standing.as_ref().is_some_and(|s| s.votes.contains(&person));
-                if !voted {
+                if part.agent != agent || !voted {
                     continue;
                 }
                 let falls = part
@@ -448,20 +455,23 @@ impl State {
                     let reading =
                         Reading { quantity: s.quantity, remuneration: Some(s.remuneration) };
                     let votes = s.votes.clone();
-                    let c = self.change(place);
                     c.said = entry;
                     let part = &mut c.parts[n];
                     let pending = Some(Box::new(Pending { reading, votes }));
                     (part.standing, part.pending) = (None, pending);
                     part.generation += 1;
                 }
-                let part = &mut self.change(place).parts[n];
+                let part = &mut c.parts[n];
                 if let Some(pending) = &mut part.pending {
                     pending.votes.retain(|v| v != person);
                 }
                 if let Some(s) = &mut part.standing {
                     s.votes.retain(|v| v != person);
                 }
+                changed = true;
+            }
+            if changed {
+                self.contributions.put(place, &c);
             }
         }
     }

@@ -42,7 +42,7 @@ pub fn agree(model: &Model, world: &World) {
 fn work(model: &Model, world: &World) {
     assert_eq!(world.state.contributions.len(), model.work.len());
     for w in &model.work {
-        let c = &world.state.contributions[&Ref { entry: w.place.0, event: w.place.1 }];
+        let c = world.state.contributions.at(Ref { entry: w.place.0, event: w.place.1 });
         assert_eq!(c.closed.is_some(), w.closed, "contribution {:?} is closed", w.place);
         for (p, there) in w.parts.iter().zip(&c.parts) {
             let points = |s: &state::Standing| (s.counted, s.counted_unpaid, s.maturing);

@@ -114,7 +114,8 @@ fn pair(
             audit::verdict(own) != Verdict::Fault
         };
         // Of different operators a copy that is at fault itself says nothing of the other one.
-        if !one_key && !(stands(earlier) && stands(later)) {
+        let both_stand = stands(earlier) && stands(later);
+        if !one_key && !both_stand {
             continue;
         }
         let sides = [(&sources[earlier], &one), (&sources[later], &other)];

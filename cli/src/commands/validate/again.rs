@@ -51,7 +51,8 @@ pub(super) async fn find(
 ) -> Vec<Again> {
     let mut again = Vec::new();
     for place in places {
-        let (before, after) = (&open.book.contributions[place], &after.contributions[place]);
+        let (before, after) =
+            (&open.book.contributions.at(*place), &after.contributions.at(*place));
         let parts = before.parts.iter().zip(&after.parts);
         let mut became = parts.filter_map(|(before, after)| holds(before, after, author));
         if let Some(first) = became.next() {

@@ -35,7 +35,7 @@ pub(super) fn pairs(state: &State) -> Vec<Pair> {
     // Of whom, by whom alone.
     let mut alone: BTreeMap<(AgentId, AgentId), u64> = BTreeMap::new();
     let mut all: BTreeMap<AgentId, u64> = BTreeMap::new();
-    for part in state.contributions.values().flat_map(|work| &work.parts) {
+    for part in state.contributions.parts() {
         let Some(standing) = &part.standing else { continue };
         let who = person(part.agent);
         *all.entry(who).or_default() += 1;
