@@ -189,7 +189,7 @@ fn a_file_that_was_tampered_with_is_nobodys_word() {
     let of = |name: &str| sound.lines().find(|line| line.starts_with(name)).unwrap();
     let altered = [
         (sound.replace(of("clerk"), &format!("clerk {key}")), "bad-possession"),
-        (sound.replace(of("to"), &format!("to {key}")), "bad-possession"),
+        (sound.replace(of("to"), &format!("to {key}")), "offer-elsewhere"),
         (sound.replace(of("before"), &format!("before {key}")), "bad-handover"),
         (sound.replace("\n4\n", "\n5\n"), "bad-handover"),
         (sound.replace("subak/handover@v1", "subak/handover@v2"), "bad-handover"),
@@ -202,6 +202,53 @@ fn a_file_that_was_tampered_with_is_nobodys_word() {
     }
     fs::write(&path, sound).unwrap();
     place.type_in(take).done();
+}
+
+/// One key signed two histories, and then handed over: in one of them, by a head of that history.
+#[test]
+fn nobody_signs_two_histories_and_is_rid_of_it_by_another_key() {
+    let place = commons();
+    let first = operator(&place);
+    let other = place.path().join("other");
+    fs::create_dir(&other).unwrap();
+    place.type_in("backup other/subak.db").done();
+    fs::create_dir(other.join("subak.db.keys")).unwrap();
+    let ring = place.path().join("subak.db.keys");
+    for file in fs::read_dir(&ring).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), other.join("subak.db.keys").join(file.file_name())).unwrap();
+    }
+    work(&place, "--db other/subak.db");
+    work(&place, "");
+    place.type_in("operator rotate").done();
+    work(&place, "");
+    let both = place.type_in("audit subak.db other/subak.db --no-memory");
+    says(&both, 1, &["split-view", "the fraud proof is in ours.fraud-proof"]);
+    let proof = place.type_in(&format!("audit ours.fraud-proof --no-memory --expect {first}"));
+    says(&proof, 1, &["It is the operator's key that you trust"]);
+    // Whoever has seen the one and meets the other makes the proof alone.
+    place.type_in("audit other/subak.db").done();
+    says(&place.type_in("audit subak.db"), 1, &["rewritten-since-seen", "the fraud proof is in"]);
+}
+
+/// After a handover each operator signs a history of its own: nobody lies by that alone, and still
+/// both cannot be the ledger.
+#[test]
+fn two_histories_under_two_operators_are_told_apart() {
+    let place = commons();
+    let other = place.path().join("other");
+    fs::create_dir(&other).unwrap();
+    place.type_in("backup other/subak.db").done();
+    place.type_in("operator offer ours.handover --db other/subak.db").done();
+    for who in ["sam", "mia"] {
+        place.type_in(&format!("operator sign ours.handover --as {who}")).done();
+    }
+    place.type_in("operator take ours.handover --db other/subak.db --as sam").done();
+    work(&place, "");
+    work(&place, "");
+    let both = place.type_in("audit subak.db other/subak.db --no-memory");
+    says(&both, 1, &["histories-part", "no proof that stands alone"]);
+    // A copy that a stranger has made says nothing of the honest one.
+    place.sound(&place.db());
 }
 
 /// A phyle's operator changes: the commons takes what it earned under the new key once it has the

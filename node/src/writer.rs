@@ -25,7 +25,9 @@ use crate::{
     clock::Watch,
     erase::{self, Kept},
     fold::damaged,
-    halt, headfile, load,
+    halt,
+    headfile::{self, HeadFile},
+    load,
     refusal::{OF_OTHERS, Refusal, older, stopping, world},
     ring::Use,
     runtime::Clock,
@@ -45,7 +47,7 @@ use std::{
 };
 use subak_ledger::{
     book::event::Genesis,
-    log::{Checkpoint, Handle, Hash, LedgerId, SecretKey},
+    log::{Checkpoint, Handle, Hash, LedgerId, PublicKey, SecretKey},
     store::{Batch, Disclosure, Head, Reader, Store},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -449,8 +451,12 @@ impl Writer {
         if self.is_kept(&genesis.name)? {
             return Err(Refusal::NameTaken(genesis.name.to_string()).into());
         }
-        let signed_here = self.shared.ring.has_signed(&genesis.operator);
-        if signed_here || self.has_ledger(&genesis.operator)? {
+        // It may have become an operator's by a handover: then its head file is of that ledger.
+        let ring = &self.shared.ring;
+        let signed = |key| HeadFile::open(ring, order.ledger, &key).is_err();
+        let elsewhere = ring.has_signed(&genesis.operator)
+            && PublicKey::admit(&genesis.operator).is_ok_and(signed);
+        if elsewhere || self.has_ledger(&genesis.operator)? {
             return Err(Refusal::OperatorTaken(hex::encode(genesis.operator)).into());
         }
         self.require_newest()?;

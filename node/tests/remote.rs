@@ -5,16 +5,17 @@ mod kit;
 
 use futures::{StreamExt as _, stream};
 use kit::*;
+use prost::bytes::Bytes;
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 use subak_ledger::{
-    log::{Basis, Checkpoint, LedgerId, tree},
+    log::{Basis, Checkpoint, Frontier, Leaf, LedgerId, Unverified, tree},
     store::Disclosure,
 };
 use subak_node::{
@@ -502,8 +503,11 @@ enum Lie {
     SameLedgers,
     EndlessLedgers,
     ForeignCheckpoint,
+    EmptyCheckpoint,
+    EndlessCheckpoint,
     OldCheckpoint,
     FalseGenesis,
+    Prepared,
     NoProof,
     NotAppended,
 }
@@ -528,6 +532,9 @@ impl Ledgers for Liar {
         self.node.prepare().await
     }
     async fn append(&self, append: Append) -> Result<Appended, NodeError> {
+        if self.lie == Lie::Prepared {
+            return Ok(PREPARED.get().unwrap().clone());
+        }
         let mut appended = self.node.append(append).await?;
         match self.lie {
             Lie::NoProof => drop(appended.path.pop()),
@@ -577,6 +584,8 @@ impl Ledgers for Liar {
         let text = self.node.checkpoint(l).await?;
         Ok(match self.lie {
             Lie::ForeignCheckpoint => foreign(l),
+            Lie::EmptyCheckpoint => head(l, 0),
+            Lie::EndlessCheckpoint => head(l, u64::MAX),
             // Two heads in their order, and then the first again.
             Lie::OldCheckpoint => {
                 let mut shown = self.shown.lock().unwrap();
@@ -630,7 +639,11 @@ impl Liar {
 
 /// The same head under another key.
 fn foreign(ledger: LedgerId) -> String {
-    Checkpoint { ledger, size: 3, root: tree::EMPTY_ROOT }.sign(&key("liar"))
+    head(ledger, 3)
+}
+
+fn head(ledger: LedgerId, size: u64) -> String {
+    Checkpoint { ledger, size, root: tree::EMPTY_ROOT }.sign(&key("liar"))
 }
 
 /// A genesis that names the liar's key.
@@ -669,6 +682,8 @@ async fn a_node_that_lies_is_caught() {
         Lie::LongLeaf,
         Lie::LongEnvelope,
         Lie::ForeignCheckpoint,
+        Lie::EmptyCheckpoint,
+        Lie::EndlessCheckpoint,
         Lie::FalseGenesis,
     ] {
         let found = lying(fresh.node.clone(), lie).await.book(ledger).await;
@@ -726,5 +741,39 @@ async fn a_node_that_lies_is_caught() {
     assert_eq!(pinned.book(other).await.unwrap().size, 1);
     let strange = Remote::connect(&server.url, Some([1; 32])).await.unwrap();
     let found = strange.book(other).await;
+    assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{found:?}");
+}
+
+/// What [`Lie::Prepared`] answers to an append.
+static PREPARED: OnceLock<Appended> = OnceLock::new();
+
+/// A node that answers with a "proof" by the operator who was replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_who_knows_of_the_handover_believes_the_one_before_no_new_head() {
+    let moved = moved().await;
+    let first = moved.node.entries(moved.ledger, 0, 1).await.unwrap().remove(0);
+    let order = hour(moved.ledger, "swallowed");
+    let statement = Unverified::parse(&order.envelope).unwrap().trust_stored().unwrap();
+    let envelope = statement.envelope_digest();
+    let ledger = moved.ledger;
+    let leaf = Leaf { ledger, seq: 1, previous: [1; 32], recorded_at: now(), envelope };
+    let bytes = leaf.to_bytes();
+    let mut frontier = Frontier::default();
+    let zero = tree::leaf_hash(&first.leaf);
+    frontier.push(zero);
+    frontier.push(tree::leaf_hash(&bytes));
+    let head = Checkpoint { ledger: moved.ledger, size: 2, root: frontier.root() };
+    let lie = Appended {
+        ledger: moved.ledger,
+        entry: 1,
+        leaf: Bytes::copy_from_slice(&bytes),
+        path: vec![zero],
+        checkpoint: head.sign(&moved.before),
+        erased_text_lingers: false,
+    };
+    let far = lying(moved.node.clone(), Lie::Prepared).await;
+    PREPARED.set(lie).unwrap();
+    far.book(moved.ledger).await.unwrap();
+    let found = far.append(order).await;
     assert!(matches!(found, Err(NodeError::Corrupt { .. })), "{found:?}");
 }

@@ -145,6 +145,27 @@ async fn a_refused_one_does_not_stop_the_rest() {
     assert_eq!(server.figure("subak_append_duration_seconds_count").await, 6);
 }
 
+/// Anybody may send this: a ledger that is refused, and a statement for one that never was.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_no_ledger_harms_none() {
+    let server = server().await;
+    for (n, ledgers) in both(&server).await.iter().enumerate() {
+        let name = format!("rice-{n}");
+        let ledger = open_commons(&**ledgers, &name, false).await;
+        let (operator, clerk) = ledgers.prepare().await.unwrap();
+        let taken = Kind::Genesis(genesis(&name, operator, clerk, false));
+        let statements = vec![
+            append(say(LedgerId::ZERO, "sam", vec![taken])),
+            hour(LedgerId([9; 32]), "for-nobody"),
+        ];
+        let answers = all(ledgers, statements).await;
+        let codes: Vec<_> = answers.iter().map(|a| a.as_ref().map_err(NodeError::code)).collect();
+        assert_eq!(codes[0].as_ref().err(), Some(&"name-taken"), "{answers:?}");
+        assert!(answers[1..].iter().all(Result::is_err), "{answers:?}");
+        ledgers.append(hour(ledger, "after")).await.unwrap();
+    }
+}
+
 /// Kari joins with a key of their own, which nothing before has named.
 fn joins(ledger: LedgerId) -> Append {
     append(say(ledger, "kari", vec![Kind::AgentJoin(v1::AgentJoin::default())]))

@@ -3,6 +3,7 @@
 
 use prost::Message as _;
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -12,6 +13,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 use subak_ledger::{
+    book::handover::handover_text,
     log::{
         Basis, Checkpoint, Draft, Handle, Header, Leaf, LedgerId, PublicKey, SecretKey,
         commit::commitment, tree,
@@ -23,6 +25,7 @@ use subak_ledger::{
 };
 use subak_node::{
     Append, Appended, Ledgers, NodeError,
+    ring::{Ring, Use},
     runtime::{Node, Options},
 };
 use subak_proto::v1::{self, event::Kind};
@@ -298,4 +301,55 @@ pub fn fresh_with(options: Options) -> Fresh {
     let (store, handles) = Watched::open(&path);
     let node = Node::with_store(Box::new(store), Some(path.clone()), options).unwrap();
     Fresh { dir, path, node: Arc::new(node), handles }
+}
+
+/// A copy of a ledger of three entries, taken over at that head; and the key of the one before.
+pub struct Moved {
+    pub node: Arc<Node>,
+    pub ledger: LedgerId,
+    pub before: SecretKey,
+    _dir: tempfile::TempDir,
+}
+
+async fn node_at(db: &Path) -> Arc<Node> {
+    Arc::new(Node::open(db, Options::default()).await.unwrap())
+}
+
+pub async fn moved() -> Moved {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old.db"), dir.path().join("new.db"));
+    let node = node_at(&old).await;
+    let ledger = open_commons(&*node, "rice", false).await;
+    for n in 0..2 {
+        node.append(hour(ledger, &n.to_string())).await.unwrap();
+    }
+    let public = node.book(ledger).await.unwrap().operator();
+    let before = Ring::beside(&old).find(&public, Use::Operator).unwrap().unwrap();
+    node.close().await;
+    fs::copy(&old, &new).unwrap();
+    let node = node_at(&new).await;
+    let refused = node.append(hour(ledger, "early")).await.unwrap_err();
+    assert_eq!(refused.code(), "operator-key-missing");
+    let mut event = node.offer_handover(ledger, now() + 60_000).await.unwrap();
+    let refused = node.append(hour(ledger, "still-early")).await.unwrap_err();
+    assert_eq!(refused.code(), "operator-key-missing");
+    let head = Checkpoint::open(&event.checkpoint, ledger, &before.public()).unwrap();
+    let (to, clerk) = (hash(&event.key), hash(&event.clerk));
+    let text = handover_text(&head, &public, (&to, &clerk), event.expires_at);
+    let (by, signature) = (key("sam").public().bytes().to_vec(), key("sam").sign(&text).to_vec());
+    event.consent = vec![v1::Consent { key: by, signature }];
+    let taken = say(ledger, "sam", vec![Kind::Handover(event)]);
+    assert_eq!(node.append(append(taken)).await.unwrap().entry, 3);
+    Moved { node, ledger, before, _dir: dir }
+}
+
+fn hash(bytes: &[u8]) -> [u8; 32] {
+    bytes.try_into().unwrap()
+}
+
+impl Moved {
+    /// A head that was never one, by the operator before.
+    pub fn invented(&self, size: u64) -> String {
+        Checkpoint { ledger: self.ledger, size, root: [7; 32] }.sign(&self.before)
+    }
 }
