@@ -200,6 +200,7 @@ fn every_answer_of_the_protocol() {
         post("extension lines", of(20, &log.proof(20, 21), &extended), 200, Line(extended.clone())),
         post("an old and a new key", of(21, &log.proof(21, 22), &both), 200, Line(both.clone())),
         post("the new key alone", renewed.request(22, 31), 200, Line(log.note(31))),
+        post("the old key after that", log.request(31, 35), 403, Words("no trusted key")),
         ("who is it", "GET", "/", vec![], 200, Words(NAME)),
     ];
     let mut statuses = std::collections::BTreeSet::new();

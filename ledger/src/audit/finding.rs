@@ -95,7 +95,7 @@ codes! {
     OperatorUnexpected "operator-unexpected" Fault "the operator is not one that was expected" "check the key with the commons or phyle; name it too if it is right"
     // Against what was seen before, and against other targets.
     OlderThanSeen "older-than-seen" Fault "the log ends before a head that was seen before" "keep the remembered head: it is evidence; fetch the log from a mirror or a newer backup"
-    RewrittenSinceSeen "rewritten-since-seen" Fault "the log is another one than was seen before" "keep both: if the head that is signed now holds too, the operator signed two histories; else this copy was altered"
+    RewrittenSinceSeen "rewritten-since-seen" Fault "the log is another one than was seen before" "keep both: if the head that is signed now holds too, the operator signed two histories, or the stewards handed the ledger over and left behind what was seen (`subak log` shows a Handover); else this copy was altered"
     OperatorChanged "operator-changed" Fault "another operator signs here than before" "check the key with the commons or phyle; name it with --expect or in a trust file if it is right"
     HistoriesPart "histories-part" Fault "two copies of one ledger tell two histories, under two of its operators" "keep both; the one that the ledger's stewards or its operator have handed over goes on: ask them which"
     SplitView "split-view" Fault "the operator signed two histories of one ledger" "pass the fraud proof on to everybody who relies on the ledger"

@@ -41,7 +41,8 @@ use tell::Pinned;
     after_help = "Examples:\n  subak audit subak.db\n  subak audit http://commons.example:7117 --expect <operator's public key>\n  subak audit http://commons.example:7117 http://mirror.example:7117 --trust-file trust.txt\n  subak audit ours.subak --no-memory --json\n  subak audit our-commons.fraud-proof --expect <operator's public key>\n\nExit status: 0 sound, 1 fault, 3 gap, 4 a target is not there or cannot be read."
 )]
 pub struct Audit {
-    /// Ledger files, bundles, nodes' URLs, or one fraud proof [default: what --db or --node names]
+    /// Ledger files, bundles, nodes' URLs, or one fraud proof; all ledgers in each are judged,
+    /// whatever --ledger says [default: what --db or --node names]
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
     /// Where what was seen is remembered [default: `seen` in the home folder]

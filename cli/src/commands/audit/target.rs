@@ -19,6 +19,9 @@ use subak_ledger::{
     store::{BundleReader, Reader, SqliteReader, StoreError},
 };
 
+/// A file so named is one, whatever is left of it.
+const PROOF: &str = "fraud-proof";
+
 /// Where to look, as it was named.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -52,7 +55,7 @@ impl Target {
             Kind::Node
         } else if BundleReader::is_bundle(path) {
             Kind::Bundle
-        } else if is_proof(path) {
+        } else if is_proof(path) || path.extension().is_some_and(|it| it == PROOF) {
             Kind::Proof
         } else {
             Kind::File

@@ -100,12 +100,12 @@ impl Revoke {
         let whose = open.book.agent(owner).handle.clone();
         let data = json!({ "key": hex::encode(key), "agent": whose.as_str() });
         if cx.author()? != whose {
-            let done = |book: &State| revoked(book, key, owner);
+            let done = |book: &State| revoked(book, key, owner, None);
             return proposed_all(cx, &open, vec![event], &data, done).await;
         }
         let appended = cx.say(&open, vec![event], Texts::default()).await?;
         let book = open.connection.ledgers.book(open.info.id).await?;
-        report(cx, &appended, &data, &revoked(&book, key, owner))
+        report(cx, &appended, &data, &revoked(&book, key, owner, None))
     }
 }
 
@@ -202,7 +202,9 @@ impl Recover {
         let data = json!({ "agent": self.handle, "key": self.public,
                            "revoked": lost.map(hex::encode) });
         let done = |book: &State| {
-            let lost = lost.map_or_else(String::new, |key| format!("\n{}", revoked(book, key, id)));
+            let lost = lost.map_or_else(String::new, |key| {
+                format!("\n{}", revoked(book, key, id, Some(&self.public)))
+            });
             format!("{handle} may now sign with {}{lost}", self.public)
         };
         proposed_all(cx, &open, events, &data, done).await
@@ -243,10 +245,13 @@ fn revocation(cx: &Context, open: &Open, key: Hash, since: Option<&str>) -> Done
 }
 
 /// What a revocation has brought about: what signs still, what is frozen.
-fn revoked(book: &State, key: Hash, owner: AgentId) -> String {
+fn revoked(book: &State, key: Hash, owner: AgentId, given: Option<&str>) -> String {
     let agent = book.agent(owner);
-    let left: Vec<_> = agent.keys.iter().map(hex::encode).collect();
-    let signs = if left.is_empty() {
+    let left = agent.keys.iter().map(hex::encode).filter(|key| Some(key.as_str()) != given);
+    let left: Vec<_> = left.collect();
+    let signs = if left.is_empty() && given.is_some() {
+        format!("{} signs with no other", agent.handle)
+    } else if left.is_empty() {
         format!(
             "{} has no key left: stewards give another one, `subak agent recover`",
             agent.handle
