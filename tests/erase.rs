@@ -6,6 +6,7 @@ mod kit;
 
 use kit::{Place, Ran};
 use std::{fs, path::PathBuf};
+use subak_ledger::store::{BundleReader, Reader as _};
 
 const NAME: &str = "Ni Luh Ayu Pertiwi";
 const EMAIL: &str = "ayu@ubud.example";
@@ -69,6 +70,7 @@ fn stands(place: &Place, text: &str) -> Vec<String> {
             "balance ayu",
             "explain ayu",
             "payout list",
+            "payout list --csv",
             "commons show",
         ]
         .map(str::to_owned),
@@ -84,6 +86,15 @@ fn stands(place: &Place, text: &str) -> Vec<String> {
     found
 }
 
+/// The texts in a bundle, which is compressed: no search of its bytes would find them.
+fn bundled(place: &Place, file: &str) -> Vec<String> {
+    place.type_in(&format!("bundle export {file} --with-disclosures")).done();
+    let reader = BundleReader::open(&place.path().join(file)).unwrap();
+    let id = reader.ledgers().unwrap()[0].id;
+    let texts = reader.disclosures(&id, None, 100).unwrap();
+    texts.into_iter().map(|it| String::from_utf8_lossy(&it.bytes).into_owned()).collect()
+}
+
 #[test]
 fn what_an_agent_disclosed_and_is_named_by_goes_and_every_proof_stays() {
     let place = commons();
@@ -96,6 +107,10 @@ fn what_an_agent_disclosed_and_is_named_by_goes_and_every_proof_stays() {
     let before = place.sound(&place.db())["ledgers"][0].clone();
     assert_eq!((&before["disclosed"], &before["erased"]), (&5.into(), &0.into()), "{before:#}");
 
+    let texts = bundled(&place, "with.subak");
+    assert!([NAME, EMAIL, NOTE, OTHER].iter().all(|text| texts.iter().any(|it| it == text)));
+    fs::remove_file(place.path().join("with.subak")).unwrap();
+
     let erased = place.type_in("erase ayu --as ayu").done();
     says(&erased, &["to be erased:", "3.0 name ben", "3.0 email ben", "5.0 evidence ayu"]);
     says(&erased, &["Erase: 3 texts, behind", "entry 7: 3 texts erased", "copies from before"]);
@@ -104,6 +119,8 @@ fn what_an_agent_disclosed_and_is_named_by_goes_and_every_proof_stays() {
     }
 
     place.type_in("backup after.db").done();
+    let texts = bundled(&place, "without.subak");
+    assert_eq!(texts.len(), 2, "wayan's name and ben's note: {texts:?}");
     for text in [NAME, EMAIL, NOTE] {
         assert_eq!(stands(&place, text), Vec::<String>::new(), "{text}");
     }
