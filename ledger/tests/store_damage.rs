@@ -8,7 +8,7 @@ use std::{
 };
 use store_support::*;
 use subak_ledger::store::{
-    Batch, Head, Kind, Node, Reader, SqliteReader, SqliteStore, Store, StoreError,
+    Batch, Disclosure, Head, Kind, Node, Reader, SqliteReader, SqliteStore, Store, StoreError,
 };
 
 const NODES: &[Node] = &[(0, 0, [1; 32]), (0, 1, [2; 32]), (1, 0, [3; 32])];
@@ -157,6 +157,43 @@ fn forge_table(path: &std::path::Path, sql: &str) {
     )
     .expect("drop");
     by_hand(path, sql).expect(sql);
+}
+
+/// A tree whose keys are out of order hands out rows that nobody asked for: pages of them never end.
+#[test]
+fn disclosures_out_of_their_order_are_damage() {
+    let (_dir, path) = place();
+    let new = entries(0, 2, 40);
+    let text = |commitment| Disclosure {
+        commitment,
+        salt: [7; 32],
+        tag: "t".into(),
+        author: "a".into(),
+        field: "f".into(),
+        bytes: b"text".to_vec(),
+    };
+    let disclosures = [[0x11; 32], [0x22; 32], [0x33; 32]].map(text);
+    let appended = Batch { disclosures: &disclosures, ..batch(Head::EMPTY, &new) };
+    create(&path).append(&[appended]).expect("append");
+    assert_eq!(reader(&path).disclosures(&TEA, None, 9).expect("all").len(), 3);
+    let mut bytes = fs::read(&path).expect("a file");
+    // In the table and in its index.
+    let places: Vec<usize> =
+        (0..bytes.len() - 32).filter(|at| bytes[*at..*at + 32] == [0x22; 32]).collect();
+    assert!(!places.is_empty(), "a commitment stands there");
+    for at in places {
+        bytes[at] |= 0x80;
+    }
+    fs::write(&path, bytes).expect("write");
+    let error = reader(&path).disclosures(&TEA, None, 9).expect_err("they go back");
+    assert_eq!(error.kind(), Kind::Fault);
+    assert!(error.to_string().contains("rows out of their order"), "{error}");
+    // Nor does a page begin before the place where it was to begin.
+    for after in [[0x11; 32], [0x22; 32], [0xa2; 32], [0xff; 32]] {
+        let page = reader(&path).disclosures(&TEA, Some(&after), 9);
+        let ascends = |page: &[Disclosure]| page.iter().all(|it| it.commitment > after);
+        assert!(page.as_ref().map_or(true, |page| ascends(page)), "{page:?}");
+    }
 }
 
 #[test]

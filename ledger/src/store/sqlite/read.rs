@@ -169,7 +169,12 @@ impl Reader for SqliteReader {
         // The empty blob sorts before every commitment.
         let after = after.map_or(&[][..], |a| &a[..]);
         let params = |number| (number, after, bound(limit as u64));
-        self.rows(ledger, "table disclosure", sql, params, |row, _| self.read_disclosure(row))
+        let place = "table disclosure";
+        let found = self.rows(ledger, place, sql, params, |row, _| self.read_disclosure(row))?;
+        // A damaged tree hands out rows that are not what was asked for: the same ones for ever.
+        let order = found.iter().map(|disclosure| &disclosure.commitment[..]);
+        let ordered = std::iter::once(after).chain(order.clone()).zip(order).all(|(a, b)| a < b);
+        if ordered { Ok(found) } else { Err(corrupt(&self.path, place, "rows out of their order")) }
     }
 
     fn disclosure(&self, ledger: &Hash, commitment: &Hash) -> Result<Option<Disclosure>> {
