@@ -4,7 +4,7 @@
 
 mod kit;
 
-use kit::{Place, Ran};
+use kit::Place;
 use serde_json::Value;
 use std::fs;
 
@@ -26,15 +26,6 @@ fn commons() -> Place {
     place
 }
 
-#[track_caller]
-fn says(ran: &Ran, what: &[&str]) {
-    let said = format!("subak {}\n{}{}", ran.line, ran.out, ran.err);
-    let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    for what in what {
-        assert!(flat.contains(what), "{what:?} in {said}");
-    }
-}
-
 fn operator(place: &Place) -> String {
     place.data("commons show")["operator_key"].as_str().unwrap().to_owned()
 }
@@ -49,37 +40,30 @@ fn what_somebody_has_is_published_proven_and_verified_without_the_ledger() {
     let before = size(&place);
     let got = place.type_in("receipt get --balance dora --out dora.balance-proof").done();
     let (entry, owed) = (format!("at entry {before} of ours"), "accrued 100.00 EUR");
-    says(
-        &got,
-        &["publishes what everybody has", &entry, owed, "receipt verify dora.balance-proof"],
-    );
+    got.says(&["publishes what everybody has", &entry, owed, "receipt verify dora.balance-proof"]);
     // While nothing changes nothing is published, and the text is the same.
     let printed = place.type_in("receipt get --balance dora").done();
     let kept = fs::read_to_string(place.path().join("dora.balance-proof")).unwrap();
     assert_eq!(printed.out.trim_end(), kept.trim_end());
     assert_eq!(size(&place), before + 1);
-    says(
-        &place.type_in("receipt get --balance dora --out dora.balance-proof"),
-        &["is not overwritten"],
-    );
+    place
+        .type_in("receipt get --balance dora --out dora.balance-proof")
+        .says(&["is not overwritten"]);
     place.sound(&place.db());
 
     let operator = operator(&place);
     fs::remove_file(place.db()).unwrap();
     let verify = format!("receipt verify dora.balance-proof --expect {operator}");
     let holds = place.type_in(&verify).done();
-    says(
-        &holds,
-        &[
-            &format!("holds: entry {before} of"),
-            "recorded 2026-05-01T00:00:00Z",
-            "The operator's node published there that dora, as the entry before had left it, had",
-            "accrued 100.00 EUR, payable 100.00 EUR, reserved 0.00 EUR, paid 0.00 EUR",
-            "points that count",
-            "the proof shows that this was published, not that it is right: whoever replays the \
+    holds.says(&[
+        &format!("holds: entry {before} of"),
+        "recorded 2026-05-01T00:00:00Z",
+        "The operator's node published there that dora, as the entry before had left it, had",
+        "accrued 100.00 EUR, payable 100.00 EUR, reserved 0.00 EUR, paid 0.00 EUR",
+        "points that count",
+        "the proof shows that this was published, not that it is right: whoever replays the \
              log (`subak audit`) checks that",
-        ],
-    );
+    ]);
     let data = place.data(&verify);
     let expected: Value = serde_json::json!([{
         "currency": "EUR", "accrued": "100.00", "payable": "100.00",
@@ -118,12 +102,12 @@ fn each_run_has_a_state_of_its_own_that_can_be_named_later() {
     assert_eq!((of(&then, "reserved"), of(&then, "paid")), ("100.00".into(), "0.00".into()));
     assert_eq!((of(&now, "reserved"), of(&now, "paid")), ("0.00".into(), "100.00".into()));
     let none = place.type_in(&format!("receipt get {run} --balance dora"));
-    says(&none, &[&format!("entry {run} does not publish what everybody has")]);
-    says(&place.type_in("receipt get --balance ana"), &["neither money nor points now"]);
-    says(&place.type_in("receipt get --balance nobody"), &["no agent nobody"]);
-    says(&place.type_in("receipt get"), &["<ENTRY>"]);
+    none.says(&[&format!("entry {run} does not publish what everybody has")]);
+    place.type_in("receipt get --balance ana").says(&["neither money nor points now"]);
+    place.type_in("receipt get --balance nobody").says(&["no agent nobody"]);
+    place.type_in("receipt get").says(&["<ENTRY>"]);
     let shown = place.type_in(&format!("show {}", run + 1)).done();
-    says(&shown, &["StateRoot: ", "over 1 balance"]);
+    shown.says(&["StateRoot: ", "over 1 balance"]);
     place.sound(&place.db());
 }
 

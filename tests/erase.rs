@@ -4,7 +4,7 @@
 
 mod kit;
 
-use kit::{Place, Ran};
+use kit::Place;
 use std::{fs, path::PathBuf};
 use subak_ledger::store::{BundleReader, Reader as _};
 
@@ -12,15 +12,6 @@ const NAME: &str = "Ni Luh Ayu Pertiwi";
 const EMAIL: &str = "ayu@ubud.example";
 const NOTE: &str = "the week in which my mother was ill";
 const OTHER: &str = "Wayan of Jatiluwih";
-
-#[track_caller]
-fn says(ran: &Ran, what: &[&str]) {
-    let said = format!("subak {}\n{}{}", ran.line, ran.out, ran.err);
-    let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    for what in what {
-        assert!(flat.contains(what), "{what:?} in {said}");
-    }
-}
 
 /// Ana, who is the steward; ben, a maintainer; ayu, whom ben has added by name; wayan, too.
 /// Ayu has noted something at entry 5 and ben at entry 6.
@@ -112,8 +103,8 @@ fn what_an_agent_disclosed_and_is_named_by_goes_and_every_proof_stays() {
     fs::remove_file(place.path().join("with.subak")).unwrap();
 
     let erased = place.type_in("erase ayu --as ayu").done();
-    says(&erased, &["to be erased:", "3.0 name ben", "3.0 email ben", "5.0 evidence ayu"]);
-    says(&erased, &["Erase: 3 texts, behind", "entry 7: 3 texts erased", "copies from before"]);
+    erased.says(&["to be erased:", "3.0 name ben", "3.0 email ben", "5.0 evidence ayu"]);
+    erased.says(&["Erase: 3 texts, behind", "entry 7: 3 texts erased", "copies from before"]);
     for text in [NAME, EMAIL, NOTE] {
         assert!(!format!("{}{}", erased.out, erased.err).contains(text), "{}", erased.err);
     }
@@ -125,19 +116,19 @@ fn what_an_agent_disclosed_and_is_named_by_goes_and_every_proof_stays() {
         assert_eq!(stands(&place, text), Vec::<String>::new(), "{text}");
     }
     assert!(!stands(&place, OTHER).is_empty(), "wayan's name is wayan's");
-    says(&place.type_in("show 3").done(), &["name: erased at entry 7", "email: erased at entry 7"]);
+    place.type_in("show 3").done().says(&["name: erased at entry 7", "email: erased at entry 7"]);
     let shown = place.data("show 5");
     assert_eq!(
         (&shown["texts"][0]["text"], &shown["texts"][0]["erased_at"]),
         (&().into(), &7.into())
     );
-    says(&place.type_in(&verify).done(), &["entry 5"]);
+    place.type_in(&verify).done().says(&["entry 5"]);
     for file in ["subak.db", "after.db"] {
         let audit = place.sound(&place.path().join(file));
         let after = &audit["ledgers"][0];
         let counts = ["disclosed", "erased", "undisclosed"].map(|c| after[c].as_u64().unwrap());
         assert_eq!(counts, [2, 3, 0]);
-        says(&place.type_in(&format!("audit {file}")), &["3 of 5 committed texts erased"]);
+        place.type_in(&format!("audit {file}")).says(&["3 of 5 committed texts erased"]);
     }
     // The work counts as before.
     assert_eq!(place.data("contribution list")["total"], 2);
@@ -155,9 +146,9 @@ fn one_text_is_named_by_its_commitment_or_its_place() {
     for line in [format!("erase {commitment} --as ana"), "erase 5.0 --as ana".into()] {
         let again = place.type_in(&line);
         assert_eq!(again.status, 1, "{}", again.err);
-        says(&again, &["erased at entry 7", "already-erased"]);
+        again.says(&["erased at entry 7", "already-erased"]);
     }
-    says(&place.type_in("erase 3.0 --as ana").done(), &["2 texts erased"]);
+    place.type_in("erase 3.0 --as ana").done().says(&["2 texts erased"]);
     assert_eq!(stands(&place, EMAIL), Vec::<String>::new());
 }
 
@@ -175,12 +166,12 @@ fn what_is_not_ones_own_is_refused_and_stays() {
     ] {
         let ran = place.type_in(line);
         assert_eq!(ran.status, status, "{line}: {}", ran.err);
-        says(&ran, &[what]);
+        ran.says(&[what]);
     }
     assert!(!stands(&place, NOTE).is_empty());
     // Ben named two people, and noted something of his own: only that is meant by "ben".
     let own = place.type_in("erase ben --as ben").done();
-    says(&own, &["1 text erased", "left: 3 texts about other agents"]);
+    own.says(&["1 text erased", "left: 3 texts about other agents"]);
     assert!(!stands(&place, NAME).is_empty() && !stands(&place, OTHER).is_empty());
     place.sound(&place.db());
 }
@@ -190,7 +181,7 @@ fn it_is_done_through_a_node_as_well() {
     let place = commons();
     let server = place.serve(&[]);
     let line = format!("erase ayu --as ayu --node {}", server.url);
-    says(&place.type_in(&line).done(), &["3 texts erased"]);
+    place.type_in(&line).done().says(&["3 texts erased"]);
     for text in [NAME, EMAIL, NOTE] {
         assert_eq!(stands(&place, text), Vec::<String>::new(), "{text}, while the node runs");
     }

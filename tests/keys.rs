@@ -9,20 +9,11 @@ use kit::{Place, Ran, words};
 use std::fs;
 
 #[track_caller]
-fn says(ran: &Ran, what: &[&str]) {
-    let said = format!("subak {}\n{}{}", ran.line, ran.out, ran.err);
-    let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    for what in what {
-        assert!(flat.contains(what), "{what:?} in {said}");
-    }
-}
-
-#[track_caller]
 fn refused(place: &Place, line: &str, what: &[&str]) {
     let ran = place.type_in(line);
     assert_eq!(ran.status, 1, "subak {line}\n{}{}", ran.out, ran.err);
     assert!(ran.err.contains("  next: "), "{}", ran.err);
-    says(&ran, what);
+    ran.says(what);
 }
 
 /// The public half of the key in a person's file.
@@ -76,11 +67,11 @@ fn a_lost_passphrase_a_wrong_key_and_a_revoked_key_are_three_errors() {
     with(Some("padi"), "key new carla").done();
     let claim = "contribute 1 --as carla";
     let needed = with(None, claim);
-    says(&needed, &["carla.key: it is protected by a passphrase", "passphrase-needed"]);
-    says(&needed, &["next: set SUBAK_PASSPHRASE"]);
+    needed.says(&["carla.key: it is protected by a passphrase", "passphrase-needed"]);
+    needed.says(&["next: set SUBAK_PASSPHRASE"]);
     let lost = with(Some("jagung"), claim);
-    says(&lost, &["carla.key: the passphrase does not open it", "wrong-passphrase"]);
-    says(&lost, &["where it is lost, so is the key", "subak agent recover"]);
+    lost.says(&["carla.key: the passphrase does not open it", "wrong-passphrase"]);
+    lost.says(&["where it is lost, so is the key", "subak agent recover"]);
 
     let bens = place.key("ben").display().to_string();
     let wrong = format!("contribute 1 --as ana --key {bens}");
@@ -105,7 +96,7 @@ fn a_key_is_changed_in_every_ledger_and_nothing_is_frozen() {
     place.type_in("commons open second --steward ana").done();
     let old = public(&place, "ana");
     let changed = place.type_in("key rotate --as ana").done();
-    says(&changed, &["ana signs with", "in ours, second", "ana.key.old"]);
+    changed.says(&["ana signs with", "in ours, second", "ana.key.old"]);
     let new = public(&place, "ana");
     assert_ne!(old, new);
     assert!(!place.path().join("home/keys/ana.key.new").exists());
@@ -146,7 +137,7 @@ fn a_change_of_key_that_was_interrupted_goes_on() {
     assert_eq!(fs::read(&file).unwrap(), old);
 
     let went_on = place.type_in("key rotate --as ana").done();
-    says(&went_on, &[&key, "in ours, second"]);
+    went_on.says(&[&key, "in ours, second"]);
     assert_eq!(public(&place, "ana"), key);
     for ledger in ["ours", "second"] {
         place.type_in(&format!("contribute 1 --as ana --ledger {ledger}")).done();
@@ -163,8 +154,8 @@ fn what_a_stolen_key_has_brought_about_is_frozen_until_stewards_have_looked() {
     let stolen = public(&place, "ana");
     let revoke = format!("key revoke {stolen} --since 2026-02-01 --as ana --at 2026-03-02");
     let told = place.type_in(&revoke).done();
-    says(&told, &["signs nothing any more", "ana has no key left", "frozen: ana: contribution"]);
-    says(&told, &[&format!("subak key confirm {stolen}")]);
+    told.says(&["signs nothing any more", "ana has no key left", "frozen: ana: contribution"]);
+    told.says(&[&format!("subak key confirm {stolen}")]);
 
     refused(
         &place,
@@ -172,9 +163,9 @@ fn what_a_stolen_key_has_brought_about_is_frozen_until_stewards_have_looked() {
         &["what this would pay rests on a key that was revoked", "frozen", "subak key confirm"],
     );
     let all = place.type_in("payout propose --all --as sam --at 2026-03-03").done();
-    says(&all, &["ana", "frozen: contribution", "ana's revoked key"]);
-    says(&place.type_in("agent list").done(), &["key revoked", "frozen: ana: contribution"]);
-    says(&place.type_in("balance").done(), &["frozen: ana: contribution"]);
+    all.says(&["ana", "frozen: contribution", "ana's revoked key"]);
+    place.type_in("agent list").done().says(&["key revoked", "frozen: ana: contribution"]);
+    place.type_in("balance").done().says(&["frozen: ana: contribution"]);
     let balance = place.data("balance ana");
     assert!(balance["balances"][0]["frozen"].as_str().unwrap().contains(&stolen), "{balance:#}");
     assert_eq!(place.data("balance ben")["balances"][0]["frozen"], serde_json::Value::Null);
@@ -184,7 +175,7 @@ fn what_a_stolen_key_has_brought_about_is_frozen_until_stewards_have_looked() {
     );
 
     let confirmed = place.type_in(&format!("key confirm {stolen} --as sam --at 2026-03-04")).done();
-    says(&confirmed, &["nothing that it has signed is frozen any more"]);
+    confirmed.says(&["nothing that it has signed is frozen any more"]);
     place.type_in("payout propose ana=10.00 --as sam --at 2026-03-04").done();
     refused(&place, &format!("key confirm {stolen} --as sam"), &["nothing-frozen"]);
     place.sound(&place.db());
@@ -197,7 +188,7 @@ fn who_has_lost_the_key_makes_another_and_the_stewards_give_it() {
     fs::remove_file(place.key("ana")).unwrap();
     let none = place.type_in("contribute 1 --as ana");
     assert_eq!(none.status, 4, "{}", none.err);
-    says(&none, &["no key of ana"]);
+    none.says(&["no key of ana"]);
     place.type_in("key new ana").done();
     refused(&place, "contribute 1 --as ana", &["key-not-of-author"]);
     let shown = place.type_in("key possess --as ana").done();
@@ -205,8 +196,8 @@ fn who_has_lost_the_key_makes_another_and_the_stewards_give_it() {
     let line = line.trim().strip_prefix("subak ").unwrap();
     refused(&place, &format!("{line} --as ben"), &["role-required"]);
     let given = place.type_in(&format!("{line} --revoke {lost} --as mia")).done();
-    says(&given, &["ana may now sign with", &format!("key {lost} signs nothing any more")]);
-    says(&given, &["nothing is frozen"]);
+    given.says(&["ana may now sign with", &format!("key {lost} signs nothing any more")]);
+    given.says(&["nothing is frozen"]);
     place.type_in("contribute 1 --as ana").done();
     refused(&place, &format!("key revoke {lost} --as mia"), &["key-revoked"]);
     refused(&place, "key revoke 00000000 --as mia", &["nobody here has a key 00000000"]);
@@ -233,7 +224,7 @@ fn a_device_has_a_key_of_its_own_and_its_file_stays_there() {
     let ana = phone.as_array().unwrap().iter().find(|a| a["handle"] == "ana").unwrap().clone();
     let phone = ana["keys"][1].as_str().unwrap().to_owned();
     let told = place.type_in(&format!("key revoke {phone} --as ana")).done();
-    says(&told, &["ana still signs with", ana["keys"][0].as_str().unwrap()]);
+    told.says(&["ana still signs with", ana["keys"][0].as_str().unwrap()]);
     refused(&place, "contribute 1 --as ana --key phone.key", &["key-revoked"]);
     place.type_in("contribute 1 --as ana").done();
 }

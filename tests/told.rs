@@ -31,16 +31,6 @@ fn commons(template: &str) -> Place {
     place
 }
 
-#[track_caller]
-fn says(ran: &Ran, what: &[&str]) {
-    let said = format!("subak {}\n{}{}", ran.line, ran.out, ran.err);
-    for what in what {
-        // However the line is wrapped.
-        let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(flat.contains(what), "{what:?} in {said}");
-    }
-}
-
 #[test]
 fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     let place = commons("equal");
@@ -48,37 +38,37 @@ fn a_maintainer_is_told_what_others_read_otherwise_before_confirming_it() {
     place.type_in("agent admit dora --as ana").done();
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ana").done();
     let list = place.type_in("contribution list --pending").done();
-    says(&list, &["pending 1/2 as 1.5"]);
+    list.says(&["pending 1/2 as 1.5"]);
     // Routine does not undo what ana has said.
     let all = place.type_in("validate --all-pending --remuneration paid --as ben");
-    says(&all, &["others have said other quantities: 1 contribution", "nothing awaits your word"]);
+    all.says(&["others have said other quantities: 1 contribution", "nothing awaits your word"]);
     let one = place.type_in("validate 1.1 --remuneration paid --as ben").done();
-    says(&one, &["look twice:", "1.1, dora: ana read it as 1.5, unpaid"]);
+    one.says(&["look twice:", "1.1, dora: ana read it as 1.5, unpaid"]);
 
     let place = commons("equal");
     place.type_in("contribute 2 --reference pr:1 --as dora").done();
     place.type_in("contribute 9 --reference pr:1 --as zoe").done();
     let strangers = place.type_in("validate --all-pending --remuneration unpaid --as ana");
     assert_eq!(strangers.status, 1, "{}", strangers.err);
-    says(&strangers, &["(dora, zoe): 2 contributions", "`subak agent admit HANDLE`"]);
+    strangers.says(&["(dora, zoe): 2 contributions", "`subak agent admit HANDLE`"]);
     place.type_in("agent admit dora --as ana").done();
     place.type_in("agent admit zoe --as ana").done();
     let contested = "pr:1 is claimed by 1.1 of dora and 2.1 of zoe";
     let both = place.type_in("validate --all-pending --remuneration unpaid --as ana");
     assert_eq!(both.status, 1, "{}", both.err);
-    says(&both, &[contested, "by its place"]);
+    both.says(&[contested, "by its place"]);
     place.type_in("contribute 1 --reference pr:2 --as dora").done();
     let rest = place.type_in("validate --all-pending --remuneration unpaid --as ana").done();
-    says(&rest, &["left out", contested, "1 contribution, your word"]);
+    rest.says(&["left out", contested, "1 contribution, your word"]);
     let range = place.type_in("validate 1..2 --remuneration unpaid --as ben").done();
-    says(&range, &["look twice:", contested]);
+    range.says(&["look twice:", contested]);
     let plain = place.type_in("contribute 1 --as dora").done();
     assert!(!plain.err.contains("look twice"));
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ana").done();
     place.type_in("validate 1.1 --quantity dora=1.5 --remuneration unpaid --as ben").done();
     place.type_in("role grant zoe maintainer --as ana").done();
     let third = place.type_in("validate 1.1 --remuneration unpaid --as zoe").done();
-    says(&third, &["1.1, dora: 1.5 stands, claimed was 2"]);
+    third.says(&["1.1, dora: 1.5 stands, claimed was 2"]);
 }
 
 /// A phyle beside the commons, with an agreement; its digest.
@@ -99,24 +89,24 @@ fn a_reversal_that_is_taken_is_said_and_signed_by_whom_one_names() {
     let record = "revenue record a/1 --net \"1000.00 EUR\" --ledger our-phyle --as tess";
     place.type_in(record).done();
     let taken = place.type_in("income take --ledger ours").done();
-    says(&taken, &["1 income taken", "income 1: 100.00 EUR from our-phyle", "signed as clerk"]);
+    taken.says(&["1 income taken", "income 1: 100.00 EUR from our-phyle", "signed as clerk"]);
     place
         .type_in(
             "revenue reverse a/1 --net \"400.00 EUR\" --cause refund --ledger our-phyle --as tess",
         )
         .done();
     let back = place.type_in("income take --ledger ours --as ana").done();
-    says(&back, &["1 reversal taken over", "income 1: 40.00 EUR our-phyle took back, of 100.00"]);
-    says(&back, &["signed as ana"]);
+    back.says(&["1 reversal taken over", "income 1: 40.00 EUR our-phyle took back, of 100.00"]);
+    back.says(&["signed as ana"]);
     // Who is no agent there cannot sign, and is told who does instead.
     let other = "revenue record a/2 --net \"10.00 EUR\" --ledger our-phyle --as tess";
     place.type_in(other).done();
     let taken = place.type_in("income take --ledger ours --as tess").done();
-    says(&taken, &["tess is no agent of ours: the clerk signs", "signed as clerk"]);
+    taken.says(&["tess is no agent of ours: the clerk signs", "signed as clerk"]);
     // Amounts without a currency of their own are shown in the agreement's.
     let sent = "settle sent ours --amount \"60.00 EUR\" --bank b1 --ledger our-phyle --as tess";
-    says(&place.type_in(sent).done(), &["SettlementSent: 60.00 EUR under agreement"]);
-    says(&place.type_in("log --ledger our-phyle --limit 1").done(), &["60.00 EUR"]);
+    place.type_in(sent).done().says(&["SettlementSent: 60.00 EUR under agreement"]);
+    place.type_in("log --ledger our-phyle --limit 1").done().says(&["60.00 EUR"]);
     place.sound(&place.db());
 }
 
@@ -153,12 +143,12 @@ fn a_payer_who_is_refused_does_not_keep_the_others_income_away() {
     earns(others[0].1, most - 10);
     let alone = place.type_in("income take --ledger ours");
     assert_eq!(alone.status, 1, "{}", alone.err);
-    says(&alone, &[others[0].1, "limit-exceeded", &others[0].0[..8]]);
+    alone.says(&[others[0].1, "limit-exceeded", &others[0].0[..8]]);
     earns(others[1].1, 5);
     let both = place.type_in("income take --ledger ours");
     assert_eq!(both.status, 1, "{}{}", both.out, both.err);
     let income = format!("income 2: 5.00 EUR from {}", others[1].1);
-    says(&both, &["1 income taken", &income, others[0].1, "limit-exceeded", "next:"]);
+    both.says(&["1 income taken", &income, others[0].1, "limit-exceeded", "next:"]);
     let again = place.type_in("income take --ledger ours");
     assert_eq!(again.status, 1, "{}{}", again.out, again.err);
 }
@@ -186,13 +176,13 @@ fn work_is_shown_before_there_is_money() {
     place.type_in("contribute 1 --reference pr:2 --as dora").done();
     for line in ["balance dora", "explain dora"] {
         let ran = place.type_in(line).done();
-        says(&ran, &["no income has come to this ledger yet", "1 claim to be validated: 3.0"]);
+        ran.says(&["no income has come to this ledger yet", "1 claim to be validated: 3.0"]);
         let points = place.data(line)["work"].clone();
         assert_eq!(points["pending"], serde_json::json!(["3.0"]), "{points}");
         let q = |name: &str| points[name].as_str().unwrap().parse::<u32>().unwrap();
         assert!(q("points") + q("maturing") >= 2, "{points}");
     }
-    says(&place.type_in("balance nobody"), &["nobody"]);
+    place.type_in("balance nobody").says(&["nobody"]);
 }
 
 #[test]
@@ -205,11 +195,11 @@ fn a_ledger_of_the_wrong_kind_does_not_reassure() {
     {
         let ran = place.type_in(&format!("{line} --ledger our-phyle"));
         assert_eq!((ran.status, ran.out.as_str()), (1, ""), "{line}: {}", ran.err);
-        says(&ran, &["revenue ledger of a phyle", "wrong-ledger-kind", "next:"]);
+        ran.says(&["revenue ledger of a phyle", "wrong-ledger-kind", "next:"]);
         let right = place.type_in(&format!("{line} --ledger ours"));
         assert!(line.starts_with("explain") || right.status == 0, "{line}: {}", right.err);
     }
-    says(&place.type_in("revenue list --ledger ours"), &["keeps no revenue", "wrong-ledger-kind"]);
+    place.type_in("revenue list --ledger ours").says(&["keeps no revenue", "wrong-ledger-kind"]);
 }
 
 #[test]
@@ -220,11 +210,11 @@ fn an_equation_is_given_the_version_that_comes_next_and_what_comes_is_said() {
     let place = commons("equal");
     let next = place.type_in("equation new --template hours").done();
     assert!(next.out.contains("\nversion = 2\n"), "{}", next.out);
-    says(&next, &["the next one of ours"]);
+    next.says(&["the next one of ours"]);
     fs::write(place.path().join("eq.toml"), &next.out).unwrap();
     place.type_in("equation propose eq.toml --as ana").done();
     let shown = place.type_in("equation show").done();
-    says(&shown, &["equal version 1, in force since", "# version 2 is adopted, in force from"]);
+    shown.says(&["equal version 1, in force since", "# version 2 is adopted, in force from"]);
     assert_eq!(place.data("equation show")["adopted"]["version"], 2);
     let second = place.type_in("equation show --version 2").done();
     assert!(!second.out.contains("version 3"), "{}", second.out);
@@ -235,13 +225,13 @@ fn a_commons_with_too_few_maintainers_is_warned() {
     let place = Place::new();
     place.type_in("key new ana").done();
     let open = place.type_in("commons open ours --steward ana --template equal").done();
-    says(&open, &["asks for 2 validators, and the ledger opens with 1 maintainer:"]);
+    open.says(&["asks for 2 validators, and the ledger opens with 1 maintainer:"]);
     let open = place.type_in("commons open other --steward ana --template solo").done();
     assert!(!open.err.contains("validators"), "{}", open.err);
     for handle in ["clerk", "operator", "contributors"] {
         let refused = place.type_in(&format!("key new {handle}"));
         assert_eq!(refused.status, 2, "{}", refused.err);
-        says(&refused, &["ledgers use themselves"]);
+        refused.says(&["ledgers use themselves"]);
         assert!(!place.key(handle).exists());
     }
 }
@@ -250,22 +240,22 @@ fn a_commons_with_too_few_maintainers_is_warned() {
 fn dates_and_amounts_that_do_not_fit_are_refused_in_dates_and_amounts() {
     let place = commons("solo");
     let early = place.type_in("contribute 1 --as dora --at 2001-01-01");
-    says(&early, &["--at 2001-01-01: expected a time from 20", "the last entry's", "to now"]);
+    early.says(&["--at 2001-01-01: expected a time from 20", "the last entry's", "to now"]);
     assert_eq!(early.status, 1, "{}", early.err);
     let later =
         place.type_in(&format!("contribute 1 --as dora --at {}", show_time(now() + 2 * DAY_MS)));
-    says(&later, &[&format!("--at {}", &show_date(now() + 2 * DAY_MS))]);
+    later.says(&[&format!("--at {}", &show_date(now() + 2 * DAY_MS))]);
     let given = "income record --payer our-phyle --bank b1 --as ana --amount";
     let minus = place.type_in(&format!("{given} \"-5.00 EUR\""));
     assert_eq!(minus.status, 2, "{}", minus.err);
-    says(&minus, &["-5.00 EUR", "is below zero", "without a sign"]);
+    minus.says(&["-5.00 EUR", "is below zero", "without a sign"]);
     let minus = place.type_in("contribute -1 --as dora");
     assert_eq!(minus.status, 2, "{}", minus.err);
-    says(&minus, &["expected a number above 0"]);
+    minus.says(&["expected a number above 0"]);
     place.type_in(&format!("{given} \"5.00 EUR\"")).done();
     let past = place.type_in("payout propose --all --expires 2020-01-01 --as ana");
     assert_eq!(past.status, 2, "{}", past.err);
-    says(&past, &["--expires 2020-01-01: expected after 20"]);
+    past.says(&["--expires 2020-01-01: expected after 20"]);
 }
 
 /// What a server says when it is ready, and its log until then.
@@ -302,9 +292,9 @@ fn an_old_copy_is_read_and_neither_served_nor_appended_to() {
     for line in ["contribute 3 --as ana", "serve --listen 127.0.0.1:0"] {
         let refused = place.type_in(line);
         assert_eq!(refused.status, 1, "no retry helps: {}", refused.err);
-        says(&refused, &["ours ends after 2 entries, its operator has signed 3", "newest copy"]);
+        refused.says(&["ours ends after 2 entries, its operator has signed 3", "newest copy"]);
     }
-    says(&place.type_in("audit").done(), &["sound ours: 2 entries"]);
+    place.type_in("audit").done().says(&["sound ours: 2 entries"]);
 }
 
 #[test]
@@ -354,10 +344,10 @@ fn a_trusts_principal_is_not_called_free_to_be_paid() {
     let given = "income record --payer friends --amount \"100.00 EUR\" --bank b1 --as ana";
     place.type_in(given).done();
     let trust = place.type_in("explain our-trust").done();
-    says(&trust, &["principal: it stays, no payout carries it"]);
+    trust.says(&["principal: it stays, no payout carries it"]);
     assert!(!trust.out.contains("a payout could carry it now"), "{}", trust.out);
     let other = place.type_in("explain our-association").done();
-    says(&other, &["a payout could carry it now"]);
+    other.says(&["a payout could carry it now"]);
 }
 
 /// Whoever reads the answer may go away: what was found is in the exit status all the same.
@@ -388,11 +378,11 @@ fn an_agreement_beside_another_is_said_and_an_active_one_is_left_alone() {
     let digest = agreed(&place);
     let offer = "agreement offer --ledger our-phyle --commons-ledger ours --share \"5 %\"";
     let more = place.type_in(&format!("{offer} --currency EUR --as tess")).done();
-    says(&more, &["offered to ours", &digest[..16], "is active already", "both shares fall due"]);
+    more.says(&["offered to ours", &digest[..16], "is active already", "both shares fall due"]);
     for command in ["state", "activate"] {
         let again = place.type_in(&format!("agreement {command} {digest} --ledger our-phyle"));
         assert_eq!(again.status, 1, "{}", again.err);
-        says(&again, &["is active already", "nothing to do"]);
+        again.says(&["is active already", "nothing to do"]);
     }
 }
 
@@ -409,18 +399,18 @@ fn a_second_word_says_what_became_of_the_first() {
     let silent = |ran: Ran| assert!(!ran.done().out.contains("your word"));
     silent(word("1", "unpaid", "ana")); // entry 4
     let again = word("1", "paid", "ana").done();
-    says(&again, &["pending 1/2", "it replaces your word of entry 4"]);
+    again.says(&["pending 1/2", "it replaces your word of entry 4"]);
     assert!(word("1", "paid", "ana").err.contains("[already-validated]"), "the same word");
     silent(word("1", "paid", "ben")); // entry 6: it holds now
     let data = place.data("validate 1..2 --remuneration unpaid --as ana"); // entry 7
     assert_eq!(data["again"].as_array().unwrap().len(), 1, "{data:#}");
     assert_eq!((&data["again"][0]["entry"], &data["again"][0]["holds"]), (&5.into(), &true.into()));
     let other = word("1", "unknown", "ana").done();
-    says(&other, &["it replaces your word of entry 7"]);
+    other.says(&["it replaces your word of entry 7"]);
     let ben = word("1..2", "unpaid", "ben").done();
-    says(&ben, &["what holds by your word of entry 6 holds until as many maintainers agree"]);
+    ben.says(&["what holds by your word of entry 6 holds until as many maintainers agree"]);
     let help = place.type_in("validate --help").done();
-    says(&help, &["Other words for what you have validated replace yours"]);
+    help.says(&["Other words for what you have validated replace yours"]);
     place.sound(&place.db());
 }
 
@@ -434,7 +424,7 @@ fn an_audit_counts_the_texts_that_are_gone() {
     let file = rusqlite::Connection::open(place.db()).unwrap();
     assert!(file.execute("DELETE FROM disclosure", []).unwrap() > 0);
     drop(file);
-    says(&place.type_in("audit").done(), &["sound ours", "1 of 1 committed text not disclosed"]);
+    place.type_in("audit").done().says(&["sound ours", "1 of 1 committed text not disclosed"]);
 }
 
 /// The copy of a ledger file, its keys beside it but for what its operator has signed last.
@@ -461,7 +451,7 @@ fn a_ledger_whose_last_head_is_forgotten_is_not_silently_gone_on_with() {
     let reads = place.type_in("balance").done();
     assert!(!reads.err.contains("second history"), "{}", reads.err);
     let told = ["warning: ledger ours", "second history", "`subak checkpoint challenge FILE`"];
-    says(&place.type_in("contribute 3 --as ana").done(), &told);
+    place.type_in("contribute 3 --as ana").done().says(&told);
     let again = place.type_in("contribute 4 --as ana").done();
     assert!(!again.err.contains("warning"), "once: {}", again.err);
     // A program that reads JSON does not swallow it.
@@ -492,11 +482,11 @@ fn a_copy_is_held_against_a_head_without_its_operators_key() {
     let challenge =
         |db: &str| place.type_in(&format!("checkpoint challenge kept.checkpoint --db {db}"));
     for db in ["same.db", "newer.db"] {
-        says(&challenge(db).done(), &["holds: ledger ours", "goes on from that head of"]);
+        challenge(db).done().says(&["holds: ledger ours", "goes on from that head of"]);
     }
     let older = challenge("old.db");
     assert_eq!(older.status, 1, "{}", older.err);
-    says(&older, &["its operator has signed", "[older-database]"]);
+    older.says(&["its operator has signed", "[older-database]"]);
     for db in ["old.db", "same.db", "newer.db"] {
         assert!(!place.path().join(format!("{db}.keys")).exists(), "nothing is written");
     }
@@ -507,7 +497,7 @@ fn a_copy_is_held_against_a_head_without_its_operators_key() {
     backup("forked.db");
     let forked = challenge("forked.db");
     assert_eq!(forked.status, 1, "{}", forked.err);
-    says(&forked, &["has not the first", "[older-database]"]);
+    forked.says(&["has not the first", "[older-database]"]);
 }
 
 /// What a node sends that cannot be true is what an audit is there to find, and no end of it.
@@ -538,8 +528,8 @@ fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {
     let place = commons("solo");
     place.type_in("contribute 2 --as dora").done();
     let told = place.type_in("receipt get 1.1 --out claim.tlog-proof").done();
-    says(&told, &["the receipt of entry 1 of ours", "receipt verify claim.tlog-proof --expect"]);
-    says(&place.type_in("receipt get 1 --out claim.tlog-proof"), &["is not overwritten"]);
+    told.says(&["the receipt of entry 1 of ours", "receipt verify claim.tlog-proof --expect"]);
+    place.type_in("receipt get 1 --out claim.tlog-proof").says(&["is not overwritten"]);
     let printed = place.type_in("receipt get 1").done();
     let kept = fs::read_to_string(place.path().join("claim.tlog-proof")).unwrap();
     assert_eq!(printed.out.trim_end(), kept.trim_end());
@@ -552,7 +542,7 @@ fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {
     let verify = "receipt verify claim.tlog-proof";
     for trust in [format!("--expect {operator}"), "--trust-file trust.txt".into()] {
         let holds = place.type_in(&format!("{verify} {trust}")).done();
-        says(&holds, &["holds: entry 1", &operator, "signed as dora"]);
+        holds.says(&["holds: entry 1", &operator, "signed as dora"]);
     }
     let stranger = "ab".repeat(31);
     let author =
@@ -572,7 +562,7 @@ fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {
     ] {
         let refused = place.type_in(&format!("{verify} {trust}"));
         assert_eq!(refused.status, status, "{trust}: {}", refused.err);
-        says(&refused, &[what]);
+        refused.says(&[what]);
     }
     // A trust file may ask for a witness: without its word the receipt is not enough.
     let (witness, name) = (SecretKey::from_seed(&[77; 32]), "witness.example/w1");
@@ -581,15 +571,15 @@ fn a_receipt_is_verified_without_the_ledger_by_whom_one_trusts() {
         .unwrap();
     let refused = place.type_in(&format!("{verify} --trust-file seen.txt"));
     assert_eq!(refused.status, 1);
-    says(&refused, &["expected the quorum of the trust file, found none", "[unwitnessed]"]);
+    refused.says(&["expected the quorum of the trust file, found none", "[unwitnessed]"]);
     let receipt = Receipt::parse(&kept).unwrap();
     let note = Note::parse(&receipt.checkpoint).unwrap();
     let word = cosign(name, note.text, 1_790_000_000, &witness).unwrap();
     fs::write(place.path().join("claim.tlog-proof"), format!("{kept}{word}")).unwrap();
     let holds = place.type_in(&format!("{verify} --trust-file seen.txt")).done();
-    says(&holds, &["holds: entry 1", "seen by W1 at 2026-09-21T14:13:20Z"]);
+    holds.says(&["holds: entry 1", "seen by W1 at 2026-09-21T14:13:20Z"]);
     fs::write(place.path().join("claim.tlog-proof"), kept.replace("index 1", "index 0")).unwrap();
     let changed = place.type_in(&format!("{verify} --trust-file trust.txt"));
     assert_eq!(changed.status, 1);
-    says(&changed, &["the proof does not hold", "[proof-invalid]"]);
+    changed.says(&["the proof does not hold", "[proof-invalid]"]);
 }

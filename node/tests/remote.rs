@@ -20,28 +20,10 @@ use subak_ledger::{
 };
 use subak_node::{
     Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, client::Remote,
-    runtime::Node, runtime::Options, serve::serve, service::Services,
+    runtime::Node, runtime::Options, service::Services,
 };
 use subak_proto::v1::{self, book_client::BookClient, event::Kind, log_client::LogClient};
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-
-struct Server {
-    fresh: Fresh,
-    url: String,
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<anyhow::Result<()>>,
-}
-
-async fn server() -> Server {
-    let fresh = fresh();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(serve(fresh.node.clone(), listener, async {
-        let _ = stopped.await;
-    }));
-    Server { fresh, url, stop, served }
-}
+use tokio::net::TcpListener;
 
 impl Server {
     async fn client(&self) -> Remote {

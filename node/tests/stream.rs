@@ -16,32 +16,13 @@ use std::{
 use subak_ledger::log::{LedgerId, entry::ledger_id_of_genesis};
 use subak_node::{
     Append, Appended, Ledgers, NodeError, client::Remote, runtime::Node, runtime::Options,
-    serve::serve,
 };
 use subak_proto::v1::{self, append_reply, event::Kind, log_client::LogClient};
-use tokio::{net::TcpListener, sync::mpsc, sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Endpoint;
 
 type Answer = Result<Appended, NodeError>;
-
-struct Server {
-    fresh: Fresh,
-    url: String,
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<anyhow::Result<()>>,
-}
-
-async fn server() -> Server {
-    let fresh = fresh();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(serve(fresh.node.clone(), listener, async {
-        let _ = stopped.await;
-    }));
-    Server { fresh, url, stop, served }
-}
 
 impl Server {
     async fn client(&self) -> Arc<Remote> {

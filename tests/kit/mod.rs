@@ -42,6 +42,16 @@ impl Ran {
         self
     }
 
+    /// That all of this stands in what it said, however the lines are wrapped.
+    #[track_caller]
+    pub fn says(&self, what: &[&str]) {
+        let said = format!("subak {}\n{}{}", self.line, self.out, self.err);
+        let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        for what in what {
+            assert!(flat.contains(what), "{what:?} in {said}");
+        }
+    }
+
     /// The one JSON object that `--json` prints.
     #[track_caller]
     pub fn object(&self) -> Value {

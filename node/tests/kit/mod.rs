@@ -27,8 +27,10 @@ use subak_node::{
     Append, Appended, Ledgers, NodeError,
     ring::{Ring, Use},
     runtime::{Node, Options},
+    serve::serve,
 };
 use subak_proto::v1::{self, event::Kind};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 pub const DAY_MS: u64 = 86_400_000;
 
@@ -352,4 +354,23 @@ impl Moved {
     pub fn invented(&self, size: u64) -> String {
         Checkpoint { ledger: self.ledger, size, root: [7; 32] }.sign(&self.before)
     }
+}
+
+/// A node that is served.
+pub struct Server {
+    pub fresh: Fresh,
+    pub url: String,
+    pub stop: oneshot::Sender<()>,
+    pub served: JoinHandle<anyhow::Result<()>>,
+}
+
+pub async fn server() -> Server {
+    let fresh = fresh();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(serve(fresh.node.clone(), listener, async {
+        let _ = stopped.await;
+    }));
+    Server { fresh, url, stop, served }
 }
