@@ -1,9 +1,10 @@
 //! No more connections than so many, in TLS or not, and few writes for small answers.
 //!
 //! Guarantees that those over the limit wait in the system's queue, unaccepted, that a
-//! connection's end lets the next one in, that one on which nobody says anything ends soon, that
-//! the last answer arrives also at who is still sending, and that answers which are ready together leave together. Leaves out what is said on them, and
-//! who is there: telling one peer from another is for a proxy.
+//! connection's end lets the next one in, that one on which nobody says anything ends soon, that the
+//! last answer arrives also at who is still sending, and that answers which are ready together leave
+//! together. Leaves out what is said on them, and who is there: telling one peer from another is for
+//! a proxy.
 
 use crate::metrics::{Metrics, Present};
 use futures::{Stream, StreamExt as _, stream};
