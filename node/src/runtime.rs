@@ -19,6 +19,7 @@ use crate::{
     page, publish,
     readers::{Readers, lock, off_executor},
     refusal::{Refusal, broken, corrupt, not_found, stopping, world},
+    relay::{Board, Waiting},
     ring::Ring,
     sequencer::ledger_of,
     slots::{Kept, Shared, Slot},
@@ -231,6 +232,15 @@ impl Node {
     /// Shows true when the node closes.
     pub(crate) fn closing(&self) -> watch::Receiver<bool> {
         self.shared.closing.subscribe()
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        &self.shared.board
+    }
+
+    /// What waits to be relayed to ledgers of this node, as of the last look at each.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        self.shared.board.all()
     }
 
     async fn ask_writer<T>(

@@ -4,7 +4,7 @@
 //! leave. Guarantees that snapshots only ever grow, and that a head here is in its head file.
 //! Leaves out where snapshots come from (`load`, `writer`).
 
-use crate::{fold::Folded, prepared::Prepared, readers::lock, ring::Ring};
+use crate::{fold::Folded, prepared::Prepared, readers::lock, relay::Board, ring::Ring};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
@@ -77,13 +77,16 @@ pub(crate) struct Shared {
     /// Of ledgers that are written here.
     kept: Mutex<HashMap<LedgerId, Kept>>,
     pub(crate) closing: watch::Sender<bool>,
+    /// What waits to be relayed.
+    pub(crate) board: Board,
 }
 
 impl Shared {
     pub(crate) fn new(ring: Ring, allow_new_ledgers: bool) -> Arc<Self> {
         let (slots, closing) = (Slots::default(), watch::Sender::new(false));
         let (prepared, kept) = (Prepared::default(), Mutex::default());
-        Arc::new(Self { ring, prepared, allow_new_ledgers, slots, kept, closing })
+        let board = Board::default();
+        Arc::new(Self { ring, prepared, allow_new_ledgers, slots, kept, closing, board })
     }
 
     /// What of a ledger that is written here may leave; nothing is said of others.
