@@ -71,6 +71,12 @@ pub(crate) struct Figures {
     pub(crate) signed: Option<u64>,
     /// Of the last entry, milliseconds.
     pub(crate) recorded_at: u64,
+    /// Agreements under which something waits to be relayed to it.
+    pub(crate) waiting: usize,
+    /// Agreements that are frozen.
+    pub(crate) frozen: usize,
+    /// Numbers that payers' ledgers here hold for it, and that it has not taken.
+    pub(crate) in_flight: u64,
 }
 
 impl Metrics {
@@ -156,6 +162,12 @@ fn of_ledgers(text: &mut Text, ledgers: &[Figures]) {
     gauge("subak_ledger_recorded_seconds", help, &|l| {
         Some(format!("{}.{:03}", l.recorded_at / 1_000, l.recorded_at % 1_000))
     });
+    let help = "Agreements under which something waits to be relayed to the ledger.";
+    gauge("subak_agreements_waiting", help, &|l| Some(l.waiting.to_string()));
+    let help = "Agreements that are frozen: two stories under one number.";
+    gauge("subak_agreements_frozen", help, &|l| Some(l.frozen.to_string()));
+    let help = "Numbers that payers' ledgers here hold for the ledger, not taken yet.";
+    gauge("subak_numbers_in_flight", help, &|l| Some(l.in_flight.to_string()));
 }
 
 /// Microseconds as seconds, without a float.

@@ -36,7 +36,10 @@ use std::{
     time::Duration,
 };
 use subak_ledger::{
-    book::state::State,
+    book::{
+        agreement::{Agreement, Progress},
+        state::State,
+    },
     log::{Hash, LedgerId, SecretKey, tree},
     store::{Disclosure, Reader, SqliteStore, Store},
 };
@@ -312,15 +315,35 @@ impl Node {
 
     /// The ledgers that were folded, from memory alone.
     pub(crate) fn figures(&self) -> Vec<Figures> {
-        let figures = |(id, folded): (LedgerId, Arc<Folded>)| {
-            let signed = match self.shared.kept(id) {
-                Some(Kept::Head(note)) => covered(id, &note).ok(),
+        let folded = self.shared.slots.folded();
+        let waiting = self.waiting();
+        let figures = |(id, here): (&LedgerId, &Arc<Folded>)| {
+            let signed = match self.shared.kept(*id) {
+                Some(Kept::Head(note)) => covered(*id, &note).ok(),
                 Some(Kept::Nothing) | None => None,
             };
-            let State { size, time: recorded_at, .. } = *folded.state;
-            Figures { id, name: folded.state.root().name.to_string(), size, signed, recorded_at }
+            let State { size, time: recorded_at, .. } = *here.state;
+            let accepted = || {
+                let all = here.state.agreements.values();
+                all.filter(|a| a.progress == Progress::Accepted)
+            };
+            let beyond = |a: &Arc<Agreement>| {
+                let payer = folded.get(&LedgerId(a.terms.payer))?;
+                let last = payer.state.agreements.get(&a.terms.digest)?.dues.last;
+                Some(last.saturating_sub(a.dues.last))
+            };
+            Figures {
+                id: *id,
+                name: here.state.root().name.to_string(),
+                size,
+                signed,
+                recorded_at,
+                waiting: waiting.iter().filter(|it| it.own == *id).count(),
+                frozen: accepted().filter(|a| a.frozen.is_some()).count(),
+                in_flight: accepted().filter_map(beyond).sum(),
+            }
         };
-        self.shared.slots.folded().into_iter().map(figures).collect()
+        folded.iter().map(figures).collect()
     }
 
     fn writer(&self) -> Result<mpsc::Sender<Job>, NodeError> {

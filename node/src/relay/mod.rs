@@ -15,11 +15,12 @@
 //! ```
 //!
 //! **Cascades.** A payout of a commons to its upstream commons is an income there, and so on.
-//! Income and payouts are whole minor units, and a payout comes to nothing below the paying
-//! commons' equation's minimum: what is less stays the upstream's balance there until more comes.
-//! So among commons that pay one another in a circle each round is smaller than the one before,
-//! by the shares multiplied, and it ends after `log(income / minimum) / log(1 / product of the
-//! shares)` rounds at most; nobody needs to stop it, and nothing is lost.
+//! Payouts are whole minor units, none below the minimum of the paying commons' equation; what is
+//! less stays the upstream's balance there until more comes. Among commons that pay one another in
+//! a circle each payout is at most the share `s` of the one before and a rest below the minimum
+//! `m`: all that ever goes round of an income `x` is below `x s / (1 - s)`, and it ends after about
+//! `log(x / m) / log(1 / s)` payouts, some more where rests add up to one. Nobody needs to stop
+//! it, and nothing is lost.
 
 mod desk;
 pub mod flight;
