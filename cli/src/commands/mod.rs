@@ -8,6 +8,7 @@ mod backup;
 mod balance;
 mod balance_proof;
 mod bundle;
+mod certificate;
 mod checkpoint;
 mod completions;
 mod contribute;
@@ -140,6 +141,7 @@ pub enum Command {
     )]
     Ledger(ledger::LedgerCommand),
     Network(network::Network),
+    Certificate(certificate::Certificate),
     #[command(
         subcommand,
         after_help = "Examples:\n  subak peer add https://phyle.example:7117\n  subak peer list"
@@ -196,6 +198,7 @@ impl Command {
             Self::Peer(_) => "subak.peer/1",
             Self::Ledger(_) => "subak.ledgers/1",
             Self::Network(_) => "subak.network/1",
+            Self::Certificate(_) => "subak.certificate/1",
             Self::Witness(_) => "subak.witness/1",
             Self::Backup(_) => "subak.backup/1",
             Self::Receipt(_) => "subak.receipt/1",
@@ -245,6 +248,7 @@ impl Command {
             Self::Peer(c) => c.run(context).await,
             Self::Ledger(c) => c.run(context).await,
             Self::Network(c) => c.run(context).await,
+            Self::Certificate(c) => c.run(context),
             Self::Witness(c) => c.run(context).await,
             Self::Backup(c) => c.run(context).await,
             Self::Receipt(c) => c.run(context).await,
