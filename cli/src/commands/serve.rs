@@ -24,6 +24,7 @@ use subak_node::{
         evidence::Evidence,
         peers::{self, Peer},
     },
+    relay::Relay,
     ring::{Ring, Use},
     runtime::{Node, Options},
     serve,
@@ -37,7 +38,8 @@ use zeroize::Zeroizing;
 /// Serve the ledgers of a file: gRPC, with reflection and health.
 ///
 /// Writing needs no account: a statement's signature is the permission. Ends in order
-/// on SIGINT and SIGTERM: what was acknowledged is durable. Logs go to standard error;
+/// on SIGINT and SIGTERM: what was acknowledged is durable. The ledgers of its peers are followed
+/// (`subak peer`), and what is due between ledgers is relayed by itself. Logs go to standard error;
 /// RUST_LOG says how much. On the same port are plain pages: `/` lists the ledgers,
 /// below each are its checkpoint and C2SP tiles, and `/metrics` has figures. With a
 /// certificate and its key all of it is in TLS, and nothing without; they are read once,
@@ -60,6 +62,13 @@ pub struct Serve {
     /// keys; over http:// anybody on the way can say it, and it counts until the node ends.
     #[arg(long, value_name = "FILE")]
     witnesses: Option<PathBuf>,
+    /// Leave to people what is due between ledgers: relay nothing
+    ///
+    /// Else the node appends by itself, as the clerk, to each ledger whose keys it has what the
+    /// others in the file say: incomes with their proofs, the stages of agreements, handovers with
+    /// consent. With a trust file (--trust-file) only what its witnesses have signed.
+    #[arg(long)]
+    no_relay: bool,
 }
 
 /// Where a node listens, and who it says it is.
@@ -93,8 +102,25 @@ impl Serve {
             tokio::spawn(Arc::new(submitter).run());
         }
         follow(cx, &node, Vec::new(), cx.trust.asking().is_some());
+        if !self.no_relay {
+            relay(cx, &node);
+        }
         listening.serve(cx, node, ledgers).await
     }
+}
+
+/// Relays to the own ledgers what is due, but from nobody who was proven to have signed two histories.
+fn relay(cx: &Context, node: &Arc<Node>) {
+    let evidence = Evidence::beside(&cx.db());
+    let relay = Relay::new(node.clone()).stopped_by(move |ledger| {
+        let file = evidence.against(ledger)?;
+        Some(format!("its operator has signed two histories: {}", file.display()))
+    });
+    let relay = match cx.trust.asking() {
+        Some(policy) => relay.with_policy(policy.clone()),
+        None => relay,
+    };
+    tokio::spawn(Arc::new(relay).run());
 }
 
 /// Follows the peers of the ledger file, and those in `fixed`.
