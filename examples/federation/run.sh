@@ -86,6 +86,7 @@ check() {
 
 start() {
     local who=$1
+    rm -f "$dir/$who/started"
     (cd "$dir/$who" && exec "$SUBAK" serve --db subak.db --home home --listen "$(cat listen 2>/dev/null || echo 127.0.0.1:0)" \
         --tls-cert node.pem --tls-key node.key >started 2>>node.log) &
     nodes+=($!)
