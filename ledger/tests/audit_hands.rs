@@ -131,7 +131,9 @@ fn each_table_edited_by_hand_is_a_fault_at_its_entry() {
             forge(&path, &sql);
         }
         let found = audit_file(&path).unwrap();
-        assert_eq!(found.verdict, Verdict::Fault, "{sql}");
+        // A copy that is on its way has none yet either.
+        let gap = code == Code::CheckpointMissing;
+        assert_eq!(found.verdict, if gap { Verdict::Gap } else { Verdict::Fault }, "{sql}");
         let right = |f: &subak_ledger::audit::Finding| (f.code, f.entry) == (code, entry);
         assert!(found.findings.iter().any(right), "{sql}: {:#?}", found.findings);
         let at_entries = found.findings.iter().filter(|f| f.severity == Severity::Fault);

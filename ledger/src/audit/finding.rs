@@ -83,7 +83,7 @@ codes! {
     GenesisId "genesis-id" Fault "the ledger's id is not the hash of its genesis" "compare entry 0 with a mirror's"
     TreeNode "tree-node" Fault "a stored tree node is not that of the leaves" "fetch the log again from a mirror or a backup"
     // The signed head.
-    CheckpointMissing "checkpoint-missing" Fault "no signed checkpoint is stored" "fetch the checkpoint from a mirror or a backup; if there is none, ask the operator to sign this very head and to say why it was gone"
+    CheckpointMissing "checkpoint-missing" Gap "no signed checkpoint is stored" "a copy that is still on its way gets one: audit it then; else fetch the checkpoint from a mirror or a backup, or ask the operator to sign this very head and to say why it was gone"
     Checkpoint "checkpoint" Fault "the stored checkpoint is not a head signed by the operator" "fetch the checkpoint again from the operator or a witness"
     CheckpointHead "checkpoint-head" Fault "the operator signed another log than this one" "keep both: two signed heads that cannot both be true are proof of a rewrite"
     HandoverHead "handover-head" Fault "the operator before has signed another log than the one that was handed over" "keep it: who took over has changed the past; fetch the log from a mirror or a backup"

@@ -14,7 +14,7 @@ use std::{
 };
 use subak_ledger::{
     log::{
-        LedgerId, PublicKey,
+        Hash, LedgerId, PublicKey,
         checkpoint::claimed_size,
         fraud::{FraudProof, Parting, Placed},
         tree::leaf_hash,
@@ -94,6 +94,34 @@ pub async fn prove(
         Some(Parting { index, first, second })
     };
     FraudProof::new(ledger, operator, [ours, theirs], parting).ok()
+}
+
+/// What whoever was answered to an append holds: an entry under a signed head.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a> {
+    /// The entry's number.
+    pub index: u64,
+    /// Its leaf's bytes.
+    pub leaf: &'a [u8],
+    /// Its inclusion proof under the head.
+    pub path: &'a [Hash],
+    /// The signed note.
+    pub checkpoint: &'a str,
+}
+
+/// The proof that `operator` has not kept what it has acknowledged: `held`, and the head `theirs`,
+/// under which `there` shows another entry at its place. None where it shows the same, or none.
+pub async fn unkept(
+    ledger: LedgerId,
+    operator: &PublicKey,
+    held: &Held<'_>,
+    (there, theirs): (&dyn Ledgers, &str),
+) -> Option<FraudProof> {
+    let (index, size) = (held.index, claimed_size(theirs)?);
+    let first = Placed { leaf: leaf_hash(held.leaf), path: held.path.to_vec() };
+    let second = placed(there, ledger, index, size).await?;
+    let parting = Some(Parting { index, first, second });
+    FraudProof::new(ledger, operator, [held.checkpoint, theirs], parting).ok()
 }
 
 async fn placed(log: &dyn Ledgers, ledger: LedgerId, index: u64, size: u64) -> Option<Placed> {

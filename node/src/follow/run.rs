@@ -131,7 +131,7 @@ impl Follower {
                 Ok(remote) => break Arc::new(remote),
                 Err(error) => {
                     tracing::warn!(peer = %peer.url, %error, "a peer is away");
-                    self.say_away(&peer, &error).await;
+                    self.say_away(&peer, &error);
                     pause(&mut wait).await;
                 }
             }
@@ -241,15 +241,13 @@ impl Follower {
 
     /// Returns when there is something new to ask for; what fails is found out by asking.
     async fn grown(&self, round: &Round, size: u64) {
-        let patience = match self.witnessed && round.lacks_witnesses(size) {
-            true => WITNESSES,
-            false => QUIET,
-        };
+        let waits = self.witnessed && round.lacks_witnesses(size);
+        let patience = if waits { WITNESSES } else { QUIET };
         let beyond = round.remote.wait_beyond(round.ledger(), size);
         let _ = time::timeout(patience, beyond).await;
     }
 
-    async fn say_away(&self, peer: &Peer, error: &NodeError) {
+    fn say_away(&self, peer: &Peer, error: &NodeError) {
         for (ledger, _) in peer.named().unwrap_or_default() {
             let known = self.node.mirrors().remove(&ledger);
             let (size, heard_at) = known.map_or((0, 0), |known| (known.size, known.heard_at));
@@ -282,7 +280,8 @@ async fn pause(wait: &mut Duration) {
     let mut byte = [0];
     // Without randomness all wait alike.
     let _ = getrandom::fill(&mut byte);
-    time::sleep(wait.mul_f64(0.5 + f64::from(byte[0]) / 512.0)).await;
+    let jitter = *wait * u32::from(byte[0]) / 512;
+    time::sleep(*wait / 2 + jitter).await;
     *wait = (*wait * 2).min(LONGEST);
 }
 

@@ -59,6 +59,6 @@ impl Writer {
         if open.is_some_and(|open| open.signer.is_some()) {
             return Ok(true);
         }
-        Ok(self.shared.operates(&copied.operator)?)
+        self.shared.operates(&copied.operator)
     }
 }
