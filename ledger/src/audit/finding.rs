@@ -111,6 +111,7 @@ codes! {
     PayerBehind "payer-behind" Gap "the payer's log kept here ends before what was taken from it" "bring the copy of the payer's log up to date, then audit again"
     IncomeWithoutRevenue "income-without-revenue" Fault "a number was taken that the payer's log does not state" "ask both operators for their logs; the proof in the commons' entry is evidence against the payer's"
     IncomeRefused "income-refused" Fault "income was taken from an entry that the payer's own book refuses" "do not count on it: the payer's log breaks its own rules there; settle it with the payer's stewards"
+    SecondStory "second-story" Fault "the payer's operator signed an entry that its log does not hold, and an agreement is frozen for it" "keep it: both stories are in the commons' log, under the payer's signature; ask the payer's stewards"
     PayerUnjudged "payer-unjudged" Gap "income was taken from entries of the payer that could not be judged" "see what was found in the payer's ledger, and audit again when that is mended"
     AgreementUnmatched "agreement-unmatched" Gap "an agreement is in force in one of its two ledgers, and the other one does not hold it" "bring that copy up to date, then audit again; if it is up to date, its operator has signed two histories"
     CounterpartUnknown "counterpart-unknown" Gap "a ledger knows the other side of an agreement by an operator key that the other's log does not name" "bring the other side's copy up to date, then audit again; if it is up to date, ask its stewards whom they have handed over to"

@@ -86,7 +86,12 @@ impl<'s> Both<'s> {
             }
             let there = stated.get(&seq);
             let place = format!("entry {seq} of ledger {}", payer.id);
-            if there != Some(&take.digest) {
+            if take.second {
+                // Once stewards have unfrozen it, they have judged it: it stays in the log.
+                if there != Some(&take.digest) && self.taking.frozen {
+                    findings.add(Code::SecondStory, Some(take.entry), &place);
+                }
+            } else if there != Some(&take.digest) {
                 let found = there.map_or_else(
                     || "no share there".into(),
                     |digest| format!("envelope {}", hex::encode(digest)),
@@ -298,10 +303,10 @@ impl<'s> Both<'s> {
         let accepted = self.owing.is_some_and(|k| k.progress == Progress::Offered);
         let flies = |minor: Option<i128>| minor.is_some_and(|minor| minor != 0);
         match (row.unexplained(), row.overdue) {
+            _ if self.taking.frozen => Standing::Frozen,
             _ if !matched => Standing::Unmatched,
             _ if self.behind => Standing::PayerBehind,
             (None, _) => Standing::Unjudged,
-            (Some(0), _) if self.taking.frozen => Standing::Frozen,
             (Some(0), _) if accepted => Standing::Pending,
             (Some(0), Some(overdue)) if overdue > 0 => Standing::Overdue,
             (Some(0), _) if row.last_due != row.last_taken || flies(row.cash_in_flight()) => {

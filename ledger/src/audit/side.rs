@@ -15,7 +15,10 @@ use crate::{
     },
     log::{Hash, LedgerId},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// An audited ledger, as far as others have to do with it. For [`super::reconcile`] alone.
 #[derive(Debug, Clone)]
@@ -82,6 +85,8 @@ pub(super) struct Taken {
     pub(super) seq: Option<u64>,
     /// Of the payer's envelope.
     pub(super) digest: Hash,
+    /// Whether the book took nothing from it: its numbers had been taken from another entry.
+    pub(super) second: bool,
 }
 
 /// What a book makes of an agreement.
@@ -129,7 +134,8 @@ impl Heard {
             heard.entry(agreement).or_default().stated.push(stated);
         }
         for take in &e.facts.takes {
-            let taken = Taken { entry: e.seq, seq: take.seq, digest: take.digest };
+            let (entry, seq, digest) = (e.seq, take.seq, take.digest);
+            let taken = Taken { entry, seq, digest, second: false };
             heard.entry(take.agreement).or_default().taken.push(taken);
         }
         for (agreement, minor) in &e.facts.sent {
@@ -137,6 +143,14 @@ impl Heard {
         }
         for (agreement, minor) in &e.facts.received {
             heard.entry(*agreement).or_default().received += u128::from(*minor);
+        }
+    }
+
+    /// Marks the takes that the book took nothing from.
+    fn tell_apart(&mut self, agreement: &Agreement) {
+        let sources: BTreeSet<&Hash> = agreement.sources.values().collect();
+        for take in &mut self.taken {
+            take.second = !sources.contains(&take.digest);
         }
     }
 
@@ -208,6 +222,11 @@ impl Side {
             it.stated.sort_by_key(|s| (s.number, s.entry));
             it.stated.shrink_to_fit();
             it.taken.shrink_to_fit();
+        }
+        for (digest, agreement) in book.into_iter().flat_map(|state| &state.agreements) {
+            if let Some(heard) = heard.get_mut(digest) {
+                heard.tell_apart(agreement);
+            }
         }
         let agreements = book.into_iter().flat_map(|state| {
             state.agreements.iter().map(move |(digest, a)| (*digest, Known::new(state, a)))

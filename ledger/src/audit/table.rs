@@ -19,6 +19,8 @@ use std::{collections::BTreeMap, sync::Arc};
 /// How an agreement stands, seen from both of its ledgers; of several, the first in this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
+    /// The payer told two stories under one number.
+    Frozen,
     /// The ledgers contradict each other: a fault says where.
     Unmatched,
     /// A book could not be judged to its end, or one ledger does not hold the agreement.
@@ -29,8 +31,6 @@ pub enum Standing {
     PayerMissing,
     /// The commons' ledger is not among the targets.
     CommonsMissing,
-    /// The payer told two stories under one number.
-    Frozen,
     /// Offered or accepted, and nothing falls due yet.
     Pending,
     /// Something is not settled within the agreement's days.
