@@ -73,26 +73,26 @@ type Column = (&'static str, fn(&Row) -> Option<i128>, fn(&Total) -> i128);
 
 /// `due`, `received` and `open` are shown always, others where they say something.
 const COLUMNS: [Column; 9] = [
-    (">due", |r| r.due, |t| t.due),
-    (">taken", |r| r.taken, |t| t.taken),
-    (">in flight", |r| r.in_flight, |t| t.in_flight),
-    (">sent", |r| r.sent, |t| t.sent),
-    (">received", |r| r.received, |t| t.received),
-    (">fees", |r| r.fees, |t| t.fees),
-    (">given up", |r| r.written_off, |t| t.written_off),
-    (">open", |r| r.open, |t| t.open),
-    (">overdue", |r| r.overdue, |t| t.overdue),
+    ("due", |r| r.due, |t| t.due),
+    ("taken", |r| r.taken, |t| t.taken),
+    ("in flight", |r| r.in_flight, |t| t.in_flight),
+    ("sent", |r| r.sent, |t| t.sent),
+    ("received", |r| r.received, |t| t.received),
+    ("fees", |r| r.fees, |t| t.fees),
+    ("given up", |r| r.written_off, |t| t.written_off),
+    ("open", |r| r.open, |t| t.open),
+    ("overdue", |r| r.overdue, |t| t.overdue),
 ];
 
 fn is_shown(head: &str, rows: &[&Row]) -> bool {
     let any = |says: fn(&Row) -> bool| rows.iter().any(|row| says(row));
     match head {
-        ">taken" => any(|r| r.due != r.taken),
-        ">in flight" => any(|r| r.in_flight.is_some_and(|it| it != 0)),
-        ">sent" => any(|r| r.sent != r.received),
-        ">fees" => any(|r| r.fees.is_some_and(|it| it != 0)),
-        ">given up" => any(|r| r.written_off.is_some_and(|it| it != 0)),
-        ">overdue" => any(|r| r.overdue.is_some_and(|it| it != 0)),
+        "taken" => any(|r| r.due != r.taken),
+        "in flight" => any(|r| r.in_flight.is_some_and(|it| it != 0)),
+        "sent" => any(|r| r.sent != r.received),
+        "fees" => any(|r| r.fees.is_some_and(|it| it != 0)),
+        "given up" => any(|r| r.written_off.is_some_and(|it| it != 0)),
+        "overdue" => any(|r| r.overdue.is_some_and(|it| it != 0)),
         _ => true,
     }
 }
@@ -101,25 +101,20 @@ fn of_currency(cx: &Context, table: &Table, currency: Currency) -> String {
     let rows: Vec<&Row> = table.rows.iter().filter(|r| r.terms.currency == currency).collect();
     let total = table.totals.get(&currency).copied().unwrap_or_default();
     let columns: Vec<&Column> = COLUMNS.iter().filter(|(head, ..)| is_shown(head, &rows)).collect();
-    let mut heads = vec![format!("agreements in {currency}")];
-    heads.extend(columns.iter().map(|(head, ..)| (*head).to_owned()));
-    heads.push("|state".into());
     let shown = |minor: Option<i128>| minor.map_or("?".into(), |m| money::plain(m, currency));
-    let line = |row: &&Row| {
-        let mut cells = vec![format!("{} -> {}", row.payer, row.commons)];
-        cells.extend(columns.iter().map(|(_, figure, _)| shown(figure(row))));
-        cells.push(row.standing.word().into());
-        cells
-    };
-    let mut lines: Vec<Vec<String>> = rows.iter().take(SHOWN).map(line).collect();
-    if total.rows > 1 {
-        let mut cells = vec![format!("all {}", total.rows)];
-        cells.extend(columns.iter().map(|(.., sum)| shown(Some(sum(&total)))));
-        cells.push(String::new());
-        lines.push(cells);
+    let mut blocks: Vec<(String, Vec<String>)> = vec![(
+        cx.out.strong(&format!("agreements in {currency}")),
+        columns.iter().map(|(head, ..)| (*head).to_owned()).collect(),
+    )];
+    for row in rows.iter().take(SHOWN) {
+        let title = format!("{} -> {}: {}", row.payer, row.commons, row.standing.word());
+        blocks.push((title, columns.iter().map(|(_, figure, _)| shown(figure(row))).collect()));
     }
-    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
-    let mut text = cx.out.table(&heads, &lines);
+    if total.rows > 1 {
+        let sums = columns.iter().map(|(.., sum)| shown(Some(sum(&total)))).collect();
+        blocks.push((format!("all {}", total.rows), sums));
+    }
+    let mut text = aligned(&blocks);
     if rows.len() > SHOWN {
         text += &format!("\nand {} more: `--json` has all", rows.len() - SHOWN);
     }
@@ -127,6 +122,18 @@ fn of_currency(cx: &Context, table: &Table, currency: Currency) -> String {
         text += &format!("\nin no sum: {}, not judged on both sides", total.left_out);
     }
     text + &parties(table, currency) + &balance(cx, &total, currency)
+}
+
+/// Titles, and under each its figures in columns: names of any length leave them their room.
+fn aligned(blocks: &[(String, Vec<String>)]) -> String {
+    let columns = blocks.first().map_or(0, |(_, cells)| cells.len());
+    let width = |n: usize| blocks.iter().map(|(_, cells)| cells[n].chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|n| width(n).unwrap_or_default()).collect();
+    let lines = blocks.iter().map(|(title, cells)| {
+        let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("  {cell:>width$}"));
+        format!("{title}\n{}", cells.collect::<String>())
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What each ledger owes and is owed, in flight or not.
