@@ -171,14 +171,20 @@ fn three_files_reconcile_to_the_cent() {
             "reconciled:",
         ],
     );
-    // The same of bundles and of a node, and of one ledger that is in two of the targets.
+    // The same of a bundle, of two nodes, and of a ledger that is in two of the targets.
+    let path = scene.place.path();
     scene.place.type_in("bundle export ours.subak --db ours.db").done();
-    fs::copy(scene.place.path().join("up.db"), scene.place.path().join("again.db")).unwrap();
-    fs::rename(scene.place.path().join("phyle.db"), scene.place.db()).unwrap();
-    fs::rename(scene.place.path().join("phyle.db.keys"), scene.place.path().join("subak.db.keys"))
-        .unwrap();
-    let server = scene.place.serve(&[]);
-    let line = format!("audit {} ours.subak up.db again.db --no-memory", server.url);
+    fs::copy(path.join("up.db"), path.join("again.db")).unwrap();
+    let there = ["phyle", "up"].map(|name| {
+        let place = Place::within(path.join(name));
+        fs::create_dir(place.path()).unwrap();
+        fs::rename(path.join(format!("{name}.db")), place.db()).unwrap();
+        fs::rename(path.join(format!("{name}.db.keys")), place.path().join("subak.db.keys"))
+            .unwrap();
+        place
+    });
+    let [phyle, up] = there.map(|place| place.serve(&[]));
+    let line = format!("audit {} ours.subak {} again.db --no-memory", phyle.url, up.url);
     let (status, mixed) = audit(&scene.place, &line);
     assert_eq!(status, 0, "{mixed:#}");
     for field in ["agreements", "totals", "owed"] {
@@ -195,12 +201,6 @@ fn a_withheld_settlement_is_on_its_way_and_then_overdue() {
     assert_eq!((status, codes(&data)), (0, vec!["cash-unmatched"]));
     let expected = ["in-flight", "1200.00", "0.00", "1200.00", "1200.00", "0.00"];
     assert_eq!(row(&data, "our-phyle", &fields), expected);
-    let owed = json!({
-        "currency": "EUR", "ledger": data["owed"][0]["ledger"], "name": data["owed"][0]["name"],
-        "owes": data["owed"][0]["owes"], "owed": data["owed"][0]["owed"],
-        "net": data["owed"][0]["net"],
-    });
-    assert_eq!(owed, data["owed"][0], "these fields and no others");
     // Time is that of the logs: another entry, two months later.
     scene.tess("04-03", "revenue record a/2 --net \"100.00 EUR\"");
     let (status, data) = audit(&scene.place, ALL);

@@ -31,28 +31,31 @@ fn apart(worlds: &[&World]) -> (Vec<Audit>, Table) {
     together(&stores)
 }
 
+/// What can be found between ledgers.
+const BETWEEN: [Code; 17] = [
+    Code::IncomeUnmatched,
+    Code::IncomeWithoutRevenue,
+    Code::IncomeRefused,
+    Code::SecondStory,
+    Code::PayerBehind,
+    Code::PayerUnjudged,
+    Code::AgreementUnmatched,
+    Code::CounterpartUnknown,
+    Code::NotTaken,
+    Code::IncomeLate,
+    Code::SettlementOverdue,
+    Code::CashUnmatched,
+    Code::CashNotArrived,
+    Code::CashNotSent,
+    Code::CounterpartBehind,
+    Code::OtherSideMissing,
+    Code::AgreementFrozen,
+];
+
 /// What is found between ledgers: code, entry and detail, store by store.
 fn between(audits: &[Audit]) -> Vec<Vec<(&'static str, Option<u64>, String)>> {
-    let codes = [
-        Code::IncomeUnmatched,
-        Code::IncomeWithoutRevenue,
-        Code::IncomeRefused,
-        Code::SecondStory,
-        Code::PayerBehind,
-        Code::PayerUnjudged,
-        Code::AgreementUnmatched,
-        Code::CounterpartUnknown,
-        Code::CounterpartBehind,
-        Code::NotTaken,
-        Code::CashUnmatched,
-        Code::CashNotArrived,
-        Code::CashNotSent,
-        Code::IncomeLate,
-        Code::SettlementOverdue,
-        Code::OtherSideMissing,
-    ];
     let of = |audit: &Audit| {
-        let found = audit.findings.iter().filter(|f| codes.contains(&f.code));
+        let found = audit.findings.iter().filter(|f| BETWEEN.contains(&f.code));
         found
             .map(|f| {
                 let place = f.entry.map_or_else(String::new, |seq| format!("entry {seq}: "));
@@ -546,7 +549,39 @@ fn a_frozen_agreement_is_a_row_of_its_own_kind() {
     assert!(commons.state.agreements[&agreement].frozen.is_some());
     let (audits, table) = apart(&[&payer, &commons]);
     // The story that this copy does not hold was taken too, as evidence.
-    assert_eq!(codes(&audits)[1], ["second-story"]);
+    assert_eq!(codes(&audits)[1], ["agreement-frozen", "second-story"]);
     assert_eq!(verdicts(&audits), [Verdict::Sound, Verdict::Fault]);
     assert_eq!((only(&table).standing, only(&table).unexplained()), (Standing::Frozen, Some(0)));
+}
+
+/// Who has a payer's operator key alone can make an entry that a commons takes; the payer's book
+/// knows that its author is no treasurer.
+#[test]
+fn revenue_that_only_the_payers_operator_signed_for_is_found_out() {
+    let (mut payer, mut commons, agreement) = agreed();
+    let invented = Kind::RevenueRecord(payer.revenue(1, 100_000));
+    let forged = payer.forge("clerk", vec![invented]);
+    let taken = commons.take(&payer, forged, agreement).unwrap();
+    let (audits, table) = apart(&[&payer, &commons]);
+    let rule = audits[0].findings.iter().find(|f| f.code == Code::Rule).unwrap();
+    assert_eq!((rule.entry, rule.rule.unwrap().name()), (Some(forged), "role-required"));
+    let place = format!("entry {forged} of ledger {}", payer.state.ledger);
+    assert_eq!(between(&audits)[1], [("income-refused", Some(taken), place)]);
+    assert_eq!(only(&table).standing, Standing::Unmatched);
+}
+
+/// Programs and people go by `docs/AUDIT.md`.
+#[test]
+fn the_document_has_every_code_with_its_severity_and_every_state() {
+    let text = include_str!("../../docs/AUDIT.md");
+    for code in BETWEEN {
+        let line = format!("| `{}` | {} |", code.name(), code.severity().word());
+        assert!(text.contains(&line), "{line}");
+    }
+    let mut rest = text.split_once("States; of several").unwrap().1;
+    for standing in Standing::ALL {
+        let line = format!("\n| `{}` |", standing.word());
+        rest = rest.split_once(&line).unwrap_or_else(|| panic!("{line} in its order")).1;
+    }
+    assert_eq!(rest.matches("\n|").count(), 0, "and no other");
 }

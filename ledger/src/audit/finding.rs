@@ -119,7 +119,7 @@ codes! {
     ClockAhead "clock-ahead" Warning "an entry is dated after a witness had signed it" "ask the operator and the witness whose clock is wrong: what an income is split over depends on it"
     ClockBehind "clock-behind" Warning "an entry is dated before a witness signed a head without it" "ask the operator and the witness whose clock is wrong: an entry that is dated back meets other points"
     NotTaken "numbers-not-taken" Warning "shares fell due that the commons has not taken yet" "take them: anyone may relay the payer's entries"
-    CashUnmatched "cash-unmatched" Warning "cash that the payer sent is not what the commons received" "wait if it is on its way; else let both treasurers compare their banks' statements"
+    CashUnmatched "cash-unmatched" Warning "cash that the payer sent is not what the commons received" "wait: it may be on its way; else let both treasurers compare their banks' statements"
     CashNotArrived "cash-not-arrived" Warning "cash left the payer longer ago than the agreement allows, and has not arrived" "let both treasurers compare their banks' statements"
     CashNotSent "cash-not-sent" Warning "cash arrived that the payer's log does not say it has sent" "let both treasurers compare their banks' statements; the payer's log may be older than the commons'"
     IncomeLate "income-late" Warning "income was taken later than the agreement's days after the payer had recorded it" "find out who was slow: the payer's node in showing its log, or the commons' in taking from it"

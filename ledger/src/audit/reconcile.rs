@@ -55,18 +55,27 @@ pub fn reconcile(audits: &mut [Audit]) -> Table {
 /// Of each ledger the copy that counts: a sound one before one at fault, one whose book was judged
 /// before others, of those the longest; and where it is.
 fn choose(audits: &mut [Audit]) -> BTreeMap<Hash, (usize, Side)> {
-    let mut chosen: BTreeMap<Hash, ((bool, bool, u64), (usize, Side))> = BTreeMap::new();
+    let mut chosen: BTreeMap<Hash, Best> = BTreeMap::new();
     for (place, audit) in audits.iter_mut().enumerate() {
         for side in std::mem::take(&mut audit.sides) {
-            let of = |f: &&super::Finding| f.ledger == Some(side.id);
-            let fault = audit.findings.iter().filter(of).any(|f| f.severity == Severity::Fault);
-            let rank = (!fault, side.is_judged(), side.size);
-            if chosen.get(&side.id.0).is_none_or(|(best, _)| rank > *best) {
-                chosen.insert(side.id.0, (rank, (place, side)));
+            let fault =
+                |f: &super::Finding| f.ledger == Some(side.id) && f.severity == Severity::Fault;
+            let rank = (!audit.findings.iter().any(fault), side.is_judged(), side.size);
+            if chosen.get(&side.id.0).is_none_or(|best| rank > best.rank) {
+                chosen.insert(side.id.0, Best { rank, place, side });
             }
         }
     }
-    chosen.into_iter().map(|(id, (_, side))| (id, side)).collect()
+    chosen.into_iter().map(|(id, copy)| (id, (copy.place, copy.side))).collect()
+}
+
+/// One copy of a ledger.
+struct Best {
+    /// Without a fault, judged to its end, its size: more is better, and the first of equals counts.
+    rank: (bool, bool, u64),
+    /// Of its audit.
+    place: usize,
+    side: Side,
 }
 
 /// An agreement, and its two ledgers as far as they are here.
@@ -93,7 +102,7 @@ fn of<'f>(findings: &'f mut BTreeMap<Hash, Findings>, side: &Side) -> &'f mut Fi
     findings.get_mut(&side.id.0).expect("each side that counts was given a list")
 }
 
-impl<'s> Pair<'s> {
+impl Pair<'_> {
     /// A ledger that is not here is mentioned once by each that has to do with it.
     fn missing(&self, findings: &mut BTreeMap<Hash, Findings>, told: &mut BTreeSet<(Hash, Hash)>) {
         let t = self.terms;
@@ -117,16 +126,18 @@ impl<'s> Pair<'s> {
     ) {
         let (Some(payer), Some(commons)) = (self.payer, self.commons) else { return };
         for (side, other) in [(commons, payer), (payer, commons)] {
-            let Some(known) = known(Some(side), self.terms).map(|k| k.counterpart) else {
-                continue;
-            };
+            // An offer is made anew where an operator has changed since.
+            let known = known(Some(side), self.terms);
+            let Some(known) = known.filter(|k| k.progress != Progress::Offered) else { continue };
+            let known = known.counterpart;
             let newest = other.operator.is_none_or(|key| key == known);
             if newest || !told.insert((side.id.0, other.id.0)) {
                 continue;
             }
-            let code = match other.named.contains(&known) {
-                true => Code::CounterpartBehind,
-                false => Code::CounterpartUnknown,
+            let code = if other.named.contains(&known) {
+                Code::CounterpartBehind
+            } else {
+                Code::CounterpartUnknown
             };
             let names = other.operator.map(hex::encode).unwrap_or_default();
             let detail = format!(

@@ -44,6 +44,21 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// All of them, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Frozen,
+        Self::Unmatched,
+        Self::Unjudged,
+        Self::PayerBehind,
+        Self::PayerMissing,
+        Self::CommonsMissing,
+        Self::Pending,
+        Self::Overdue,
+        Self::InFlight,
+        Self::Open,
+        Self::Settled,
+    ];
+
     /// The word for people and JSON.
     pub fn word(self) -> &'static str {
         match self {
