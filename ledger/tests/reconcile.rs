@@ -564,7 +564,7 @@ fn revenue_that_only_the_payers_operator_signed_for_is_found_out() {
     let taken = commons.take(&payer, forged, agreement).unwrap();
     let (audits, table) = apart(&[&payer, &commons]);
     let rule = audits[0].findings.iter().find(|f| f.code == Code::Rule).unwrap();
-    assert_eq!((rule.entry, rule.rule.unwrap().name()), (Some(forged), "role-required"));
+    assert_eq!((rule.entry, rule.rule.unwrap().name()), (Some(forged), "clerk-may-not"));
     let place = format!("entry {forged} of ledger {}", payer.state.ledger);
     assert_eq!(between(&audits)[1], [("income-refused", Some(taken), place)]);
     assert_eq!(only(&table).standing, Standing::Unmatched);
