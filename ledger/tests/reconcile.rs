@@ -485,7 +485,7 @@ fn a_payer_who_shows_another_log_is_told_of_by_entry_and_number() {
     assert_eq!(only(&table).unexplained(), Some(-10_000));
     let (audits, table) = apart(&[&smaller, &commons]);
     let told = &between(&audits)[1];
-    let amount = "number 1: expected 4000 minor units due, found 10000 due".to_owned();
+    let amount = "number 1: expected 4000 minor units due, found 10000 minor units due".to_owned();
     assert!(told.contains(&("income-unmatched", Some(taken), amount)), "{told:#?}");
     assert_eq!(told.iter().filter(|f| f.0 == "income-unmatched").count(), 2, "and its entry");
     assert_eq!(only(&table).unexplained(), Some(-6_000));

@@ -137,23 +137,7 @@ impl<'s> Both<'s> {
             if stated.back {
                 taken_back += u128::from(stated.amount);
             }
-            let share = self.taking.share(stated.number);
-            let found = share.map_or((0, true), |share| (share.due, false));
-            let same = match share {
-                Some(share) => !stated.back && share.due == stated.amount,
-                None => stated.back,
-            };
-            if !same {
-                let word = |back| if back { "taken back" } else { "due" };
-                let detail = format!(
-                    "number {}: expected {} minor units {}, found {} {}",
-                    stated.number,
-                    stated.amount,
-                    word(stated.back),
-                    found.0,
-                    word(found.1)
-                );
-                let entry = share.and_then(|share| share.entry);
+            if let Some((entry, detail)) = self.differs(stated) {
                 findings.add(Code::IncomeUnmatched, entry, &detail);
                 matched = false;
             }
@@ -169,6 +153,25 @@ impl<'s> Both<'s> {
         self.not_taken(&flying, findings);
         row.in_flight = self.owing.map(|_| flying.minor);
         matched
+    }
+
+    /// Where the commons has something else under a number: the entry that took it, and what.
+    fn differs(&self, stated: &Stated) -> Option<(Option<u64>, String)> {
+        let share = self.taking.share(stated.number);
+        let (due, back) = share.map_or((stated.amount, true), |share| (share.due, false));
+        if (due, back) == (stated.amount, stated.back) {
+            return None;
+        }
+        let found = share.map_or_else(
+            || "something taken back".to_owned(),
+            |share| format!("{} minor units due", share.due),
+        );
+        let word = if stated.back { "taken back" } else { "due" };
+        let detail = format!(
+            "number {}: expected {} minor units {word}, found {found}",
+            stated.number, stated.amount
+        );
+        Some((share.and_then(|share| share.entry), detail))
     }
 
     /// Every number that was taken is the payer's, where its log is long enough to tell.
