@@ -13,6 +13,7 @@
 //! failing history is shrunk and printed; it belongs into `REMEMBERED`.
 #![allow(clippy::unwrap_used, unreachable_pub)] // modules of one test binary
 
+mod audit_support;
 #[path = "model/book.rs"]
 mod book;
 #[path = "model/check.rs"]
@@ -30,6 +31,8 @@ mod script;
 mod stage;
 #[path = "model/state_root.rs"]
 mod state_root;
+#[path = "model/table.rs"]
+mod table;
 #[path = "model/wishes.rs"]
 mod wishes;
 #[path = "model/work.rs"]

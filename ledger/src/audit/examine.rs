@@ -42,12 +42,14 @@ pub struct Examined {
 pub(super) struct Facts {
     /// Commitments in it.
     pub(super) commitments: Vec<Hash>,
-    /// Shares that it states as due.
-    pub(super) dues: Vec<v1::Due>,
+    /// Shares that it states as due, and whether they are taken back.
+    pub(super) dues: Vec<(v1::Due, bool)>,
     /// Entries of payers that it takes.
     pub(super) takes: Vec<Take>,
-    /// Cash that it says has arrived under an agreement, minor units.
+    /// Cash that it says has arrived under an agreement, minor units, fees included.
     pub(super) received: Vec<(Hash, u64)>,
+    /// Cash that it says has left under an agreement, minor units.
+    pub(super) sent: Vec<(Hash, u64)>,
     /// The operator, if it begins with a genesis.
     pub(super) operator: Option<Hash>,
     /// Something in it is not in this program's schema.
@@ -132,14 +134,17 @@ fn note(facts: &mut Facts, kind: &Kind) {
         Kind::IncomeRecord(i) => commit(&i.note),
         Kind::RevenueRecord(r) => {
             commit(&r.note);
-            facts.dues.extend_from_slice(&r.due);
+            stated(facts, &r.due, false);
         }
         Kind::RevenueReverse(r) => {
             commit(&r.note);
-            facts.dues.extend_from_slice(&r.due);
+            stated(facts, &r.due, true);
         }
-        Kind::PayoutPaid(p) => facts.dues.extend_from_slice(&p.due),
-        Kind::PayoutReturned(p) => facts.dues.extend_from_slice(&p.due),
+        Kind::PayoutPaid(p) => stated(facts, &p.due, false),
+        Kind::PayoutReturned(p) => stated(facts, &p.due, true),
+        Kind::SettlementSent(s) => {
+            facts.sent.extend(hash(&s.agreement).map(|agreement| (agreement, s.minor)));
+        }
         Kind::SettlementReceived(s) => {
             facts.received.extend(hash(&s.agreement).map(|agreement| (agreement, s.minor)));
         }
@@ -147,6 +152,10 @@ fn note(facts: &mut Facts, kind: &Kind) {
         Kind::Propose(p) => facts.unknown |= p.event.iter().any(|bytes| is_unknown(bytes)),
         _ => {}
     }
+}
+
+fn stated(facts: &mut Facts, dues: &[v1::Due], back: bool) {
+    facts.dues.extend(dues.iter().map(|due| (due.clone(), back)));
 }
 
 /// An event that decodes, but to nothing that this schema knows.

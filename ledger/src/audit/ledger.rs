@@ -6,16 +6,16 @@
 
 use super::{
     Options,
-    between::{Side, Stated},
     book::Book,
     damage_is_found,
     disclosures::{self, Disclosures},
     entries::{Completed, Entries},
-    examine::{Examined, Take},
+    examine::Examined,
     finding::{Code, Finding, Findings, Severity},
     nodes::StoredNodes,
     pool::Pool,
     seen::Seen,
+    side::{Heard, Side},
     witnessed::{self, Witnessed},
 };
 use crate::{
@@ -103,9 +103,7 @@ pub struct LedgerAudit {
     book: Book,
     findings: Findings,
     commitments: DenseMap<Hash, u64>,
-    stated: BTreeMap<(Hash, u64), Stated>,
-    takes: BTreeMap<Hash, Vec<(u64, Take)>>,
-    received: BTreeMap<Hash, u128>,
+    heard: BTreeMap<Hash, Heard>,
 }
 
 impl LedgerAudit {
@@ -127,9 +125,7 @@ impl LedgerAudit {
             book: Book::default(),
             findings: Findings::new(Some(id)),
             commitments: DenseMap::default(),
-            stated: BTreeMap::new(),
-            takes: BTreeMap::new(),
-            received: BTreeMap::new(),
+            heard: BTreeMap::new(),
         }
     }
 
@@ -159,17 +155,14 @@ impl LedgerAudit {
                 self.commitments.insert(*commitment, e.seq);
             }
         }
-        for due in &e.facts.dues {
-            let Ok(agreement) = due.agreement.as_slice().try_into() else { continue };
-            let stated = Stated { entry: e.seq, digest: e.digest, amount: due.amount };
-            self.stated.entry((agreement, due.number)).or_insert(stated);
-        }
-        for take in &e.facts.takes {
-            self.takes.entry(take.agreement).or_default().push((e.seq, *take));
-        }
-        for (agreement, minor) in &e.facts.received {
-            *self.received.entry(*agreement).or_default() += u128::from(*minor);
-        }
+        let at = e.leaf.as_ref().map_or(0, |leaf| leaf.recorded_at);
+        Heard::collect(&mut self.heard, e, at);
+    }
+
+    /// Whether it is a rule of the book that the entry breaks.
+    fn is_refused(&self, entry: u64) -> bool {
+        let broken = |f: &Finding| f.code == Code::Rule && f.entry == Some(entry);
+        self.findings.list().iter().any(broken)
     }
 
     /// The operators, the newest first, as far as one's word leads to the next.
@@ -326,15 +319,9 @@ fn audit_from(
     let (log, found) = (&it.entries, &mut it.findings);
     let witnessed = witnessed::judge(id, seen_by.as_deref(), options.policy, log, found);
     let report = it.report(authenticated, disclosures, goes_on, witnessed);
-    let side = Side {
-        id,
-        size: report.size,
-        readable: whole,
-        state: it.book.stopped.is_none().then_some(it.book.state),
-        stated: it.stated,
-        takes: it.takes,
-        received: it.received,
-    };
+    let book = it.book.stopped.is_none().then_some(&it.book.state);
+    let stopped = it.book.stopped.map(|at| (at, it.is_refused(at)));
+    let side = Side::new(&report, whole, stopped, it.heard, book);
     Ok((report, side, it.findings))
 }
 

@@ -14,10 +14,9 @@
 //!    │                                                               v
 //!    └── disclosures, checkpoint <─── at the end ───────────────── book: rules, accounts
 //!                                                                    v
-//!                                                      between the ledgers of the file
+//!                                         reconcile: between all ledgers of all targets
 //! ```
 
-mod between;
 mod book;
 mod disclosures;
 mod entries;
@@ -25,9 +24,13 @@ mod examine;
 mod finding;
 mod ledger;
 mod nodes;
+mod pair;
 mod parting;
 mod pool;
+mod reconcile;
 mod seen;
+mod side;
+mod table;
 mod witnessed;
 mod worth;
 
@@ -36,7 +39,10 @@ pub use examine::{Examined, examine};
 pub use finding::{Code, Finding, MOST, Severity};
 pub use ledger::{LedgerAudit, LedgerReport};
 pub use parting::{begins, contradict, histories_part, parting, placed, split_view};
+pub use reconcile::reconcile;
 pub use seen::{Seen, replaced};
+pub use side::Side;
+pub use table::{Owing, Row, Standing, Table, Total};
 pub use witnessed::Witnessed;
 
 use crate::{
@@ -79,8 +85,11 @@ pub struct Audit {
     pub verdict: Verdict,
     /// The ledgers, in the order of the store.
     pub ledgers: Vec<LedgerReport>,
-    /// The file's findings first, then each ledger's, in the order of the log.
+    /// The file's findings first, then each ledger's, in the order of the log; last those between
+    /// ledgers.
     pub findings: Vec<Finding>,
+    /// What is kept of each ledger to hold it against others; empty once [`reconcile`] has.
+    pub sides: Vec<Side>,
 }
 
 /// How to audit.
@@ -91,9 +100,9 @@ pub struct Options<'a> {
     /// one of them. None: a sound log is only consistent in itself, its operator is not
     /// authenticated, and a ledger that was taken out whole is not missed.
     pub expect_operator: Vec<PublicKey>,
-    /// The ledger of an expected operator may be in another store, and one that names the
-    /// same key too. For whoever audits several, and asks [`operators`] of all of
-    /// them at the end.
+    /// The ledger of an expected operator may be in another store, one that names the same key
+    /// too, and the other side of an agreement. For whoever audits several, and asks
+    /// [`operators`] and [`reconcile`] of all of them at the end.
     pub several_stores: bool,
     /// A trust file; it alone decides then, and not `expect_operator`.
     pub policy: Option<&'a Policy>,
@@ -173,7 +182,6 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
     if reports.is_empty() && whole.list().is_empty() {
         whole.add(Code::NoLedger, None, "expected at least one, found none");
     }
-    between::compare(&sides, &mut findings);
     let missing = if options.several_stores {
         Vec::new()
     } else {
@@ -183,7 +191,11 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
     };
     let gathered = std::iter::once(whole).chain(findings).flat_map(Findings::close);
     let findings: Vec<Finding> = missing.into_iter().chain(gathered).collect();
-    Ok(Audit { verdict: verdict(&findings), ledgers: reports, findings })
+    let mut found = Audit { verdict: verdict(&findings), ledgers: reports, findings, sides };
+    if !options.several_stores {
+        reconcile(std::slice::from_mut(&mut found));
+    }
+    Ok(found)
 }
 
 /// One fault for each expected operator whom no ledger names: a file says nothing of a

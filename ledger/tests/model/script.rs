@@ -8,6 +8,7 @@ use super::{
     check,
     facts::*,
     stage::Stage,
+    table,
     wishes::{self, rules},
     work::Claim,
 };
@@ -82,6 +83,7 @@ pub fn play(start: (u32, u32), ops: &[Op]) -> Stage {
     flush(&mut stage, &mut draft);
     check::ideal(&stage.model, &stage.commons);
     check::replays(&stage.commons);
+    table::agrees(&stage);
     stage
 }
 

@@ -1,11 +1,14 @@
 //! `subak audit`: everything that a ledger file, a bundle or a node holds, judged from raw bytes.
 //!
 //! Owns targets, trust and memory as they are given on the command line, and the order of the steps:
-//! open all, audit each, hold histories of one ledger against each other, remember what is sound.
+//! open all, audit each, hold histories of one ledger against each other and the ledgers against
+//! one another, remember what is sound. Guarantees that a target that fails keeps no other from
+//! being judged.
 //! Leaves out the audit itself (`ledger::audit`).
 
 mod proof;
 mod split;
+mod table;
 mod target;
 mod tell;
 
@@ -22,7 +25,7 @@ use std::{
     path::PathBuf,
 };
 use subak_ledger::{
-    audit::{self, Audit as Found, LedgerReport, Options, Seen, Severity, Verdict},
+    audit::{self, Audit as Found, LedgerReport, Options, Seen, Severity, Table, Verdict},
     log::{LedgerId, PublicKey, checkpoint::claimed_size, policy::Policy},
 };
 use target::{Source, Target};
@@ -32,13 +35,14 @@ use tell::Pinned;
 ///
 /// A target is a ledger file, a bundle, a node's URL, or a fraud proof. A fault is a broken rule;
 /// a gap is something that could not be judged; neither is silent. Several targets that hold one
-/// ledger are held against each other. What was judged sound is remembered: the next time the
+/// ledger are held against each other, and the two sides of each agreement are compared, wherever
+/// they are: what is due, taken, on its way, sent, received, open, overdue. What was judged sound is remembered: the next time the
 /// log must go on from there, its old signatures are not checked again, and its operator must be the
 /// same. An operator who was proven to have signed two histories stays accused. Without --expect or
 /// --trust-file a sound ledger is consistent in itself, and its operator is not authenticated.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  subak audit subak.db\n  subak audit http://commons.example:7117 --expect <operator's public key>\n  subak audit http://commons.example:7117 http://mirror.example:7117 --trust-file trust.txt\n  subak audit ours.subak --no-memory --json\n  subak audit our-commons.fraud-proof --expect <operator's public key>\n\nExit status: 0 sound, 1 fault, 3 gap, 4 a target is not there or cannot be read."
+    after_help = "Examples:\n  subak audit subak.db\n  subak audit http://commons.example:7117 --expect <operator's public key>\n  subak audit http://commons.example:7117 http://mirror.example:7117 --trust-file trust.txt\n  subak audit phyle.db commons.subak https://upstream.example:7117\n  subak audit ours.subak --no-memory --json\n  subak audit our-commons.fraud-proof --expect <operator's public key>\n\nExit status: 0 sound, 1 fault, 3 gap, 4 a target is not there or cannot be read (the others are judged all the same; 1 if one of them is at fault)."
 )]
 pub struct Audit {
     /// Ledger files, bundles, nodes' URLs, or one fraud proof; all ledgers in each are judged,
@@ -70,6 +74,18 @@ pub(super) struct Job {
     bar: ProgressBar,
 }
 
+/// A target that could not be judged, and why.
+type Missed = (Target, Failure);
+
+/// What came of a job.
+pub(super) struct Judged {
+    /// For each of the job's targets.
+    found: Vec<Found>,
+    proofs: split::Proofs,
+    table: Table,
+    missed: Vec<Missed>,
+}
+
 impl Audit {
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
@@ -90,12 +106,19 @@ impl Audit {
             }
             return proof::judge(cx, file, policy.as_ref(), memory.as_ref());
         }
-        let mut sources = Vec::new();
-        for target in &targets {
-            sources.push(target.open(cx).await?);
+        let (mut opened, mut sources, mut missed) = (Vec::new(), Vec::new(), Vec::new());
+        for target in targets {
+            match target.open(cx).await {
+                Ok(source) => {
+                    opened.push(target);
+                    sources.push(source);
+                }
+                Err(failure) if failure.status == 2 => return Err(failure),
+                Err(failure) => missed.push((target, failure)),
+            }
         }
-        let job = Job {
-            targets,
+        let mut job = Job {
+            targets: opened,
             expect: if cx.trust.is_file() { Vec::new() } else { cx.trust.keys().to_vec() },
             policy,
             memory,
@@ -104,28 +127,43 @@ impl Audit {
             bar: bar(!cx.out.json),
         };
         let work = move || {
-            let done = job.run(&sources);
-            done.map(|(found, proofs)| (job, found, proofs))
+            let done = job.run(sources, missed);
+            done.map(|judged| (job, judged))
         };
-        let (job, found, proofs) = tokio::task::spawn_blocking(work).await.map_err(|e| {
+        let (job, mut judged) = tokio::task::spawn_blocking(work).await.map_err(|e| {
             Failure::world("audit", format!("the audit broke off: {e}"), "report this")
         })??;
+        let found = std::mem::take(&mut judged.found);
         let (kept, failed) = job.remember(&found);
-        for failed in proofs.failed.iter().chain(&failed) {
+        for failed in judged.proofs.failed.iter().chain(&failed) {
             cx.out.note(failed);
         }
         let all: Vec<(String, Found)> =
             job.targets.iter().map(ToString::to_string).zip(found).collect();
         let verdict = all.iter().map(|(_, a)| a.verdict).max().unwrap_or(Verdict::Sound);
-        let data = tell::data(verdict, &all, &proofs.files);
-        let text = tell::text(cx, &all, &proofs.files, &|id| job.pinned(id, &kept));
+        // Who reads the verdict alone must not take what was not looked at for sound.
+        let least = if judged.missed.is_empty() { Verdict::Sound } else { Verdict::Gap };
+        let told = verdict.max(least);
+        let data = tell::data(told, &all, &judged);
+        let text = tell::text(cx, &all, &judged, &|id| job.pinned(id, &kept));
         cx.out.result("subak.audit/1", &data, &text)?;
-        match verdict {
-            Verdict::Sound => Ok(()),
-            Verdict::Gap => Err(Failure::told(3)),
-            Verdict::Fault => Err(Failure::told(1)),
+        match status(verdict, &judged.missed) {
+            0 => Ok(()),
+            status => Err(Failure::told(status)),
         }
     }
+}
+
+/// The exit status: a fault before what is worth a retry, that before a gap.
+fn status(verdict: Verdict, missed: &[Missed]) -> u8 {
+    let judged = match verdict {
+        Verdict::Sound => 0,
+        Verdict::Gap => 3,
+        Verdict::Fault => 1,
+    };
+    let all: Vec<u8> =
+        missed.iter().map(|(_, f)| f.status).chain((judged > 0).then_some(judged)).collect();
+    [1, 4, 3].into_iter().find(|status| all.contains(status)).unwrap_or(0)
 }
 
 fn bar(shown: bool) -> ProgressBar {
@@ -156,24 +194,40 @@ fn sizes(sources: &[Source]) -> BTreeMap<LedgerId, BTreeSet<u64>> {
 }
 
 impl Job {
-    fn run(&self, sources: &[Source]) -> Done<(Vec<Found>, split::Proofs)> {
-        let sizes = sizes(sources);
+    /// Judges what can be judged; an error where nothing can.
+    fn run(&mut self, sources: Vec<Source>, mut missed: Vec<Missed>) -> Done<Judged> {
+        let sizes = sizes(&sources);
         let seen = self.memory.as_ref().map(Memory::seen).unwrap_or_default();
-        let mut found = Vec::new();
-        for (target, source) in self.targets.iter().zip(sources) {
-            found.push(self.audit(target, source, &seen, &sizes)?);
+        let (mut targets, mut judged, mut found) = (Vec::new(), Vec::new(), Vec::new());
+        for (target, source) in std::mem::take(&mut self.targets).into_iter().zip(sources) {
+            match self.audit(&target, &source, &seen, &sizes) {
+                Ok(audit) => {
+                    targets.push(target);
+                    judged.push(source);
+                    found.push(audit);
+                }
+                Err(failure) => missed.push((target, failure)),
+            }
+        }
+        self.targets = targets;
+        if found.is_empty() {
+            let first = missed.into_iter().next().map(|(_, failure)| failure);
+            return Err(first.expect("there is at least one target"));
         }
         // An operator's ledger may be in any of the targets: only all of them can lack it.
         let ledgers = found.iter().flat_map(|found| &found.ledgers);
-        let expected = if self.policy.is_some() { &[] } else { &self.expect[..] };
+        let all = self.policy.is_none() && missed.is_empty();
+        let expected = if all { &self.expect[..] } else { &[] };
         let missing = audit::operators(ledgers, expected);
         if let Some(last) = found.last_mut() {
             last.findings.extend(missing);
             last.verdict = audit::verdict(&last.findings);
         }
-        let proofs = split::compare(self, sources, &mut found)?;
+        let proofs = split::compare(self, &judged, &mut found)?;
+        // Last, so that a copy that was found false counts as one.
+        let table = audit::reconcile(&mut found);
         self.bar.finish_and_clear();
-        Ok((found, proofs))
+        Ok(Judged { found, proofs, table, missed })
     }
 
     fn audit(

@@ -54,6 +54,7 @@ pub(super) fn judge(
         proven.heads.map(|head| json!({ "size": head.size, "root": hex::encode(head.root) }));
     let data = json!({
         "verdict": verdict.word(), "ledgers": [], "findings": [], "fraud_proofs": [],
+        "missed": [], "agreements": [], "totals": [], "owed": [],
         "proven": {
             "target": path, "ledger": ledger.to_string(),
             "operator_key": hex::encode(operator.bytes()), "operator_authenticated": known,

@@ -2,9 +2,9 @@
 //!
 //! Owns the words around the findings, which bring their own. Leaves out the exit status.
 
+use super::{Judged, table};
 use crate::{context::Context, describe, money};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use subak_ledger::{
     audit::{
         Audit as Found, Disclosures, Finding, LedgerReport, Severity, Verdict, Witnessed, verdict,
@@ -28,7 +28,7 @@ pub(super) fn verdict_of(findings: &[Finding], ledger: Option<LedgerId>) -> Verd
     verdict(findings.iter().filter(|f| f.ledger == ledger))
 }
 
-pub(super) fn data(verdict: Verdict, all: &[(String, Found)], proofs: &[PathBuf]) -> Value {
+pub(super) fn data(verdict: Verdict, all: &[(String, Found)], judged: &Judged) -> Value {
     let mut ledgers = Vec::new();
     let mut findings = Vec::new();
     for (target, audit) in all {
@@ -42,9 +42,16 @@ pub(super) fn data(verdict: Verdict, all: &[(String, Found)], proofs: &[PathBuf]
             })
         }));
     }
+    let missed = judged.missed.iter().map(|(target, f)| {
+        json!({
+            "target": target.to_string(), "code": f.code, "message": f.message, "next": f.next,
+        })
+    });
+    let [agreements, totals, owed] = table::data(&judged.table);
     json!({
         "verdict": verdict.word(), "ledgers": ledgers, "findings": findings,
-        "fraud_proofs": proofs,
+        "fraud_proofs": judged.proofs.files, "missed": missed.collect::<Vec<_>>(),
+        "agreements": agreements, "totals": totals, "owed": owed,
     })
 }
 
@@ -74,12 +81,12 @@ fn ledger_data(target: &str, audit: &Found, l: &LedgerReport) -> Value {
 pub(super) fn text(
     cx: &Context,
     all: &[(String, Found)],
-    proofs: &[PathBuf],
+    judged: &Judged,
     pinned: &dyn Fn(LedgerId) -> Pinned,
 ) -> String {
     let mut lines = Vec::new();
     for (target, audit) in all {
-        if all.len() > 1 {
+        if all.len() + judged.missed.len() > 1 {
             lines.push(format!("{target}:"));
         }
         for l in &audit.ledgers {
@@ -89,12 +96,17 @@ pub(super) fn text(
             lines.push(finding_text(cx, audit, f));
         }
     }
-    for file in proofs {
+    for (target, failure) in &judged.missed {
+        let word = cx.out.bad("not judged");
+        lines.push(format!("{target}:\n{word}  {failure}\n  next: {}", failure.next));
+    }
+    for file in &judged.proofs.files {
         lines.push(format!(
             "the fraud proof is in {0}\n  next: pass it on; whoever has the operator's key checks it: `subak audit {0} --expect KEY`",
             file.display()
         ));
     }
+    lines.extend(table::text(cx, &judged.table).map(|table| format!("\n{table}")));
     lines.join("\n")
 }
 
