@@ -21,10 +21,14 @@
 mod append;
 #[path = "figures/audited.rs"]
 mod audited;
+#[path = "figures/federated.rs"]
+mod federated;
 #[path = "figures/followed.rs"]
 mod followed;
 #[path = "figures/income.rs"]
 mod income;
+#[path = "../../node/tests/kit/mod.rs"]
+mod kit;
 #[path = "figures/limits.rs"]
 mod limits;
 #[path = "figures/report.rs"]
@@ -33,6 +37,8 @@ mod report;
 mod state;
 #[path = "figures/stored.rs"]
 mod stored;
+#[path = "../../node/tests/town/mod.rs"]
+mod town;
 #[path = "figures/world.rs"]
 mod world;
 
@@ -62,6 +68,7 @@ fn main() {
     stored::figures(&mut report);
     audited::figures(&mut report);
     followed::figures(&mut report);
+    federated::figures(&mut report);
     income::figures(&mut report);
     state::figures(&mut report);
     report.close();

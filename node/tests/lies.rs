@@ -91,7 +91,7 @@ async fn what_does_not_hold_is_not_copied_and_is_told() {
         (Lie::LongEnvelope, "at most 262144"),
         (Lie::ForeignCheckpoint, "sent what does not hold"),
         (Lie::EmptyCheckpoint, "a checkpoint without entries"),
-        (Lie::EndlessCheckpoint, "7 were sent so far"),
+        (Lie::EndlessCheckpoint, "7 were sent"),
         (Lie::FalseGenesis, "sent what does not hold"),
     ] {
         let dir = tempfile::tempdir().unwrap();

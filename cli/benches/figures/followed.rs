@@ -92,13 +92,14 @@ async fn copied(url: &str, ledger: LedgerId, size: u64) {
 }
 
 /// A program that serves, and where.
-struct Serving {
+pub struct Serving {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Serving {
-    fn start(dir: &Path, args: &[&str]) -> Self {
+    /// Begins, in this folder.
+    pub fn start(dir: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_subak"))
             .args(args)
             .env("SUBAK_HOME", dir)
@@ -114,10 +115,19 @@ impl Serving {
     }
 
     /// Processor time so far, in the system's ticks.
-    fn ticks(&self) -> u64 {
+    pub fn ticks(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+}
+
+impl Serving {
+    /// What it has in memory now, in megabytes.
+    pub fn megabytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1_000
     }
 }
 
