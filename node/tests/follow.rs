@@ -321,6 +321,18 @@ async fn a_source_that_was_put_back_is_told() {
     assert_eq!(refused.code(), "older-database", "{refused}");
     assert_eq!(copy.node.book(rice).await.unwrap().size, 2);
     assert!(Evidence::beside(&copy.db).against(rice).is_none(), "an old head is no second history");
+
+    // What it has lost, whoever has copied it gives back.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(serve(copy.node.clone(), listener, std::future::pending()));
+    restored.end().await;
+    let node = Arc::new(Node::open(&db, Options::default()).await.unwrap());
+    let size = Follower::restore(node.clone(), &all_of(&url), rice, Evidence::beside(&db)).await;
+    assert_eq!(size.unwrap(), 2);
+    assert_eq!(node.append(hour(rice, "other")).await.unwrap().entry, 2);
+    node.close().await;
+    assert_sound(&db);
 }
 
 #[tokio::test(flavor = "multi_thread")]

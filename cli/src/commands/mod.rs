@@ -207,6 +207,7 @@ impl Command {
             Self::Operator(operator::Operator::Rotate | operator::Operator::Take { .. }) => {
                 "subak.appended/1"
             }
+            Self::Operator(operator::Operator::Restore { .. }) => "subak.restore/1",
             Self::Operator(_) => "subak.handover/1",
         }
     }

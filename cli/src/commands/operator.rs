@@ -7,6 +7,7 @@
 
 use crate::{
     commands::contribute::report,
+    connect,
     context::{Context, Open, Texts},
     counterpart, describe,
     failure::{Done, Failure},
@@ -27,6 +28,7 @@ use subak_ledger::{
     log::Hash,
 };
 use subak_node::{
+    follow::{Follower, evidence::Evidence, peers::Peer},
     ring::{Ring, Use},
     runtime::Node,
 };
@@ -61,6 +63,18 @@ pub enum Operator {
         /// What `subak operator offer` has made
         file: PathBuf,
     },
+    /// Fetch what this operator has signed and lost, since an old copy of the file was put back
+    ///
+    /// From a node that has copied the ledger: each entry is verified, as it was signed here. The node
+    /// that serves the file must be stopped meanwhile. Where the file `halted` lies beside the keys, remove
+    /// it afterwards.
+    #[command(
+        after_help = "Example:\n  subak operator restore https://mirror.example:7118 --db subak.db --ledger our-commons"
+    )]
+    Restore {
+        /// A node that has copied it
+        url: String,
+    },
     /// Take the ledger over, when as many stewards as the quorum have signed
     #[command(
         after_help = "Example:\n  subak operator take our-commons.handover --db copy.db --ledger our-commons --as ana"
@@ -79,6 +93,7 @@ impl Operator {
             Self::Offer { file } => offer(cx, file).await,
             Self::Sign { file } => sign(cx, file),
             Self::Take { file } => take(cx, file).await,
+            Self::Restore { url } => restore(cx, url).await,
         }
     }
 }
@@ -128,6 +143,34 @@ async fn rotate(cx: &Context) -> Done {
         hex::encode(key)
     );
     report(cx, &appended, &more, &text)
+}
+
+async fn restore(cx: &Context, url: String) -> Done {
+    connect::require_url(&url, cx.node_ca())?;
+    let connection = cx.writer(false).await?;
+    let info = cx.choose(&connection, cx.global.ledger.as_deref()).await?;
+    let node = connection.embedded.ok_or_else(|| {
+        let what = "what was lost is fetched into the ledger file, not into a node";
+        Failure::usage(what, "stop the node, and name its file with --db instead of --node")
+    })?;
+    let ca = cx.node_ca().map(Path::to_path_buf);
+    let peer = Peer { url, ca, follow: Vec::new(), all: false };
+    let evidence = Evidence::beside(&cx.db());
+    let size = Follower::restore(node.clone(), &peer, info.id, evidence).await?;
+    // Whether it is all that was signed here is for the head file to say.
+    let ready = node.ready(info.id).await;
+    let text = format!(
+        "{}: {} fetched from {}, it has {size} now",
+        info.name,
+        describe::entries(size.saturating_sub(info.size)),
+        peer.url
+    );
+    let data = json!({
+        "ledger": info.id.to_string(), "fetched": size.saturating_sub(info.size), "size": size,
+        "source": peer.url,
+    });
+    cx.out.result("subak.restore/1", &data, &text)?;
+    Ok(ready?)
 }
 
 async fn offer(cx: &Context, file: PathBuf) -> Done {

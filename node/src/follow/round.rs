@@ -32,6 +32,7 @@ use subak_ledger::{
 const BY_NAME: usize = 1_000;
 
 /// Why a round did not end with a whole copy.
+#[derive(Debug)]
 pub(super) enum End {
     /// For now: why.
     Trouble(String),
@@ -62,6 +63,8 @@ pub(super) struct Wanted {
     /// Whether the texts behind its commitments are copied too. A partner's names and invoice texts
     /// are no business of who has an agreement with it.
     pub(super) texts: bool,
+    /// It is this node's own ledger, of which an old copy was put back.
+    pub(super) restores: bool,
 }
 
 /// A followed ledger, as far as one node has shown it.
@@ -155,7 +158,7 @@ impl Round {
     fn require_ours(&self, copy: &Copy) -> Result<(), End> {
         let operators = &copy.book().operators;
         let Some(newest) = operators.last() else { return Ok(()) };
-        if self.follower.node.operates(&newest.key)? {
+        if !self.wanted.restores && self.follower.node.operates(&newest.key)? {
             return Err(End::Own);
         }
         match self.wanted.key {
@@ -219,6 +222,7 @@ impl Round {
             ledger: self.ledger(),
             name: state.root().name.to_string(),
             operator: state.operator(),
+            restores: self.wanted.restores,
             expected: effects.expected,
             entries: effects.entries.to_vec(),
             nodes: effects.nodes.to_vec(),

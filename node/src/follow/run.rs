@@ -11,7 +11,8 @@ use super::{
     round::{End, Round, Wanted},
 };
 use crate::{
-    Ledgers as _, Mirror, NodeError, client::Remote, readers::lock, runtime::Node, tls::Pin,
+    Ledgers as _, Mirror, NodeError, client::Remote, readers::lock, refusal::world, runtime::Node,
+    tls::Pin,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,6 +65,31 @@ impl Follower {
     #[must_use]
     pub fn with_witnessed(self) -> Self {
         Self { witnessed: true, ..self }
+    }
+
+    /// Fetches what this node has signed of its own ledger and lost, since an old copy of the database
+    /// was put back, from a node that has copied it. Returns how many entries there are then. All of
+    /// it is verified as any copy; whether it is all that was signed, the head file knows.
+    pub async fn restore(
+        node: Arc<Node>,
+        peer: &Peer,
+        ledger: LedgerId,
+        evidence: Evidence,
+    ) -> Result<u64, NodeError> {
+        let remote = Arc::new(connect(peer, None).await?);
+        let follower = Arc::new(Self::new(node, None, Vec::new(), evidence));
+        let wanted = Wanted { ledger, key: None, texts: true, restores: true };
+        let mut round = Round::new(follower.clone(), peer.url.clone(), remote, wanted);
+        let restored = round.ask().await.map_err(|end| match end {
+            End::Trouble(what) | End::Stopped(what) => {
+                world("not-restored", what, "ask another node that has copied it")
+            }
+            End::Moved | End::Own => {
+                world("not-restored", "something else has appended meanwhile", "try again")
+            }
+        });
+        follower.node.set_mirror(ledger, None);
+        restored
     }
 
     /// The peers as they are now.
@@ -192,7 +218,9 @@ impl Follower {
         // Those that are named are asked for whether they are listed or not.
         let named = peer.named()?.into_iter();
         let mut all: BTreeMap<LedgerId, Wanted> = named
-            .map(|(ledger, key)| (ledger, Wanted { ledger, key: Some(key.bytes()), texts: true }))
+            .map(|(ledger, key)| {
+                (ledger, Wanted { ledger, key: Some(key.bytes()), texts: true, restores: false })
+            })
             .collect();
         if !peer.all && wanted.keys().all(|ledger| all.contains_key(ledger)) {
             return Ok(all);
@@ -200,7 +228,7 @@ impl Follower {
         for info in remote.ledgers().await? {
             let (ledger, key, texts) = (info.id, wanted.get(&info.id).copied(), peer.all);
             if texts || key.is_some() {
-                all.entry(ledger).or_insert(Wanted { ledger, key, texts });
+                all.entry(ledger).or_insert(Wanted { ledger, key, texts, restores: false });
             }
         }
         Ok(all)
@@ -268,7 +296,7 @@ async fn connect(peer: &Peer, file: Option<&Path>) -> Result<Remote, NodeError> 
         let ca = beside.map_or_else(|| ca.clone(), |dir| dir.join(ca));
         let pem = fs::read(&ca).map_err(|error| {
             let what = format!("peer {}: {}: {error}", peer.url, ca.display());
-            crate::refusal::world("peer-ca", what, "put the certificate there")
+            world("peer-ca", what, "put the certificate there")
         })?;
         Pin::from_pem(&pem)
     });

@@ -51,6 +51,7 @@ impl Node {
             ledger,
             name: book.root().name.to_string(),
             operator: book.operator(),
+            restores: false,
             expected: Head { size: book.size, chain },
             entries: Vec::new(),
             nodes: Vec::new(),

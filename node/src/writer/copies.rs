@@ -1,7 +1,7 @@
 //! Other operators' ledgers in the writer's queue: what a follower has verified is stored.
 //!
-//! Guarantees that a copy never goes into a ledger that this node signs for, that it follows what is
-//! stored (compare and swap), and that texts which its entries erase are gone from the files as
+//! Guarantees that a copy never goes into a ledger that this node signs for, but to restore what it has
+//! signed before, that it follows what is stored (compare and swap), and that texts which its entries erase are gone from the files as
 //! soon as with its own. Leaves out what may be stored at all (`follow::copy`).
 
 use super::Writer;
@@ -18,6 +18,8 @@ pub(crate) struct Copied {
     pub(crate) name: String,
     /// Who signs for it after these entries.
     pub(crate) operator: Hash,
+    /// It is this node's own, of which an old copy was put back: what follows was signed here once.
+    pub(crate) restores: bool,
     pub(crate) expected: Head,
     pub(crate) entries: Vec<NewEntry>,
     pub(crate) nodes: Vec<Node>,
@@ -29,7 +31,7 @@ pub(crate) struct Copied {
 impl Writer {
     pub(super) fn copy(&mut self, copied: &Copied) -> Result<(), NodeError> {
         self.require_going()?;
-        if self.signs_for(copied)? {
+        if !copied.restores && self.signs_for(copied)? {
             let what = format!("ledger {}: this node is its operator", copied.ledger);
             return Err(world("own-ledger", what, "it is appended to, and not copied"));
         }
