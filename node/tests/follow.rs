@@ -34,7 +34,6 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 struct Copying {
     db: PathBuf,
     node: Arc<Node>,
-    _following: JoinHandle<()>,
 }
 
 impl Copying {
@@ -42,8 +41,8 @@ impl Copying {
         let node = Arc::new(Node::open(db, Options::default()).await.unwrap());
         let follower =
             Follower::new(node.clone(), Some(file_of(db)), Vec::new(), Evidence::beside(db));
-        let _following = tokio::spawn(Arc::new(follower).run());
-        Self { db: db.to_path_buf(), node, _following }
+        tokio::spawn(Arc::new(follower).run());
+        Self { db: db.to_path_buf(), node }
     }
 
     async fn of(dir: &Path, peer: Peer) -> Self {
@@ -225,6 +224,9 @@ async fn a_copy_goes_on_after_any_interruption() {
     Copying::at(&copy.db).await.until_size(rice, 4).await;
 }
 
+/// More than are stored at a time.
+const ENTRIES: u64 = 4_400;
+
 /// Parts of a long log are stored under a head that is still to be reached, each shown to lie
 /// under it; what is there is not asked for again.
 #[tokio::test(flavor = "multi_thread")]
@@ -232,7 +234,6 @@ async fn a_long_log_is_stored_in_parts_and_gone_on_with() {
     let server = server().await;
     let near = server.fresh.node.clone();
     let rice = open_commons(&*near, "rice", false).await;
-    const ENTRIES: u64 = 4_400;
     let hours = stream::iter(0..ENTRIES).map(move |n| hour(rice, &n.to_string()));
     let answers: Vec<_> = near.clone().append_all(hours.boxed()).collect().await;
     assert!(answers.iter().all(Result::is_ok));

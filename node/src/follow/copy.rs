@@ -8,9 +8,9 @@
 //! Leaves out signatures under statements, which whoever makes a [`Statement`] has verified; where
 //! entries and heads come from; and how a fault becomes evidence (`evidence`).
 
-use crate::{RawEntry, disclose, fold::Folded};
+use crate::{RawEntry, fold::Folded};
 use prost::bytes::Bytes;
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 use subak_ledger::{
     book::{
         event::Event,
@@ -75,8 +75,6 @@ pub struct Copy {
     entries: Vec<NewEntry>,
     nodes: Vec<Node>,
     erasures: Vec<Hash>,
-    /// Commitments in the entries that are pending.
-    committed: BTreeSet<Hash>,
     /// The signed note that was reached, and the one that is with what is pending.
     head: Option<String>,
     reached: Option<String>,
@@ -95,7 +93,6 @@ impl Copy {
             entries: Vec::new(),
             nodes: Vec::new(),
             erasures: Vec::new(),
-            committed: BTreeSet::new(),
             reached: head.clone(),
             head,
             operators: Vec::new(),
@@ -117,6 +114,12 @@ impl Copy {
         self.head.as_deref()
     }
 
+    /// The durable copy, where it ends at a signed head.
+    pub fn whole(&self) -> Option<&Folded> {
+        let reached = claimed_size(self.head.as_deref()?)?;
+        (self.durable.state.size == reached).then_some(&self.durable)
+    }
+
     /// Believes who has followed whom as operator, as somebody has read it in the whole log who has
     /// verified that. For heads whose signer stands in entries that are yet to be copied.
     pub fn learn(&mut self, operators: impl IntoIterator<Item = Tenure>) {
@@ -135,7 +138,6 @@ impl Copy {
         };
         self.nodes.extend(nodes);
         self.erasures.extend(erased(statement));
-        self.committed.extend(disclose::commitments(statement));
         let (leaf, envelope) = (Bytes::copy_from_slice(&raw.leaf), statement.shared());
         self.entries.push(NewEntry { leaf, envelope, chain: self.pending.chain() });
         Ok(())
@@ -211,11 +213,6 @@ impl Copy {
         })
     }
 
-    /// The commitments in what is pending.
-    pub fn commitments(&self) -> &BTreeSet<Hash> {
-        &self.committed
-    }
-
     /// What was pending is stored. Returns the copy where it is whole up to a signed head, for
     /// readers.
     pub fn committed(&mut self) -> Option<Folded> {
@@ -238,7 +235,6 @@ impl Copy {
         self.entries.clear();
         self.nodes.clear();
         self.erasures.clear();
-        self.committed.clear();
     }
 
     fn signer(&self, size: u64) -> Result<PublicKey, Fault> {

@@ -14,6 +14,8 @@ use super::{
 use crate::{
     Ledgers as _, Mirror, NodeError,
     client::{Remote, Verified},
+    disclose,
+    page::MOST_ASKED,
     readers::off_executor,
     writer::Copied,
 };
@@ -28,8 +30,8 @@ use subak_ledger::{
     store::Disclosure,
 };
 
-/// Beyond so many new texts, all are read, in their order.
-const BY_NAME: usize = 1_000;
+/// More entries than this are copied from one source at a time.
+const LONG: u64 = 4_096;
 
 /// Why a round did not end with a whole copy.
 #[derive(Debug)]
@@ -76,8 +78,6 @@ pub(super) struct Round {
     copy: Option<Copy>,
     /// Entries of the newest head that witnesses have signed.
     witnessed: u64,
-    /// Whether texts that came late were looked for since the start.
-    caught_up: bool,
     /// What the node said last.
     heard: (u64, u64),
 }
@@ -89,8 +89,8 @@ impl Round {
         remote: Arc<Remote>,
         wanted: Wanted,
     ) -> Self {
-        let (copy, witnessed, caught_up, heard) = (None, 0, false, (0, 0));
-        Self { follower, url, remote, wanted, copy, witnessed, caught_up, heard }
+        let (copy, witnessed, heard) = (None, 0, (0, 0));
+        Self { follower, url, remote, wanted, copy, witnessed, heard }
     }
 
     pub(super) fn ledger(&self) -> LedgerId {
@@ -111,48 +111,55 @@ impl Round {
 
     /// Asks for the newest head, and copies all up to it. Returns its size.
     pub(super) async fn ask(&mut self) -> Result<u64, End> {
-        let turn = self.follower.turn(self.ledger());
-        let held = turn.lock().await;
         if let Some(file) = self.follower.evidence.against(self.ledger()) {
             return Err(End::Stopped(proven(&file.display().to_string())));
         }
         let asked = self.copied().await;
-        if asked.is_err() {
-            // What is stored is read again: of what failed, nobody knows what is.
+        if let Err(End::Moved) = asked {
             self.copy = None;
         }
-        drop(held);
         asked
     }
 
     async fn copied(&mut self) -> Result<u64, End> {
-        let mut copy = match self.copy.take() {
-            Some(copy) if self.is_newest(&copy) => copy,
-            _ => self.follower.node.stored_copy(self.ledger()).await?,
-        };
+        let mut copy = self.stored().await?;
         self.require_ours(&copy)?;
         let note = self.remote.fetch_checkpoint(self.ledger(), false).await?;
         self.heard = (claimed_size(&note).unwrap_or_default(), now());
         match copy.judge(&note) {
             Ok(None) => {}
             Ok(Some(size)) => {
+                // Of several sources of a long log one is enough.
+                let turn = self.follower.turn(self.ledger());
+                let long = size.saturating_sub(copy.size()) > LONG;
+                let held = long.then(|| turn.try_lock());
+                if let Some(Err(_)) = held {
+                    return Ok(size);
+                }
                 self.say("");
                 copy = self.copy_to(copy, size, &note).await?;
             }
             Err(fault) => return Err(self.fault(&copy, fault).await),
         }
-        self.late_texts(&copy).await?;
         self.take_witnessed(&copy).await?;
         self.say("");
-        let size = copy.size();
-        self.copy = Some(copy);
-        Ok(size)
+        Ok(copy.size())
     }
 
-    /// Whether nobody else has copied since.
-    fn is_newest(&self, copy: &Copy) -> bool {
+    /// The copy as it is stored: as it was left, or read again if somebody else has copied since.
+    async fn stored(&mut self) -> Result<Copy, End> {
         let shown = self.follower.node.shown_size(self.ledger());
-        shown.is_none_or(|size| size == copy.size())
+        let newest = |copy: &&Copy| shown.is_none_or(|size| size <= copy.size());
+        let copy = match self.copy.as_ref().filter(newest) {
+            Some(copy) => copy.clone(),
+            None => self.follower.node.stored_copy(self.ledger()).await?,
+        };
+        // What was stored by somebody who was stopped then is shown now.
+        if let Some(whole) = copy.whole().filter(|whole| Some(whole.state.size) != shown) {
+            self.follower.node.show_copy(self.ledger(), whole.clone());
+        }
+        self.copy = Some(copy.clone());
+        Ok(copy)
     }
 
     fn require_ours(&self, copy: &Copy) -> Result<(), End> {
@@ -172,36 +179,59 @@ impl Round {
         }
     }
 
-    async fn copy_to(&self, mut copy: Copy, size: u64, note: &str) -> Result<Copy, End> {
-        let limit = size.saturating_sub(copy.size());
-        let mut batches = pin!(self.remote.verified(self.ledger(), copy.size(), limit));
-        let mut texts = BTreeSet::new();
-        while let Some(batch) = batches.next().await {
-            let (pushed, read) = push(copy, batch?).await;
-            copy = pushed;
-            if let Err(fault) = read {
-                return Err(self.fault(&copy, seen_from(&copy, fault, note)).await);
-            }
-            texts.extend(copy.commitments().iter().take(BY_NAME + 1));
-            if copy.size() < size {
-                self.on_the_way(&mut copy, size, note).await?;
-            }
-        }
-        if copy.size() < size {
-            let (found, expected) = (copy.size(), size);
-            let what = format!("the signed head says {expected} entries, {found} were sent so far");
+    async fn copy_to(&mut self, mut copy: Copy, size: u64, note: &str) -> Result<Copy, End> {
+        if copy.size() > size {
+            let (own, url) = (copy.size(), &self.url);
+            let what = format!("{url} shows {size} entries, {own} were copied under a later head");
             return Err(End::Trouble(what));
         }
-        if let Err(fault) = copy.reach(note) {
-            return Err(self.fault(&copy, fault).await);
+        let limit = size - copy.size();
+        let mut batches = pin!(self.remote.verified(self.ledger(), copy.size(), limit));
+        while copy.size() < size {
+            let Some(batch) = batches.next().await else {
+                let found = copy.size();
+                let what = format!("the signed head says {size} entries, {found} were sent so far");
+                return Err(End::Trouble(what));
+            };
+            let (pushed, read) = push(copy, batch?, self.wanted.texts).await;
+            copy = pushed;
+            let texts = match read {
+                Ok(commitments) => self.texts(commitments).await?,
+                Err(fault) => return Err(self.fault(&copy, seen_from(&copy, fault, note)).await),
+            };
+            if copy.size() < size {
+                self.on_the_way(&mut copy, size, note, texts).await?;
+            } else {
+                self.arrived(&mut copy, note, texts).await?;
+            }
         }
-        let disclosures = self.texts(&texts).await?;
-        self.keep(&mut copy, disclosures).await?;
+        if limit == 0 {
+            self.arrived(&mut copy, note, Vec::new()).await?;
+        }
         Ok(copy)
     }
 
+    /// Stores what was read to the end, under its head.
+    async fn arrived(
+        &mut self,
+        copy: &mut Copy,
+        note: &str,
+        texts: Vec<Disclosure>,
+    ) -> Result<(), End> {
+        match copy.reach(note) {
+            Ok(()) => self.keep(copy, texts).await,
+            Err(fault) => Err(self.fault(copy, fault).await),
+        }
+    }
+
     /// Stores what was read so far, if it is shown to lie under the head that is on its way.
-    async fn on_the_way(&self, copy: &mut Copy, size: u64, note: &str) -> Result<(), End> {
+    async fn on_the_way(
+        &mut self,
+        copy: &mut Copy,
+        size: u64,
+        note: &str,
+        texts: Vec<Disclosure>,
+    ) -> Result<(), End> {
         if !copy.knows(note) {
             // Another operator has followed meanwhile, and who it is stands further on.
             let book = self.remote.book(self.ledger()).await?;
@@ -211,10 +241,10 @@ impl Round {
         if let Err(fault) = copy.before(note, &proof) {
             return Err(self.fault(copy, fault).await);
         }
-        self.keep(copy, Vec::new()).await
+        self.keep(copy, texts).await
     }
 
-    async fn keep(&self, copy: &mut Copy, disclosures: Vec<Disclosure>) -> Result<(), End> {
+    async fn keep(&mut self, copy: &mut Copy, disclosures: Vec<Disclosure>) -> Result<(), End> {
         self.require_ours(copy)?;
         let Some(effects) = copy.effects() else { return Ok(()) };
         let state = copy.book();
@@ -234,41 +264,25 @@ impl Round {
         if let Some(whole) = copy.committed() {
             self.follower.node.show_copy(self.ledger(), whole);
         }
+        self.copy = Some(copy.clone());
         Ok(())
     }
 
     /// The texts behind these commitments, as far as they are given.
-    async fn texts(&self, wanted: &BTreeSet<Hash>) -> Result<Vec<Disclosure>, End> {
-        if !self.wanted.texts || !self.caught_up || wanted.is_empty() || wanted.len() > BY_NAME {
-            return Ok(Vec::new()); // all of them are read after this
-        }
-        let mut left: Vec<Hash> = wanted.iter().copied().collect();
+    async fn texts(&self, wanted: BTreeSet<Hash>) -> Result<Vec<Disclosure>, End> {
+        let wanted: Vec<Hash> = wanted.into_iter().collect();
         let mut found = Vec::new();
-        while !left.is_empty() {
-            let some = self.remote.disclosures_of(self.ledger(), left.clone()).await?;
-            let Some(last) = some.last().map(|last| last.commitment) else { break };
-            left = left
-                .split_off(left.iter().position(|c| *c == last).map_or(left.len(), |at| at + 1));
-            found.extend(some);
-        }
-        Ok(found)
-    }
-
-    /// Reads all texts there once, since some may have come after their entries.
-    async fn late_texts(&mut self, copy: &Copy) -> Result<(), End> {
-        if self.caught_up || !self.wanted.texts {
-            return Ok(());
-        }
-        let mut after = None;
-        loop {
-            let page = self.remote.disclosures_page(self.ledger(), after).await?;
-            after = page.items.last().map(|last| last.commitment);
-            self.follower.node.keep_texts(self.ledger(), copy.book(), page.items).await?;
-            if !page.more {
-                self.caught_up = true;
-                return Ok(());
+        for mut left in wanted.chunks(MOST_ASKED) {
+            // An answer may hold fewer than there are.
+            while !left.is_empty() {
+                let some = self.remote.disclosures_of(self.ledger(), left.to_vec()).await?;
+                let last = some.last().map(|last| last.commitment);
+                let at = last.and_then(|last| left.iter().position(|c| *c == last));
+                left = at.map_or(&[], |at| &left[at + 1..]);
+                found.extend(some);
             }
         }
+        Ok(found)
     }
 
     /// Keeps the newest head that witnesses have signed.
@@ -375,11 +389,21 @@ fn seen_from(copy: &Copy, fault: Fault, note: &str) -> Fault {
     }
 }
 
-/// Takes entries off the executor.
-async fn push(mut copy: Copy, batch: Verified) -> (Copy, Result<(), Fault>) {
+/// Takes entries, off the executor; returns the commitments in them where their texts are wanted.
+async fn push(
+    mut copy: Copy,
+    batch: Verified,
+    texts: bool,
+) -> (Copy, Result<BTreeSet<Hash>, Fault>) {
     off_executor(move || {
-        let read = batch.iter().try_for_each(|(raw, statement)| copy.push(raw, statement));
-        (copy, read)
+        let mut committed = BTreeSet::new();
+        let read = batch.iter().try_for_each(|(raw, statement)| {
+            if texts {
+                committed.extend(disclose::commitments(statement));
+            }
+            copy.push(raw, statement)
+        });
+        (copy, read.map(|()| committed))
     })
     .await
 }

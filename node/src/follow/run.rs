@@ -34,6 +34,8 @@ const AGAIN: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_mins(1);
 /// How often a peer is asked about a ledger that does not grow: whether it still answers.
 const QUIET: Duration = Duration::from_secs(20);
+/// Before what somebody else has changed is read again.
+const BREATH: Duration = Duration::from_millis(10);
 /// How often witnesses' lines are asked for, where they matter and are not there yet.
 const WITNESSES: Duration = Duration::from_secs(1);
 
@@ -250,7 +252,7 @@ impl Follower {
                     round.say(&what);
                     pause(&mut wait).await;
                 }
-                Err(End::Moved) => {}
+                Err(End::Moved) => time::sleep(BREATH).await,
                 Err(End::Own) => {
                     self.node.set_mirror(ledger, None);
                     return ledger;

@@ -14,11 +14,7 @@ use crate::{
     writer::{Copied, Job},
 };
 use std::collections::BTreeMap;
-use subak_ledger::{
-    book::state::State,
-    log::{Hash, LedgerId},
-    store::{Disclosure, Head},
-};
+use subak_ledger::log::{Hash, LedgerId};
 
 impl Node {
     /// The copy of a ledger as it is stored here; an empty one where there is none.
@@ -32,34 +28,6 @@ impl Node {
     /// Stores what was copied.
     pub(crate) async fn keep_copied(&self, copied: Copied) -> Result<(), NodeError> {
         self.ask_writer(|answer| Job::Copy(Box::new(copied), answer)).await
-    }
-
-    /// Keeps texts behind commitments of a copy, but for those that an entry has erased. What is no
-    /// commitment of its log is never shown to be one, so it is left to the audit.
-    pub(crate) async fn keep_texts(
-        &self,
-        ledger: LedgerId,
-        book: &State,
-        mut texts: Vec<Disclosure>,
-    ) -> Result<(), NodeError> {
-        texts.retain(|d| book.erasure_of(&d.commitment, &d.author, &d.field).is_none());
-        if texts.is_empty() {
-            return Ok(());
-        }
-        let chain = book.chain.last().copied().unwrap_or_default();
-        let copied = Copied {
-            ledger,
-            name: book.root().name.to_string(),
-            operator: book.operator(),
-            restores: false,
-            expected: Head { size: book.size, chain },
-            entries: Vec::new(),
-            nodes: Vec::new(),
-            checkpoint: None,
-            disclosures: texts,
-            erasures: Vec::new(),
-        };
-        self.keep_copied(copied).await
     }
 
     /// How many entries of a ledger readers see.
