@@ -29,6 +29,7 @@ mod past;
 mod payout;
 mod places;
 mod receipt;
+mod relay;
 mod revenue;
 mod role;
 mod serve;
@@ -128,6 +129,7 @@ pub enum Command {
         after_help = "Examples:\n  subak bundle export ours.subak\n  subak audit ours.subak --expect <operator's public key>"
     )]
     Bundle(bundle::Bundle),
+    Relay(relay::Relay),
     Serve(serve::Serve),
     #[command(
         subcommand,
@@ -176,6 +178,7 @@ impl Command {
             Self::Explain(_) => "subak.explain/1",
             Self::Audit(_) => "subak.audit/1",
             Self::Bundle(_) => "subak.bundle/1",
+            Self::Relay(_) => "subak.relay/1",
             Self::Serve(_) => "subak.serve/1",
             Self::Witness(_) => "subak.witness/1",
             Self::Backup(_) => "subak.backup/1",
@@ -221,6 +224,7 @@ impl Command {
             Self::Explain(c) => c.run(context).await,
             Self::Audit(c) => c.run(context).await,
             Self::Bundle(c) => c.run(context).await,
+            Self::Relay(c) => c.run(context).await,
             Self::Serve(c) => c.run(context).await,
             Self::Witness(c) => c.run(context).await,
             Self::Backup(c) => c.run(context).await,

@@ -19,6 +19,7 @@ use std::{
 };
 use subak_node::{
     LedgerInfo, Ledgers as _,
+    relay::Relay,
     ring::{Ring, Use},
     runtime::{Node, Options},
     serve,
@@ -32,7 +33,8 @@ use zeroize::Zeroizing;
 /// Serve the ledgers of a file: gRPC, with reflection and health.
 ///
 /// Writing needs no account: a statement's signature is the permission. Ends in order
-/// on SIGINT and SIGTERM: what was acknowledged is durable. Logs go to standard error;
+/// on SIGINT and SIGTERM: what was acknowledged is durable. What is due between ledgers that are
+/// both in the file it relays by itself, unless --no-relay. Logs go to standard error;
 /// RUST_LOG says how much. On the same port are plain pages: `/` lists the ledgers,
 /// below each are its checkpoint and C2SP tiles, and `/metrics` has figures. With a
 /// certificate and its key all of it is in TLS, and nothing without; they are read once,
@@ -56,6 +58,13 @@ pub struct Serve {
     /// keys; over http:// anybody on the way can say it, and it counts until the node ends.
     #[arg(long, value_name = "FILE")]
     witnesses: Option<PathBuf>,
+    /// Leave to people what is due between ledgers: relay nothing
+    ///
+    /// Else the node appends by itself, as the clerk, to each ledger whose keys it has what the
+    /// others in the file say: incomes with their proofs, the stages of agreements, handovers with
+    /// consent. With a trust file (--trust-file) only what its witnesses have signed.
+    #[arg(long)]
+    no_relay: bool,
     /// The node's certificate in PEM, and those between it and an authority
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -107,6 +116,14 @@ impl Serve {
             let submitter = Submitter::new(node.clone(), trust_file(file)?)?;
             submitter.first().await?;
             tokio::spawn(Arc::new(submitter).run());
+        }
+        if !self.no_relay {
+            let relay = Relay::new(node.clone());
+            let relay = match cx.trust.asking() {
+                Some(policy) => relay.with_policy(policy.clone()),
+                None => relay,
+            };
+            tokio::spawn(Arc::new(relay).run());
         }
         let names: Vec<String> = ledgers.into_iter().map(|l| l.name).collect();
         let shutdown = signals()?;

@@ -240,19 +240,23 @@ fn of_agreement(a: &Agreement, other: &State, under: Under) -> Option<Step> {
             under.holds(entry).then_some(Step::Activate { agreement, entry, under })
         }
         Progress::Accepted => {
-            let (taken, last) = (a.dues.last, theirs.dues.last);
-            if last <= taken || theirs.progress != Progress::Active {
-                return None;
-            }
-            let found = find(a, theirs, other);
+            let (numbers, found) = due(a, other)?;
             let first = match &found {
                 Found::Entries(entries) => *entries.first()?,
                 Found::From(entry) => *entry,
             };
-            let numbers = taken + 1..=last;
             under.holds(first).then_some(Step::Take { agreement, numbers, found, under })
         }
     }
+}
+
+/// The numbers that the payer's book has and the commons' agreement `a` has not taken, and where
+/// they are.
+pub fn due(a: &Agreement, payer: &State) -> Option<(RangeInclusive<u64>, Found)> {
+    let theirs = payer.agreements.get(&a.terms.digest)?;
+    let (taken, last) = (a.dues.last, theirs.dues.last);
+    let is_due = last > taken && theirs.progress == Progress::Active;
+    is_due.then(|| (taken + 1..=last, find(a, theirs, payer)))
 }
 
 /// Where the numbers are that follow the last one that was taken.

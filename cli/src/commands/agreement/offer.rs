@@ -80,9 +80,9 @@ impl Offer {
         let (name, hint) = (&other.info.name, self.elsewhere.hint(cx));
         let text = format!(
             "agreement {short} is offered to {name} (stated in entry {})\n  next, the commons: `subak agreement accept {short} --ledger {name}{hint}`",
-            stated.entry
+            stated
         );
-        report(cx, &appended, &with(more, "stated", stated.entry), &(text + &beside))
+        report(cx, &appended, &with(more, "stated", stated), &(text + &beside))
     }
 
     fn terms(&self, open: &Open, other: &Open) -> Done<v1::Terms> {
