@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use subak_ledger::{
     book::{
         agreement::{Agreement, Progress},
-        state::State,
+        state::{Income, State},
         types::{Base, DAY_MS, Handle},
     },
     log::LedgerId,
@@ -86,10 +86,10 @@ fn see<'a>(
         let (payer, commons) = if mine { (&**theirs, a) } else { (a, &**theirs) };
         flight::flight(payer, commons, now)
     });
-    let overdue = match &flight {
-        Some(flight) => to_signed(flight.overdue),
-        None if mine => late_incomes(book, a, now),
-        None => to_signed(flight::overdue(a, now)),
+    let overdue = if mine {
+        late_incomes(book, a, theirs.map(AsRef::as_ref), now)
+    } else {
+        to_signed(flight::overdue(a, now))
     };
     Seen { a, flight, overdue }
 }
@@ -98,11 +98,22 @@ fn to_signed(amount: u128) -> i128 {
     i128::try_from(amount).expect("cash is limited by MAX_MONEY")
 }
 
-/// What should have come by now, as the commons alone knows it.
-fn late_incomes(book: &State, a: &Agreement, now: u64) -> i128 {
+/// What should have come to a commons by now: of incomes what is open, by the day on which it fell
+/// due in the payer's log, if that is here; and what is due there and not taken yet.
+fn late_incomes(book: &State, a: &Agreement, payer: Option<&Agreement>, now: u64) -> i128 {
     let days = u64::from(a.terms.due_days) * DAY_MS;
+    let fell_due = |income: &Income| {
+        let number = income.source.map_or(0, |(_, number)| number);
+        let item = payer.and_then(|payer| payer.dues.items.get(&number));
+        item.map_or(income.recorded_at, |item| item.recorded_at)
+    };
     let open = a.open.iter().filter_map(|number| book.income(*number).ok());
-    open.filter(|i| i.recorded_at + days < now).map(|i| i128::from(i.open())).sum()
+    let late = open.filter(|i| fell_due(i).saturating_add(days) < now);
+    let taken: i128 = late.map(|i| i128::from(i.open())).sum();
+    let beyond = payer.into_iter().flat_map(|payer| payer.dues.items.range(a.dues.last + 1..));
+    let late = beyond.filter(|(_, item)| item.recorded_at.saturating_add(days) < now);
+    let waiting = late.map(|(_, item)| i128::from(item.due) - i128::from(item.due_reversed));
+    taken + waiting.sum::<i128>()
 }
 
 fn stage(book: &State, a: &Agreement) -> String {
@@ -159,22 +170,22 @@ fn block(cx: &Context, book: &State, seen: &Seen<'_>) -> String {
     if f.credit > 0 {
         parts.push(format!("credit {}", money::plain(f.credit, t.currency)));
     }
-    if seen.overdue > 0 {
-        let late = format!("overdue {}", money::plain(seen.overdue, t.currency));
-        parts.push(cx.out.bad(&late));
-    }
     let mut stage = stage(book, a);
     if a.frozen.is_some() {
         stage = cx.out.bad(&stage);
     }
+    let mut last = format!("last number {}", a.dues.last);
+    if seen.overdue > 0 {
+        let late = format!("overdue {}", money::plain(seen.overdue, t.currency));
+        last = format!("{last}, {}", cx.out.bad(&late));
+    }
     format!(
-        "{}  {} -> {}  {what}{on}, {}  {stage}\n          {}\n          last number {}\n          {}",
+        "{}  {} -> {}  {what}{on}, {}  {stage}\n          {}\n          {last}\n          {}",
         cx.out.strong(&describe::short(&t.digest)),
         t.payer_handle,
         t.commons_handle,
         t.currency,
         parts.join(", "),
-        a.dues.last,
         under_way(cx, seen),
     )
 }
@@ -196,6 +207,7 @@ fn under_way(cx: &Context, seen: &Seen<'_>) -> String {
     if let (Some(entry), None) = (flight.frozen, seen.a.frozen) {
         parts.push(cx.out.bad(&format!("frozen by the commons, entry {entry}")));
     }
-    let what = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
+    let what =
+        if parts.is_empty() { "nothing".to_owned() } else { parts.join("\n                     ") };
     format!("in flight: {what}")
 }
