@@ -35,7 +35,8 @@ pub(super) enum Outcome {
 pub(super) struct Hand {
     relay: Arc<Relay>,
     own: LedgerId,
-    clerk: Option<SecretKey>,
+    /// Its key, and the public half.
+    clerk: Option<(SecretKey, Hash)>,
 }
 
 impl Hand {
@@ -161,14 +162,17 @@ impl Hand {
     }
 
     async fn clerk(&mut self, book: &State) -> Result<&SecretKey, NodeError> {
-        let is_clerk = |key: &SecretKey| {
-            let public = key.public().bytes();
-            book.agents.iter().any(|agent| agent.clerk && agent.keys.contains(&public))
+        let is_clerk = |(_, public): &(SecretKey, Hash)| {
+            book.agents.iter().find(|agent| agent.clerk).is_some_and(|it| it.keys.contains(public))
         };
         if !self.clerk.as_ref().is_some_and(is_clerk) {
-            self.clerk = self.node().clerk(self.own).await?;
+            let key = self.node().clerk(self.own).await?;
+            self.clerk = key.map(|key| {
+                let public = key.public().bytes();
+                (key, public)
+            });
         }
         let missing = || publish::no_clerk_key(&self.relay.node.ring(), self.own);
-        self.clerk.as_ref().ok_or_else(missing)
+        self.clerk.as_ref().map(|(key, _)| key).ok_or_else(missing)
     }
 }

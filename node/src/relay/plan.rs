@@ -76,12 +76,16 @@ impl Step {
         if let Self::Handover { ledger, .. } = self {
             return before.counterparts.get(&ledger.0) == now.counterparts.get(&ledger.0);
         }
-        let how_far = |book: &State| {
-            let a = book.agreements.get(&self.agreement()?)?;
-            Some((a.progress, a.stated, a.frozen, a.dues.last))
-        };
-        how_far(before) == how_far(now)
+        let in_book = |book: &State| Some(how_far(book.agreements.get(&self.agreement()?)?));
+        in_book(before) == in_book(now)
     }
+}
+
+/// What of the own side of an agreement a plan depends on: progress, whether it is stated and
+/// frozen, and the last number that was taken. What falls due there is the other side's affair.
+pub(super) fn how_far(a: &Agreement) -> (Progress, bool, Option<u64>, u64) {
+    let taken = if a.progress == Progress::Accepted { a.dues.last } else { 0 };
+    (a.progress, a.stated.is_some(), a.frozen, taken)
 }
 
 /// Under which head a proof is made.
