@@ -446,3 +446,57 @@ async fn a_ledger_that_is_not_here_is_waited_for() {
     assert_eq!(relay.status(), [waiting]);
     until(async || town.agreement(rice, digest).await.stated.is_some()).await;
 }
+
+/// What a quiet node costs that has many agreements; on Linux, by hand:
+/// `cargo test --release -p subak-node --test relay -- --ignored --nocapture quiet`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement of half a minute"]
+async fn a_quiet_node_with_a_thousand_agreements() {
+    const PHYLES: usize = 100;
+    const EACH: usize = 10;
+    let town = Town::new().await;
+    let names: Vec<String> = (0..PHYLES).map(|n| format!("phyle-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let rice = town.commons("rice", &names, &[], ALL).await;
+    let mut phyles = Vec::new();
+    for name in &names {
+        phyles.push(town.phyle(name, &["rice"]).await);
+    }
+    let usage = || {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        // utime and stime, proc(5); a tick is 10 ms on all common machines.
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap().to_owned();
+        (Duration::from_millis(ticks * 10), line)
+    };
+    println!("without agreements: {}", usage().1);
+    town.relay();
+    let begun = Instant::now();
+    for phyle in &phyles {
+        let mut all = Vec::new();
+        for _ in 0..EACH {
+            let terms = town.terms(*phyle, rice, 1_000).await;
+            town.offer(&terms).await;
+            all.push(terms);
+        }
+        for terms in &all {
+            town.accept(terms).await;
+        }
+    }
+    let active = |a: &subak_ledger::book::agreement::Agreement| a.progress == Progress::Active;
+    for phyle in &phyles {
+        until(async || town.book(*phyle).await.agreements.values().all(|a| active(a))).await;
+    }
+    println!("{} agreements in {:?}", PHYLES * EACH, begun.elapsed());
+    let (before, _) = usage();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let (after, memory) = usage();
+    println!("20 s of quiet: {:?} of a core; {memory}", after - before);
+    // One revenue falls under ten of them.
+    let begun = Instant::now();
+    town.earn(phyles[50], 1_000_000).await;
+    until(async || town.income(rice).await == 10 * 1_000).await;
+    println!("ten incomes of one revenue: {:?}", begun.elapsed());
+}
