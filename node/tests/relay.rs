@@ -316,6 +316,50 @@ async fn what_one_agreement_is_refused_holds_up_no_other() {
     assert_eq!(relay.status().len(), 1, "{:?}", relay.status());
 }
 
+/// Both fall due in one ledger and go into one statement, of which one half is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_income_that_is_refused_keeps_none_away_that_came_with_it() {
+    let town = Town::new().await;
+    let relay = town.relay();
+    let rich = town.phyle("rich", &["rice"]).await;
+    let phyle = town.phyle("phyle", &["rice"]).await;
+    let rice = town.commons("rice", &["rich", "phyle"], &[], ALL).await;
+    let all = town.agree(rich, rice, 1_000_000).await;
+    let most = subak_ledger::book::types::MAX_MONEY;
+    town.earn(rich, most).await;
+    town.taken(rich, rice, all).await;
+    let euros = town.agree(phyle, rice, 100_000).await;
+    let mut terms = town.terms(phyle, rice, 100_000).await;
+    terms.currency = "USD".into();
+    let dollars = town.offer(&terms).await;
+    town.accept(&terms).await;
+    until(async || town.agreement(phyle, dollars).await.progress == Progress::Active).await;
+    // Recorded while nobody looks, so that both are found at once.
+    let mut town = town;
+    town.reopen().await;
+    town.earn(phyle, 1_000).await;
+    town.earn_in(phyle, 3_000, "USD").await;
+    town.earn_in(phyle, 5_000, "USD").await;
+    drop(relay);
+    let relay = town.relay();
+    town.taken(phyle, rice, dollars).await;
+    let refused = |w: &Waiting| {
+        let why = matches!(&w.why, Why::Refused { code, .. } if code == "limit-exceeded");
+        w.agreement == euros && w.ledger == phyle && why
+    };
+    until(async || relay.status().iter().any(refused)).await;
+    assert_eq!(town.agreement(rice, euros).await.dues.last, 0);
+    let amounts: Vec<u64> = town.book(rice).await.incomes.iter().map(|i| i.amount).collect();
+    assert_eq!(amounts, [most, 300, 500]);
+    // As soon as there is room, it is taken: nobody asks twice.
+    let invoice =
+        v1::Invoice { series: "inv".into(), number: town.first_invoice(rich).await, line: 0 };
+    town.refund(rich, invoice, 1_000).await;
+    town.taken(rich, rice, all).await;
+    town.taken(phyle, rice, euros).await;
+    until(async || relay.status().is_empty()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_relayed_from_whom_there_is_a_reason_against() {
     let town = Town::new().await;
@@ -493,7 +537,7 @@ async fn a_quiet_node_with_a_thousand_agreements() {
     let (before, _) = usage();
     tokio::time::sleep(Duration::from_secs(20)).await;
     let (after, memory) = usage();
-    println!("20 s of quiet: {:?} of a core; {memory}", after - before);
+    println!("20 s of quiet: {:?} of a core; {memory}", after.saturating_sub(before));
     // One revenue falls under ten of them.
     let begun = Instant::now();
     town.earn(phyles[50], 1_000_000).await;

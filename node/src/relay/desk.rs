@@ -259,6 +259,7 @@ impl Desk {
         let mut waiting: BTreeMap<Hash, Why> =
             obstacles.into_iter().map(|(digest, what)| (digest, what.into())).collect();
         let mut round = Round { size: book.size, moved: false, again: None };
+        let mut gathered = Vec::new();
         for step in &steps {
             // A handover concerns all agreements with that ledger, and what follows rests on it.
             let named = step.agreement();
@@ -274,6 +275,10 @@ impl Desk {
             } else {
                 match self.hand.perform(step, &book).await {
                     Ok(Outcome::Moved) => None,
+                    Ok(Outcome::Gathered) => {
+                        gathered.extend(named.map(|digest| (digest, step)));
+                        continue;
+                    }
                     Ok(Outcome::Waits(why)) => {
                         round.again = Some(WITNESSED);
                         Some(why)
@@ -290,6 +295,19 @@ impl Desk {
             waiting.extend(whose.into_iter().map(|digest| (digest, why.clone())));
             if named.is_none() {
                 break;
+            }
+        }
+        let mut failed = self.hand.finish(book.time).await;
+        for (digest, step) in gathered {
+            let why = match failed.remove(&digest) {
+                None => None,
+                Some(error) => self.refuse(step, &own, &error).await,
+            };
+            if let Some(why) = why {
+                waiting.insert(digest, why);
+            } else {
+                round.moved = true;
+                self.refused.remove(&digest);
             }
         }
         self.show(other, &digests, waiting);
