@@ -12,21 +12,20 @@ use crate::{
     trust,
 };
 use clap::Args;
-use prost::Message as _;
 use std::path::PathBuf;
 use subak_ledger::{
     book::{
-        agreement::{Agreement, Origin, Progress},
+        agreement::{Agreement, Progress},
         state::{CLERK, State},
         types::{DAY_MS, Handle},
     },
-    log::{Hash, LedgerId, Unverified},
+    log::{Hash, LedgerId},
 };
-use subak_node::{Appended, LedgerInfo};
+use subak_node::{
+    Appended, LedgerInfo,
+    relay::proofs::{self, Head},
+};
 use subak_proto::v1::{self, event::Kind};
-
-/// Entries to ask for at a time.
-const PAGE: u64 = 1_000;
 
 /// Where the other ledger of an agreement is.
 #[derive(Debug, Clone, Default, Args)]
@@ -119,84 +118,22 @@ pub async fn say_as_anyone(cx: &Context, open: &Open, events: Vec<Kind>) -> Done
 /// witnesses, under the one that they have signed.
 pub async fn prove(cx: &Context, there: &Open, entry: u64) -> Done<v1::Proof> {
     let (ledgers, id) = (&there.connection.ledgers, there.info.id);
-    let (size, checkpoint) = if let Some(policy) = cx.trust.asking() {
+    let head = if let Some(policy) = cx.trust.asking() {
         let (head, note) = trust::seen(policy, there, entry + 1).await?;
-        (head.size, note)
+        Head { size: head.size, note }
     } else {
         let note = ledgers.checkpoint(id).await?;
-        (there.book.signed_head(&note)?.size, note)
+        Head { size: there.book.signed_head(&note)?.size, note }
     };
-    prove_under(there, entry, size, checkpoint).await
-}
-
-/// A proof of an entry under this checkpoint, of so many entries.
-pub async fn prove_under(
-    there: &Open,
-    entry: u64,
-    size: u64,
-    checkpoint: String,
-) -> Done<v1::Proof> {
-    let (ledgers, id) = (&there.connection.ledgers, there.info.id);
-    let path = ledgers.inclusion(id, entry, size).await?;
-    let found = ledgers.entries(id, entry, 1).await?.into_iter().next();
-    let raw = found.filter(|e| e.seq == entry).ok_or_else(|| {
-        Failure::world(
-            "short-answer",
-            format!("ledger {}: entry {entry} was not returned", there.info.name),
-            "try again",
-        )
-    })?;
-    Ok(v1::Proof {
-        envelope: raw.envelope.into(),
-        leaf: raw.leaf.into(),
-        path: path.iter().map(|h| h.to_vec()).collect(),
-        checkpoint,
-    })
-}
-
-/// The events of the entries from `from` on, in order, until `look` has seen enough.
-pub async fn scan<T>(
-    there: &Open,
-    from: u64,
-    mut look: impl FnMut(u64, &[Kind]) -> Option<T>,
-) -> Done<Option<T>> {
-    let mut next = from;
-    while next < there.book.size {
-        let page = there.connection.ledgers.entries(there.info.id, next, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        next = last.seq + 1;
-        for raw in &page {
-            let statement = Unverified::parse(&raw.envelope)?.trust_stored()?;
-            if let Some(found) = look(raw.seq, &kinds(statement.events())) {
-                return Ok(Some(found));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Decodes events; what this program does not know is left out.
-pub fn kinds(events: &[impl AsRef<[u8]>]) -> Vec<Kind> {
-    events.iter().filter_map(|b| v1::Event::decode(b.as_ref()).ok()?.kind).collect()
-}
-
-/// The entry that states that an agreement has reached a stage.
-pub async fn stage_entry(there: &Open, digest: &Hash, stage: v1::Stage) -> Done<Option<u64>> {
-    scan(there, 0, |seq, events| {
-        let states = |k: &Kind| {
-            matches!(k, Kind::AgreementStage(s)
-                if s.agreement == digest && s.stage == stage as i32)
-        };
-        events.iter().any(states).then_some(seq)
-    })
-    .await
+    Ok(proofs::prove(&**ledgers, id, entry, &head).await?)
 }
 
 /// The terms of an offer as they stand in the payer's log: their bytes are its name.
 pub async fn offered_terms(there: &Open, digest: &Hash) -> Done<Option<v1::Terms>> {
-    scan(there, 0, |_, events| {
+    let (ledgers, size) = (&*there.connection.ledgers, there.book.size);
+    let terms = proofs::scan(ledgers, there.info.id, 0..size, |_, events| {
         let proposed = events.iter().flat_map(|k| match k {
-            Kind::Propose(p) => kinds(&p.event),
+            Kind::Propose(p) => proofs::kinds(&p.event),
             _ => Vec::new(),
         });
         proposed
@@ -205,42 +142,8 @@ pub async fn offered_terms(there: &Open, digest: &Hash) -> Done<Option<v1::Terms
                 _ => None,
             })
             .find(|t| subak_ledger::book::event::terms_digest(t).is_ok_and(|d| d == *digest))
-    })
-    .await
-}
-
-/// The payer's entries that hold numbers of an agreement beyond `last`, in order.
-pub async fn entries_beyond(there: &Open, digest: &Hash, last: u64) -> Done<Vec<u64>> {
-    let from = there.book.agreements.get(digest).map_or(0, |a| start(&there.book, a, last));
-    let mut found = Vec::new();
-    scan::<()>(there, from, |seq, events| {
-        let ours = |d: &v1::Due| d.agreement == digest && d.number > last;
-        if events.iter().any(|k| dues(k).iter().any(ours)) {
-            found.push(seq);
-        }
-        None
-    })
-    .await?;
-    Ok(found)
-}
-
-/// The entry of the newest share that was taken already: nothing before it is of interest.
-fn start(book: &State, agreement: &Agreement, last: u64) -> u64 {
-    let newest = agreement.dues.items.range(..=last).next_back();
-    newest.map_or(0, |(_, item)| match &item.origin {
-        Origin::Invoice(id) => book.revenues.get(id).map_or(0, |row| row.place.entry),
-        Origin::Payout(run) => *run,
-    })
-}
-
-fn dues(kind: &Kind) -> &[v1::Due] {
-    match kind {
-        Kind::RevenueRecord(r) => &r.due,
-        Kind::RevenueReverse(r) => &r.due,
-        Kind::PayoutPaid(p) => &p.due,
-        Kind::PayoutReturned(p) => &p.due,
-        _ => &[],
-    }
+    });
+    Ok(terms.await?)
 }
 
 /// The agreement that `wanted` names: the beginning of its digest, or the other side's handle.

@@ -160,6 +160,33 @@ fn an_income_is_taken_once_whoever_relays_it() {
     assert_eq!(commons.accrued("ana"), 10_000);
 }
 
+/// What the other side needs is found without reading the log.
+#[test]
+fn a_book_knows_what_was_stated_where_numbers_came_from_and_what_has_arrived() {
+    let (mut payer, mut commons, agreement) = agreed();
+    let kept = |world: &World| world.state.agreements[&agreement].clone();
+    let stated = kept(&commons).stated.unwrap();
+    assert_eq!(kept(&payer).stated.map(|entry| entry < payer.state.size), Some(true));
+    commons.state_stage(agreement, v1::Stage::Accepted).unwrap();
+    assert_eq!(kept(&commons).stated, Some(stated), "the first is the one");
+    assert_eq!((kept(&commons).taken_from, kept(&payer).taken_from), (None, None));
+    let due = payer.earn(1, 100_000);
+    commons.take(&payer, due, agreement).unwrap();
+    assert_eq!(kept(&commons).taken_from, Some(due));
+    // The payer bears the fee: so much less is settled, and all of it has arrived.
+    let fee = Some(v1::Fee { minor: 150, bearer: "phyle-a".into() });
+    let received = v1::SettlementReceived {
+        agreement: agreement.to_vec(),
+        minor: 10_000,
+        bank: "bank:1".into(),
+        item: vec![],
+        fee,
+    };
+    commons.say("sam", vec![Kind::SettlementReceived(received)]).unwrap();
+    let a = kept(&commons);
+    assert_eq!((a.arrived, a.cash, a.settled), (10_000, 9_850, 9_850));
+}
+
 #[test]
 fn a_second_story_under_one_number_freezes_the_agreement() {
     let (mut payer, mut commons, agreement) = agreed();

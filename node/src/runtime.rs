@@ -238,6 +238,11 @@ impl Node {
         self.shared.closing.subscribe()
     }
 
+    /// Changes when a ledger is opened that was not yet.
+    pub(crate) fn opened(&self) -> watch::Receiver<usize> {
+        self.shared.slots.count()
+    }
+
     pub(crate) fn board(&self) -> &Board {
         &self.shared.board
     }

@@ -38,16 +38,20 @@ impl Slot {
 
 /// The snapshots by ledger.
 #[derive(Default)]
-pub(crate) struct Slots(Mutex<HashMap<LedgerId, Arc<Slot>>>);
+pub(crate) struct Slots {
+    all: Mutex<HashMap<LedgerId, Arc<Slot>>>,
+    /// How many there are.
+    count: watch::Sender<usize>,
+}
 
 impl Slots {
     pub(crate) fn find(&self, ledger: LedgerId) -> Option<Arc<Slot>> {
-        lock(&self.0).get(&ledger).cloned()
+        lock(&self.all).get(&ledger).cloned()
     }
 
     /// All that were folded, in order of their ids.
     pub(crate) fn folded(&self) -> BTreeMap<LedgerId, Arc<Folded>> {
-        lock(&self.0).iter().filter_map(|(id, slot)| Some((*id, slot.get()?))).collect()
+        lock(&self.all).iter().filter_map(|(id, slot)| Some((*id, slot.get()?))).collect()
     }
 
     /// Only for ledgers that exist: strangers' ids would fill the memory.
@@ -56,7 +60,16 @@ impl Slots {
             let loading = tokio::sync::Mutex::new(());
             Arc::new(Slot { loading, published: watch::Sender::new(None) })
         };
-        lock(&self.0).entry(ledger).or_insert_with(new).clone()
+        let mut all = lock(&self.all);
+        let slot = all.entry(ledger).or_insert_with(new).clone();
+        let count = all.len();
+        self.count.send_if_modified(|before| std::mem::replace(before, count) != count);
+        slot
+    }
+
+    /// Shows how many there are, for who waits for new ones.
+    pub(crate) fn count(&self) -> watch::Receiver<usize> {
+        self.count.subscribe()
     }
 }
 

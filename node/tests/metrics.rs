@@ -2,12 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod kit;
+mod town;
 mod web;
 
 use kit::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use subak_node::relay::Relay;
 use subak_node::{Ledgers, client::Remote};
 use subak_proto::v1::{self, log_client::LogClient};
+use town::Town;
 use web::*;
 
 /// The samples of a text, whose every line is held against the format's grammar.
@@ -137,4 +141,35 @@ async fn a_full_disk_is_a_failure_and_no_refusal() {
     assert!(!now.keys().any(|sample| sample.starts_with("subak_appends_refused_total")));
     let entries = format!("subak_ledger_entries{{ledger=\"{ledger}\",name=\"rice\"}}");
     assert_eq!(now[&entries], (n + 1).to_string());
+}
+
+/// Money that is due and does not move is somebody's business.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_between_ledgers_is_counted() {
+    let web = web().await;
+    let town = Town::on(web.fresh.node.clone(), web.fresh.path.clone());
+    let stopped = Arc::new(Mutex::new(false));
+    let is_stopped = stopped.clone();
+    let reason = move |_| is_stopped.lock().unwrap().then(|| "a fraud proof".to_owned());
+    let relay = Arc::new(Relay::new(town.node.clone()).stopped_by(reason));
+    tokio::spawn(relay.clone().run());
+    let phyle = town.phyle("phyle", &["rice"]).await;
+    let buckets: &[(&str, u32, Option<&str>)] = &[("work", 1_000_000, None)];
+    let rice = town.commons("rice", &["phyle"], &[], buckets).await;
+    let digest = town.agree(phyle, rice, 100_000).await;
+    let figure = |what: &str| {
+        let sample = format!("subak_{what}{{ledger=\"{rice}\",name=\"rice\"}}");
+        samples(&web)[&sample].parse::<u64>().unwrap()
+    };
+    let all = || ["agreements_waiting", "agreements_frozen", "numbers_in_flight"].map(figure);
+    assert_eq!(all(), [0, 0, 0]);
+    *stopped.lock().unwrap() = true;
+    town.earn(phyle, 1_000).await;
+    town.earn(phyle, 1_000).await;
+    town::until(async || !relay.status().is_empty()).await;
+    assert_eq!(all(), [1, 0, 2]);
+    *stopped.lock().unwrap() = false;
+    town.taken(phyle, rice, digest).await;
+    town::until(async || relay.status().is_empty()).await;
+    assert_eq!(all(), [0, 0, 0]);
 }

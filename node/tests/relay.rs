@@ -316,6 +316,50 @@ async fn what_one_agreement_is_refused_holds_up_no_other() {
     assert_eq!(relay.status().len(), 1, "{:?}", relay.status());
 }
 
+/// Both fall due in one ledger and go into one statement, of which one half is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_income_that_is_refused_keeps_none_away_that_came_with_it() {
+    let town = Town::new().await;
+    let relay = town.relay();
+    let rich = town.phyle("rich", &["rice"]).await;
+    let phyle = town.phyle("phyle", &["rice"]).await;
+    let rice = town.commons("rice", &["rich", "phyle"], &[], ALL).await;
+    let all = town.agree(rich, rice, 1_000_000).await;
+    let most = subak_ledger::book::types::MAX_MONEY;
+    town.earn(rich, most).await;
+    town.taken(rich, rice, all).await;
+    let euros = town.agree(phyle, rice, 100_000).await;
+    let mut terms = town.terms(phyle, rice, 100_000).await;
+    terms.currency = "USD".into();
+    let dollars = town.offer(&terms).await;
+    town.accept(&terms).await;
+    until(async || town.agreement(phyle, dollars).await.progress == Progress::Active).await;
+    // Recorded while nobody looks, so that both are found at once.
+    let mut town = town;
+    town.reopen().await;
+    town.earn(phyle, 1_000).await;
+    town.earn_in(phyle, 3_000, "USD").await;
+    town.earn_in(phyle, 5_000, "USD").await;
+    drop(relay);
+    let relay = town.relay();
+    town.taken(phyle, rice, dollars).await;
+    let refused = |w: &Waiting| {
+        let why = matches!(&w.why, Why::Refused { code, .. } if code == "limit-exceeded");
+        w.agreement == euros && w.ledger == phyle && why
+    };
+    until(async || relay.status().iter().any(refused)).await;
+    assert_eq!(town.agreement(rice, euros).await.dues.last, 0);
+    let amounts: Vec<u64> = town.book(rice).await.incomes.iter().map(|i| i.amount).collect();
+    assert_eq!(amounts, [most, 300, 500]);
+    // As soon as there is room, it is taken: nobody asks twice.
+    let invoice =
+        v1::Invoice { series: "inv".into(), number: town.first_invoice(rich).await, line: 0 };
+    town.refund(rich, invoice, 1_000).await;
+    town.taken(rich, rice, all).await;
+    town.taken(phyle, rice, euros).await;
+    until(async || relay.status().is_empty()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_relayed_from_whom_there_is_a_reason_against() {
     let town = Town::new().await;
@@ -445,4 +489,63 @@ async fn a_ledger_that_is_not_here_is_waited_for() {
     let waiting = Waiting { own: rice, agreement: digest, ledger: phyle, why: Why::NotHere };
     assert_eq!(relay.status(), [waiting]);
     until(async || town.agreement(rice, digest).await.stated.is_some()).await;
+}
+
+/// What a quiet node costs that has many agreements; on Linux, by hand:
+/// `cargo test --release -p subak-node --test relay -- --ignored --nocapture quiet`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement of half a minute"]
+async fn a_quiet_node_with_a_thousand_agreements() {
+    const PHYLES: usize = 100;
+    const EACH: usize = 10;
+    let town = Town::new().await;
+    let names: Vec<String> = (0..PHYLES).map(|n| format!("phyle-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let rice = town.commons("rice", &names, &[], ALL).await;
+    let mut phyles = Vec::new();
+    for name in &names {
+        phyles.push(town.phyle(name, &["rice"]).await);
+    }
+    let usage = || {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        // utime and stime, proc(5); a tick is 10 ms on all common machines.
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap().to_owned();
+        (Duration::from_millis(ticks * 10), line)
+    };
+    println!("without agreements: {}", usage().1);
+    town.relay();
+    let begun = Instant::now();
+    for phyle in &phyles {
+        let mut all = Vec::new();
+        for _ in 0..EACH {
+            let terms = town.terms(*phyle, rice, 1_000).await;
+            town.offer(&terms).await;
+            all.push(terms);
+        }
+        for terms in &all {
+            town.accept(terms).await;
+        }
+    }
+    let active = |a: &subak_ledger::book::agreement::Agreement| a.progress == Progress::Active;
+    for phyle in &phyles {
+        until(async || town.book(*phyle).await.agreements.values().all(|a| active(a))).await;
+    }
+    println!("{} agreements in {:?}", PHYLES * EACH, begun.elapsed());
+    let (before, _) = usage();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let (after, memory) = usage();
+    println!("20 s of quiet: {:?} of a core; {memory}", after.saturating_sub(before));
+    // One revenue falls under ten of them, and their incomes are one statement.
+    for _ in 0..5 {
+        let (book, begun) = (town.book(rice).await, Instant::now());
+        let expected = town.income(rice).await + 10 * 1_000;
+        town.earn(phyles[PHYLES / 2], 1_000_000).await;
+        let commit = begun.elapsed();
+        until(async || town.income(rice).await == expected).await;
+        assert_eq!(town.book(rice).await.size, book.size + 1);
+        println!("a revenue {commit:?}, with its ten incomes {:?}", begun.elapsed());
+    }
 }

@@ -93,12 +93,10 @@ fn one_entry_with_several_numbers_is_one_proof() {
 fn a_payout_is_looked_for_behind_its_run() {
     let mut rice = downstream("rice");
     let mut upstream = two_contributors();
-    rice.add_institution("upstream", v1::AgentKind::Commons);
     upstream.add_institution("rice", v1::AgentKind::Commons);
     let terms = upstream.payout_terms(&rice, "rice", "upstream");
     let above = agree(&mut rice, &mut upstream, terms);
     let mut payer = World::phyle("phyle-a");
-    rice.add_institution("phyle-a", v1::AgentKind::Phyle);
     let terms = v1::Terms {
         commons_handle: "our-commons".into(),
         ..rice.terms(&payer, "phyle-a", 100_000)
@@ -110,7 +108,7 @@ fn a_payout_is_looked_for_behind_its_run() {
     assert_eq!(steps(&upstream, &rice), []);
     let run = rice.propose(&[("upstream", 10_000)]).unwrap();
     assert_eq!(steps(&upstream, &rice), [], "proposed is not paid");
-    rice.earn_nothing();
+    rice.gift(500);
     rice.paid(run, &["upstream"]).unwrap();
     assert_eq!(steps(&upstream, &rice), [take(above, 1, 1, Found::From(run + 1))]);
 }
@@ -131,10 +129,11 @@ fn a_frozen_agreement_waits_for_people() {
 #[test]
 fn another_operator_is_followed_with_consent_and_else_waits_for_the_stewards() {
     for consented in [true, false] {
-        let (mut payer, mut commons, agreement) = agreed();
+        let (mut payer, commons, agreement) = agreed();
         let before = payer.earn(1, 100_000);
         let old = payer.operator.public().bytes();
-        let entry = hand_over(&mut payer, consented);
+        let entry =
+            if consented { payer.rotate("the next") } else { payer.move_to("the next", &["sam"]) };
         let after = payer.earn(2, 100_000);
         let new = payer.operator.public().bytes();
         let Plan { steps, obstacles } = plan(&commons.state, &payer.state);
@@ -151,10 +150,9 @@ fn another_operator_is_followed_with_consent_and_else_waits_for_the_stewards() {
             assert_eq!(steps, [Step::Take { agreement, numbers, found, under }]);
             assert_eq!(obstacles, [(agreement, Obstacle::Quorum(new))]);
         }
-        assert_ne!(old, new);
-        // Somebody whom the ledger there never had.
-        commons.state.counterparts.insert(ledger.0, imbl_vector([9; 32]));
+        // A ledger there that never had the one who is known here.
+        payer.state.operators.pop_front();
         let Plan { steps, obstacles } = plan(&commons.state, &payer.state);
-        assert_eq!((steps, obstacles), (vec![], vec![(agreement, Obstacle::Stranger([9; 32]))]));
+        assert_eq!((steps, obstacles), (vec![], vec![(agreement, Obstacle::Stranger(old))]));
     }
 }

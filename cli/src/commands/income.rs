@@ -10,7 +10,6 @@ use crate::{
     money,
 };
 use clap::Subcommand;
-use prost::Message as _;
 use serde_json::{Value, json};
 use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
 use subak_ledger::{
@@ -20,11 +19,13 @@ use subak_ledger::{
         types::{Currency, DAY_MS, Handle},
     },
     log::Hash,
+    reject::Code,
+};
+use subak_node::relay::{
+    plan,
+    proofs::{self, Batch},
 };
 use subak_proto::v1::{self, event::Kind};
-
-/// Bytes of proofs that go into one statement: half of what one may have.
-const BATCH: usize = 128 * 1024;
 
 /// Income of a commons: take, record, list, write off.
 #[derive(Debug, Subcommand)]
@@ -166,22 +167,44 @@ async fn relay(
     digest: &Hash,
     appended: &mut Vec<u64>,
 ) -> Done {
-    let last = open.book.agreement(digest)?.dues.last;
-    let sources = counterpart::entries_beyond(payer, digest, last).await?;
-    let (mut batch, mut bytes) = (Vec::new(), 0);
-    for (n, source) in sources.iter().enumerate() {
-        let proof = counterpart::prove(cx, payer, *source).await?;
-        bytes += proof.encoded_len();
-        let take = v1::IncomeTake { agreement: digest.to_vec(), proof: Some(proof) };
-        batch.push(Kind::IncomeTake(take));
-        if bytes > BATCH || n + 1 == sources.len() {
-            let events = std::mem::take(&mut batch);
-            appended.push(counterpart::say_as_anyone(cx, open, events).await?.entry);
-            bytes = 0;
+    while let Some((numbers, found)) = plan::due(open.book.agreement(digest)?, &payer.book) {
+        let (ledgers, log) = (&*payer.connection.ledgers, (payer.info.id, payer.book.size));
+        let sources = proofs::sources(ledgers, log, digest, &numbers, &found).await?;
+        let before = open.book.agreement(digest)?.dues.last;
+        let mut batch = Batch::default();
+        for source in sources {
+            let proof = counterpart::prove(cx, payer, source).await?;
+            if let Some(events) = batch.push(digest, proof) {
+                take_batch(cx, open, digest, events, appended).await?;
+            }
+        }
+        take_batch(cx, open, digest, batch.take(), appended).await?;
+        if open.book.agreement(digest)?.dues.last == before {
+            break;
         }
     }
-    if !sources.is_empty() {
-        cx.refresh(open).await?;
+    Ok(())
+}
+
+/// Appends one statement of proofs; a node may have been faster with the same ones.
+async fn take_batch(
+    cx: &Context,
+    open: &mut Open,
+    digest: &Hash,
+    events: Vec<Kind>,
+    appended: &mut Vec<u64>,
+) -> Done {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let before = open.book.agreement(digest)?.dues.last;
+    let said = counterpart::say_as_anyone(cx, open, events).await;
+    cx.refresh(open).await?;
+    let faster = open.book.agreement(digest)?.dues.last > before;
+    match said {
+        Ok(said) => appended.push(said.entry),
+        Err(failure) if failure.code == Code::NumberOutOfOrder.name() && faster => {}
+        Err(failure) => return Err(failure),
     }
     Ok(())
 }

@@ -34,6 +34,7 @@ mod payout;
 mod peer;
 mod places;
 mod receipt;
+mod relay;
 mod revenue;
 mod role;
 mod serve;
@@ -133,6 +134,7 @@ pub enum Command {
         after_help = "Examples:\n  subak bundle export ours.subak\n  subak audit ours.subak --expect <operator's public key>"
     )]
     Bundle(bundle::Bundle),
+    Relay(relay::Relay),
     Serve(serve::Serve),
     Mirror(mirror::Mirror),
     #[command(
@@ -199,6 +201,8 @@ impl Command {
             Self::Ledger(_) => "subak.ledgers/1",
             Self::Network(_) => "subak.network/1",
             Self::Certificate(_) => "subak.certificate/1",
+            Self::Relay(_) => "subak.relay/1",
+            Self::Serve(_) => "subak.serve/1",
             Self::Witness(_) => "subak.witness/1",
             Self::Backup(_) => "subak.backup/1",
             Self::Receipt(_) => "subak.receipt/1",
@@ -244,6 +248,7 @@ impl Command {
             Self::Explain(c) => c.run(context).await,
             Self::Audit(c) => c.run(context).await,
             Self::Bundle(c) => c.run(context).await,
+            Self::Relay(c) => c.run(context).await,
             Self::Serve(c) => c.run(context).await,
             Self::Mirror(c) => c.run(context).await,
             Self::Peer(c) => c.run(context).await,

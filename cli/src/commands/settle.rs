@@ -4,7 +4,7 @@ use crate::{
     bank,
     commands::{agreement::figures, contribute::report},
     context::{Context, Open, Texts},
-    counterpart::{partner, resolve},
+    counterpart::{Elsewhere, partner, require, resolve},
     failure::{Done, Failure},
     money,
 };
@@ -19,6 +19,7 @@ use subak_ledger::{
     },
     log::Hash,
 };
+use subak_node::relay::flight::flight;
 use subak_proto::v1::{self, event::Kind};
 
 /// Cash under an agreement: sent by the payer, received by the commons.
@@ -40,7 +41,7 @@ pub enum Settle {
     /// Without --item the oldest open incomes are settled first; what is left is the
     /// payer's credit. How the bank's text enters the log: see `settle sent --help`.
     #[command(
-        after_help = "Examples:\n  subak settle received our-phyle --amount \"120.00 EUR\" --bank \"SEPA 4711\"\n  subak settle received 3f9c21ab --amount \"120.00 EUR\" --bank \"SEPA 4711\" \\\n      --fee \"1.50 EUR\" --fee-by our-association"
+        after_help = "Examples:\n  subak settle received our-phyle --amount \"120.00 EUR\" --bank \"SEPA 4711\"\n  subak settle received 3f9c21ab --amount \"120.00 EUR\" --bank \"SEPA 4711\" \\\n      --fee \"1.50 EUR\" --fee-by our-association\n  subak settle received 3f9c21ab --sent --bank \"SEPA 4711\""
     )]
     Received(Received),
 }
@@ -70,8 +71,21 @@ pub struct Received {
     /// Beginning of the agreement's digest, or the payer's handle
     agreement: String,
     /// What the payer has paid, the fee included
-    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
-    amount: String,
+    #[arg(
+        long,
+        value_name = "AMOUNT",
+        allow_hyphen_values = true,
+        required_unless_present = "sent",
+        conflicts_with = "sent"
+    )]
+    amount: Option<String>,
+    /// As much as the payer's ledger says has left and has not arrived here yet
+    ///
+    /// That it has arrived is for the bank to say: look at the statement first.
+    #[arg(long)]
+    sent: bool,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
     /// What the bank knows the transfer by
     #[arg(long, value_name = "TEXT")]
     bank: String,
@@ -244,6 +258,35 @@ impl Received {
         Ok(())
     }
 
+    /// The amount as given; else what is under way.
+    async fn minor(&self, cx: &Context, open: &Open, digest: &Hash) -> Done<Minor> {
+        let a = open.book.agreement(digest)?;
+        if let Some(amount) = &self.amount {
+            return in_currency(amount, a.terms.currency);
+        }
+        let handle = &a.terms.payer_handle;
+        let there = self.elsewhere.reader(cx, &open.connection).await?;
+        let payer = require(cx, &there, a.terms.payer, handle).await?;
+        let flight = flight(payer.book.agreement(digest)?, a, cx.at()?);
+        let (cash, currency) = (flight.cash(), a.terms.currency);
+        u64::try_from(cash).ok().filter(|minor| *minor > 0).ok_or_else(|| {
+            let plain = |amount: u128| {
+                let amount = i128::try_from(amount).expect("cash is limited by MAX_MONEY");
+                money::plain(amount, currency)
+            };
+            Failure::refused(
+                "nothing-in-flight",
+                format!(
+                    "{handle} has sent {} {currency} in all, and {} has arrived here: nothing is \
+                     in flight",
+                    plain(flight.sent),
+                    plain(flight.arrived)
+                ),
+                "if cash has come all the same, say how much with --amount",
+            )
+        })
+    }
+
     async fn run(self, cx: &Context) -> Done {
         let mut open = cx.write().await?;
         let digest = resolve(&open.book, &self.agreement)?;
@@ -257,7 +300,7 @@ impl Received {
         };
         let event = v1::SettlementReceived {
             agreement: digest.to_vec(),
-            minor: in_currency(&self.amount, currency)?,
+            minor: self.minor(cx, &open, &digest).await?,
             bank: bank::reference(&open.info.id, &self.bank)?,
             item: items(&self.items, currency)?,
             fee,

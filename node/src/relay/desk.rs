@@ -5,7 +5,7 @@
 
 use super::{
     hand::{Hand, Outcome},
-    plan::{self, Plan, Step, other_side},
+    plan::{self, Plan, Step, how_far, other_side},
     run::{LOOK, Relay},
     status::{Waiting, Why},
 };
@@ -173,9 +173,13 @@ impl Desk {
             return self.trouble(&error);
         }
         let retry = self.due.remove(&self.own) && self.again.contains_key(&self.own);
-        if self.has_changed(&book) || retry {
+        let changed = match &self.planned {
+            Some(before) if !retry => changed(before, &book),
+            _ => book.agreements.values().map(|a| other_side(a).0).collect(),
+        };
+        if !changed.is_empty() || retry {
             self.sort(&book);
-            self.due.extend(self.others.keys());
+            self.due.extend(changed);
             match self.hand.state_stages(&book).await {
                 Ok(()) => drop(self.again.remove(&self.own)),
                 Err(error) => self.trouble(&error),
@@ -196,14 +200,6 @@ impl Desk {
     fn trouble(&mut self, error: &NodeError) {
         tracing::warn!(own = %self.own, %error, "nothing is relayed to this ledger for now");
         self.pause(self.own, [AGAIN, LONGEST]);
-    }
-
-    /// Whether the book says another thing about agreements than when all were looked at.
-    fn has_changed(&self, book: &State) -> bool {
-        !self.planned.as_ref().is_some_and(|before| {
-            before.agreements.ptr_eq(&book.agreements)
-                && before.counterparts.ptr_eq(&book.counterparts)
-        })
     }
 
     fn sort(&mut self, book: &State) {
@@ -263,6 +259,7 @@ impl Desk {
         let mut waiting: BTreeMap<Hash, Why> =
             obstacles.into_iter().map(|(digest, what)| (digest, what.into())).collect();
         let mut round = Round { size: book.size, moved: false, again: None };
+        let mut gathered = Vec::new();
         for step in &steps {
             // A handover concerns all agreements with that ledger, and what follows rests on it.
             let named = step.agreement();
@@ -278,6 +275,10 @@ impl Desk {
             } else {
                 match self.hand.perform(step, &book).await {
                     Ok(Outcome::Moved) => None,
+                    Ok(Outcome::Gathered) => {
+                        gathered.extend(named.map(|digest| (digest, step)));
+                        continue;
+                    }
                     Ok(Outcome::Waits(why)) => {
                         round.again = Some(WITNESSED);
                         Some(why)
@@ -294,6 +295,19 @@ impl Desk {
             waiting.extend(whose.into_iter().map(|digest| (digest, why.clone())));
             if named.is_none() {
                 break;
+            }
+        }
+        let mut failed = self.hand.finish(book.time).await;
+        for (digest, step) in gathered {
+            let why = match failed.remove(&digest) {
+                None => None,
+                Some(error) => self.refuse(step, &own, &error).await,
+            };
+            if let Some(why) = why {
+                waiting.insert(digest, why);
+            } else {
+                round.moved = true;
+                self.refused.remove(&digest);
             }
         }
         self.show(other, &digests, waiting);
@@ -339,6 +353,24 @@ impl Desk {
             }
         }
     }
+}
+
+/// Ledgers on the other side of agreements of which the own book says another thing now, as far as
+/// it matters here. Both are in order of digests, and none ever goes.
+fn changed(before: &State, now: &State) -> BTreeSet<LedgerId> {
+    let all = now.agreements.values();
+    if !before.counterparts.ptr_eq(&now.counterparts) {
+        return all.map(|a| other_side(a).0).collect();
+    }
+    if before.agreements.ptr_eq(&now.agreements) {
+        return BTreeSet::new();
+    }
+    let mut old = before.agreements.values().peekable();
+    let differs = |a: &&Arc<Agreement>| {
+        let same = old.next_if(|old| old.terms.digest == a.terms.digest);
+        !same.is_some_and(|old| Arc::ptr_eq(old, a) || how_far(old) == how_far(a))
+    };
+    all.filter(differs).map(|a| other_side(a).0).collect()
 }
 
 fn refusal(error: &NodeError) -> Why {

@@ -1,7 +1,7 @@
 //! Carries a step of a plan out: proofs, and statements of the clerk.
 //!
 //! Guarantees that a proof is made under a head that is relied on, that a statement with several
-//! proofs of which one is refused does not keep those before it, and that a step which waits says
+//! proofs of which one is refused keeps away nobody else's, and that a step which waits says
 //! for what. Leaves out when (`desk`), and whether (`plan`).
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Append, Ledgers as _, NodeError, clock::Reading, publish, refusal::corrupt, runtime::Node,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use subak_ledger::{
     book::state::State,
     log::{Hash, LedgerId, SecretKey},
@@ -27,6 +27,8 @@ const STAGES: usize = 500;
 pub(super) enum Outcome {
     /// Something was appended, or has been by somebody else.
     Moved,
+    /// Its incomes go into a statement with others'; [`Hand::finish`] says what came of it.
+    Gathered,
     /// It waits for this.
     Waits(Why),
 }
@@ -35,12 +37,17 @@ pub(super) enum Outcome {
 pub(super) struct Hand {
     relay: Arc<Relay>,
     own: LedgerId,
-    clerk: Option<SecretKey>,
+    /// Its key, and the public half.
+    clerk: Option<(SecretKey, Hash)>,
+    /// Incomes of this plan that are not appended yet.
+    batch: Batch,
+    /// Agreements of this plan under which an income was refused, or could not be appended.
+    failed: BTreeMap<Hash, NodeError>,
 }
 
 impl Hand {
     pub(super) fn new(relay: Arc<Relay>, own: LedgerId) -> Self {
-        Self { relay, own, clerk: None }
+        Self { relay, own, clerk: None, batch: Batch::default(), failed: BTreeMap::new() }
     }
 
     fn node(&self) -> &Arc<Node> {
@@ -96,13 +103,13 @@ impl Hand {
             Step::Take { agreement, numbers, found, under } => {
                 let log = (ledger, book.size);
                 let entries = proofs::sources(&*relay.node, log, agreement, numbers, found).await?;
-                self.take(book, agreement, &entries, *under).await
+                self.gather(book, agreement, &entries, *under).await
             }
         }
     }
 
-    /// Appends the incomes of these entries.
-    async fn take(
+    /// Proves these entries, and appends whenever a statement is full.
+    async fn gather(
         &mut self,
         book: &Arc<State>,
         agreement: &Hash,
@@ -119,27 +126,44 @@ impl Hand {
             Ok(head) => head,
             Err(why) => return Ok(Outcome::Waits(why)),
         };
-        let mut batch = Batch::default();
         for entry in entries.iter().take_while(|entry| **entry < head.size) {
+            if self.failed.contains_key(agreement) {
+                break; // the next number would be refused as well
+            }
             let proof = proofs::prove(&*relay.node, book.ledger, *entry, &head).await?;
-            if let Some(events) = batch.push(agreement, proof) {
-                self.say_in_turn(events, book.time).await?;
+            if let Some(events) = self.batch.push(agreement, proof) {
+                self.take(events, book.time).await;
             }
         }
-        self.say_in_turn(batch.take(), book.time).await
+        Ok(Outcome::Gathered)
     }
 
-    /// One statement; where it is refused, each event by itself, up to the one that is.
-    async fn say_in_turn(&mut self, events: Vec<Kind>, time: u64) -> Result<Outcome, NodeError> {
-        let several = events.len() > 1;
-        match self.say(events.clone(), time).await {
-            Err(error) if several && error.is_refusal() => {
-                for event in events {
-                    self.say(vec![event], time).await?;
-                }
-                Ok(Outcome::Moved)
+    /// Appends what is left of a plan's incomes. Returns the agreements under which not all could
+    /// be, with the reason.
+    pub(super) async fn finish(&mut self, time: u64) -> BTreeMap<Hash, NodeError> {
+        let rest = self.batch.take();
+        self.take(rest, time).await;
+        std::mem::take(&mut self.failed)
+    }
+
+    /// One statement; where it is refused, each event by itself, so that what one agreement is
+    /// refused keeps no other's income away, nor that before it.
+    async fn take(&mut self, events: Vec<Kind>, time: u64) {
+        if events.is_empty() {
+            return;
+        }
+        let Err(error) = self.say(events.clone(), time).await else { return };
+        let alone = events.len() == 1 || !error.is_refusal();
+        for event in events {
+            let Kind::IncomeTake(take) = &event else { continue };
+            let Ok(agreement) = Hash::try_from(&take.agreement[..]) else { continue };
+            if self.failed.contains_key(&agreement) {
+                continue;
             }
-            said => said,
+            let said = if alone { Err(error.clone()) } else { self.say(vec![event], time).await };
+            if let Err(error) = said {
+                self.failed.insert(agreement, error);
+            }
         }
     }
 
@@ -161,14 +185,17 @@ impl Hand {
     }
 
     async fn clerk(&mut self, book: &State) -> Result<&SecretKey, NodeError> {
-        let is_clerk = |key: &SecretKey| {
-            let public = key.public().bytes();
-            book.agents.iter().any(|agent| agent.clerk && agent.keys.contains(&public))
+        let is_clerk = |(_, public): &(SecretKey, Hash)| {
+            book.agents.iter().find(|agent| agent.clerk).is_some_and(|it| it.keys.contains(public))
         };
         if !self.clerk.as_ref().is_some_and(is_clerk) {
-            self.clerk = self.node().clerk(self.own).await?;
+            let key = self.node().clerk(self.own).await?;
+            self.clerk = key.map(|key| {
+                let public = key.public().bytes();
+                (key, public)
+            });
         }
         let missing = || publish::no_clerk_key(&self.relay.node.ring(), self.own);
-        self.clerk.as_ref().ok_or_else(missing)
+        self.clerk.as_ref().map(|(key, _)| key).ok_or_else(missing)
     }
 }

@@ -76,12 +76,16 @@ impl Step {
         if let Self::Handover { ledger, .. } = self {
             return before.counterparts.get(&ledger.0) == now.counterparts.get(&ledger.0);
         }
-        let how_far = |book: &State| {
-            let a = book.agreements.get(&self.agreement()?)?;
-            Some((a.progress, a.stated, a.frozen, a.dues.last))
-        };
-        how_far(before) == how_far(now)
+        let in_book = |book: &State| Some(how_far(book.agreements.get(&self.agreement()?)?));
+        in_book(before) == in_book(now)
     }
+}
+
+/// What of the own side of an agreement a plan depends on: progress, whether it is stated and
+/// frozen, and the last number that was taken. What falls due there is the other side's affair.
+pub(super) fn how_far(a: &Agreement) -> (Progress, bool, Option<u64>, u64) {
+    let taken = if a.progress == Progress::Accepted { a.dues.last } else { 0 };
+    (a.progress, a.stated.is_some(), a.frozen, taken)
 }
 
 /// Under which head a proof is made.
@@ -240,19 +244,23 @@ fn of_agreement(a: &Agreement, other: &State, under: Under) -> Option<Step> {
             under.holds(entry).then_some(Step::Activate { agreement, entry, under })
         }
         Progress::Accepted => {
-            let (taken, last) = (a.dues.last, theirs.dues.last);
-            if last <= taken || theirs.progress != Progress::Active {
-                return None;
-            }
-            let found = find(a, theirs, other);
+            let (numbers, found) = due(a, other)?;
             let first = match &found {
                 Found::Entries(entries) => *entries.first()?,
                 Found::From(entry) => *entry,
             };
-            let numbers = taken + 1..=last;
             under.holds(first).then_some(Step::Take { agreement, numbers, found, under })
         }
     }
+}
+
+/// The numbers that the payer's book has and the commons' agreement `a` has not taken, and where
+/// they are.
+pub fn due(a: &Agreement, payer: &State) -> Option<(RangeInclusive<u64>, Found)> {
+    let theirs = payer.agreements.get(&a.terms.digest)?;
+    let (taken, last) = (a.dues.last, theirs.dues.last);
+    let is_due = last > taken && theirs.progress == Progress::Active;
+    is_due.then(|| (taken + 1..=last, find(a, theirs, payer)))
 }
 
 /// Where the numbers are that follow the last one that was taken.

@@ -72,7 +72,7 @@ impl Relay {
     pub async fn run(self: Arc<Self>) {
         let (here, _) = watch::channel(BTreeSet::new());
         let (mut kept, mut tasks) = (BTreeSet::new(), JoinSet::new());
-        let mut closing = self.node.closing();
+        let (mut closing, mut opened) = (self.node.closing(), self.node.opened());
         loop {
             let ledgers = self.node.ledgers().await.unwrap_or_default();
             let all: BTreeSet<LedgerId> = ledgers.iter().map(|ledger| ledger.id).collect();
@@ -91,6 +91,8 @@ impl Relay {
             }
             tokio::select! {
                 () = sleep(LOOK) => {}
+                // Also by this look itself: then the next one finds nothing new.
+                _ = opened.changed() => {}
                 _ = closing.wait_for(|closing| *closing) => return,
             }
         }

@@ -204,14 +204,24 @@ impl Town {
 
     /// An invoice of `net` cents, under a number of its own.
     pub async fn earn(&self, phyle: LedgerId, net: u64) -> v1::Invoice {
+        self.earn_in(phyle, net, EUR).await
+    }
+
+    /// The number of the first invoice of a phyle.
+    pub async fn first_invoice(&self, phyle: LedgerId) -> u64 {
+        self.book(phyle).await.revenues.keys().next().unwrap().number
+    }
+
+    /// As [`Town::earn`], in minor units of another currency.
+    pub async fn earn_in(&self, phyle: LedgerId, net: u64, currency: &str) -> v1::Invoice {
         let book = self.book(phyle).await;
         let invoice = v1::Invoice { series: "inv".into(), number: unique(), line: 0 };
-        let eur = Currency::new(EUR).unwrap();
+        let code = Currency::new(currency).unwrap();
         let record = v1::RevenueRecord {
             invoice: Some(invoice.clone()),
-            currency: EUR.into(),
+            currency: currency.into(),
             net,
-            due: book.dues_of_revenue(None, eur, (net, 0), now()),
+            due: book.dues_of_revenue(None, code, (net, 0), now()),
             ..Default::default()
         };
         self.say(phyle, vec![Kind::RevenueRecord(record)]).await;

@@ -20,7 +20,6 @@ use subak_ledger::{
     },
     log::{Hash, LedgerId},
 };
-use subak_node::Appended;
 use subak_proto::v1::{self, event::Kind};
 
 /// What somebody agrees to, in sentences.
@@ -70,7 +69,7 @@ pub(super) async fn accept(cx: &Context, wanted: &str, elsewhere: &Elsewhere) ->
         )
     })?;
     cx.out.note(&sentences(&payer.book.agreement(&digest)?.terms));
-    let offered = match counterpart::stage_entry(&payer, &digest, v1::Stage::Offered).await? {
+    let offered = match payer.book.agreement(&digest)?.stated {
         Some(entry) => entry,
         None => state_offer(cx, elsewhere, &open, &payer, &digest).await?,
     };
@@ -89,20 +88,23 @@ pub(super) async fn accept(cx: &Context, wanted: &str, elsewhere: &Elsewhere) ->
         return report(cx, &appended, &more, &text);
     }
     let stated = state_stage(cx, &open, &digest, Stage::Accepted).await?;
-    let more = with(more, "stated", stated.entry);
+    let more = with(more, "stated", stated);
     drop(there);
-    match activate_there(cx, elsewhere, &open, &payer, &digest, stated.entry).await {
+    match activate_there(cx, elsewhere, &open, &payer, &digest, stated).await {
         Ok(active) => {
+            let from = active.map(|entry| format!(" from its entry {entry} on"));
             let text = format!(
-                "agreement {short} is accepted, and active in {} from its entry {} on",
-                payer.info.name, active.entry
+                "agreement {short} is accepted, and active in {}{}",
+                payer.info.name,
+                from.unwrap_or_default()
             );
-            report(cx, &appended, &with(more, "active", active.entry), &text)
+            let more = active.into_iter().fold(more, |more, entry| with(more, "active", entry));
+            report(cx, &appended, &more, &text)
         }
         Err(why) => {
             let text = format!(
                 "agreement {short} is accepted (stated in entry {})\n  not active yet: {}\n  next, the payer: `subak agreement activate {short} --ledger {}{}`",
-                stated.entry,
+                stated,
                 why.message,
                 payer.info.name,
                 elsewhere.hint(cx)
@@ -166,9 +168,10 @@ async fn state_offer(
         ),
         ..f
     })?;
-    Ok(stated.entry)
+    Ok(stated)
 }
 
+/// The entry that makes it active; none where the payer's node was faster.
 async fn activate_there(
     cx: &Context,
     elsewhere: &Elsewhere,
@@ -176,15 +179,27 @@ async fn activate_there(
     payer: &Open,
     digest: &Hash,
     stated: u64,
-) -> Done<Appended> {
+) -> Done<Option<u64>> {
     let proof = counterpart::prove(cx, open, stated).await?;
-    let writing = Open {
-        connection: elsewhere.writer(cx, &open.connection).await?,
-        info: payer.info.clone(),
-        book: payer.book.clone(),
-    };
+    let connection = elsewhere.writer(cx, &open.connection).await?;
+    let writing = Open { connection, info: payer.info.clone(), book: payer.book.clone() };
     let event = v1::AgreementActive { agreement: digest.to_vec(), proof: Some(proof) };
-    counterpart::say_as_anyone(cx, &writing, vec![Kind::AgreementActive(event)]).await
+    let said = counterpart::say_as_anyone(cx, &writing, vec![Kind::AgreementActive(event)]).await;
+    match said {
+        Ok(said) => Ok(Some(said.entry)),
+        Err(failure) if is_active(&writing, digest).await => {
+            cx.out.note(&format!("{failure}: its node was faster"));
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn is_active(open: &Open, digest: &Hash) -> bool {
+    let book = open.connection.ledgers.book(open.info.id).await;
+    book.is_ok_and(|book| {
+        book.agreements.get(digest).is_some_and(|a| a.progress == Progress::Active)
+    })
 }
 
 pub(super) async fn activate(cx: &Context, wanted: &str, elsewhere: &Elsewhere) -> Done {
@@ -193,13 +208,12 @@ pub(super) async fn activate(cx: &Context, wanted: &str, elsewhere: &Elsewhere) 
     let agreement = open.book.agreement(&digest)?;
     let short = describe::short(&digest);
     if agreement.progress == Progress::Active {
-        return Err(active_already(&short));
+        return active_already(cx, &open, &digest);
     }
     let terms = agreement.terms.clone();
     let there = elsewhere.reader(cx, &open.connection).await?;
     let commons = counterpart::require(cx, &there, terms.commons, &terms.commons_handle).await?;
-    let stated = counterpart::stage_entry(&commons, &digest, v1::Stage::Accepted).await?;
-    let stated = stated.ok_or_else(|| {
+    let stated = commons.book.agreements.get(&digest).and_then(|a| a.stated).ok_or_else(|| {
         let accepted = commons.book.agreements.contains_key(&digest);
         let verb = if accepted { "state" } else { "accept" };
         Failure::refused(
@@ -216,8 +230,11 @@ pub(super) async fn activate(cx: &Context, wanted: &str, elsewhere: &Elsewhere) 
     })?;
     let proof = counterpart::prove(cx, &commons, stated).await?;
     let event = v1::AgreementActive { agreement: digest.to_vec(), proof: Some(proof) };
-    let appended =
-        counterpart::say_as_anyone(cx, &open, vec![Kind::AgreementActive(event)]).await?;
+    let said = counterpart::say_as_anyone(cx, &open, vec![Kind::AgreementActive(event)]).await;
+    let appended = match said {
+        Err(_) if is_active(&open, &digest).await => return active_already(cx, &open, &digest),
+        said => said?,
+    };
     let more = json!({ "agreement": hex::encode(digest) });
     let text =
         format!("agreement {short} is active: shares fall due on what is recorded from now on");

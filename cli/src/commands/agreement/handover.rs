@@ -2,19 +2,14 @@
 
 use crate::{
     commands::contribute::report,
-    context::{Context, Open, events},
+    context::Context,
     counterpart::{self, Elsewhere},
     describe,
     failure::{Done, Failure},
 };
 use serde_json::json;
-use subak_ledger::{
-    book::{
-        agreement::Progress,
-        event::{Event, Handover},
-    },
-    log::Hash,
-};
+use subak_ledger::{book::agreement::Progress, log::Hash};
+use subak_node::relay::proofs::{self, Head};
 use subak_proto::v1::{self, event::Kind};
 
 /// Takes every handover there that is not known here, in order. What the operator before has
@@ -46,6 +41,7 @@ pub(super) async fn handover(cx: &Context, wanted: &str, elsewhere: &Elsewhere) 
             "keep both as evidence, and ask who shows it",
         ));
     };
+    let (ledgers, id) = (&*there.connection.ledgers, there.info.id);
     let later = there.book.operators.iter().skip(from + 1);
     let mut later = later.peekable();
     let mut done = None;
@@ -56,12 +52,13 @@ pub(super) async fn handover(cx: &Context, wanted: &str, elsewhere: &Elsewhere) 
             None => counterpart::prove(cx, &there, entry).await?,
             Some(next) => {
                 let size = next.from - 1;
-                let after = handover_at(&there, size).await?;
-                counterpart::prove_under(&there, entry, size, after.checkpoint).await?
+                let note = proofs::handover_at(ledgers, id, size).await?.checkpoint;
+                proofs::prove(ledgers, id, entry, &Head { size, note }).await?
             }
         };
-        let consented =
-            handover_at(&there, entry).await?.has_consent_of(&open.book.counterpart(other, named));
+        let consented = proofs::handover_at(ledgers, id, entry)
+            .await?
+            .has_consent_of(&open.book.counterpart(other, named));
         let take = v1::HandoverTake { ledger: other.to_vec(), proof: Some(proof) };
         let appended = if consented {
             counterpart::say_as_anyone(cx, &open, vec![Kind::HandoverTake(take)]).await?
@@ -90,18 +87,4 @@ pub(super) async fn handover(cx: &Context, wanted: &str, elsewhere: &Elsewhere) 
         format!("{partner} is known here by its operator {}", describe::short(&key))
     };
     report(cx, &appended, &more, &text)
-}
-
-/// The handover that is an entry there.
-async fn handover_at(there: &Open, entry: u64) -> Done<Handover> {
-    let found = there.connection.ledgers.entries(there.info.id, entry, 1).await?;
-    let events = found.first().map(|raw| events(&raw.envelope)).transpose()?.unwrap_or_default();
-    match events.into_iter().next() {
-        Some(Event::Handover(handover)) => Ok(handover),
-        _ => Err(Failure::world(
-            "short-answer",
-            format!("ledger {}: entry {entry} was not returned", there.info.name),
-            "try again",
-        )),
-    }
 }

@@ -1,25 +1,119 @@
 //! `subak agreement list`: stages and figures.
 
 use super::figures;
-use crate::{context::Context, describe, failure::Done, money};
+use crate::{
+    connect,
+    context::{Connection, Context},
+    counterpart::Elsewhere,
+    describe,
+    failure::Done,
+    money,
+};
 use serde_json::{Value, json};
-use subak_ledger::book::{
-    agreement::{Agreement, Progress},
-    state::State,
-    types::{Base, Handle},
+use std::{collections::BTreeMap, sync::Arc};
+use subak_ledger::{
+    book::{
+        agreement::{Agreement, Progress},
+        state::{Income, State},
+        types::{Base, DAY_MS, Handle},
+    },
+    log::LedgerId,
+};
+use subak_node::relay::{
+    flight::{self, Flight},
+    plan::other_side,
 };
 
-pub(super) async fn list(cx: &Context) -> Done {
+pub(super) async fn list(cx: &Context, elsewhere: &Elsewhere) -> Done {
     let open = cx.read().await?;
+    let now = cx.at()?;
+    let there = elsewhere.reader(cx, &open.connection).await?;
     let book = &open.book;
-    let data: Vec<Value> = book.agreements.values().map(|a| row(book, a)).collect();
-    let text = if book.agreements.is_empty() {
+    let others = others(cx, &there, book).await?;
+    let seen: Vec<Seen<'_>> =
+        book.agreements.values().map(|a| see(book, a, &others, now)).collect();
+    let data: Vec<Value> = seen.iter().map(|it| row(book, it)).collect();
+    let text = if seen.is_empty() {
         "no agreements yet: a payer offers one with `subak agreement offer`".to_owned()
     } else {
-        let blocks: Vec<String> = book.agreements.values().map(|a| block(cx, book, a)).collect();
+        let blocks: Vec<String> = seen.iter().map(|it| block(cx, book, it)).collect();
         blocks.join("\n\n")
     };
     cx.out.result("subak.agreement/1", &json!({ "agreements": data }), &text)
+}
+
+/// The books of the other sides, of those that are there.
+async fn others(
+    cx: &Context,
+    there: &Connection,
+    book: &State,
+) -> Done<BTreeMap<LedgerId, Arc<State>>> {
+    let wanted: Vec<LedgerId> = book.agreements.values().map(|a| other_side(a).0).collect();
+    let mut found = BTreeMap::new();
+    for info in there.ledgers.ledgers().await? {
+        if !wanted.contains(&info.id) {
+            continue;
+        }
+        let other = there.ledgers.book(info.id).await?;
+        match connect::as_folded(&info, &other, &cx.trust) {
+            Ok(_) => drop(found.insert(info.id, other)),
+            // Of whom the user does not believe a word, nothing is shown.
+            Err(failure) if failure.code == "operator-unexpected" => {}
+            Err(lie) => return Err(lie),
+        }
+    }
+    Ok(found)
+}
+
+/// An agreement, and what the other side says of it.
+struct Seen<'a> {
+    a: &'a Agreement,
+    /// None where the other side's ledger is not here.
+    flight: Option<Flight>,
+    /// As far as it can be said from here.
+    overdue: i128,
+}
+
+fn see<'a>(
+    book: &State,
+    a: &'a Agreement,
+    others: &BTreeMap<LedgerId, Arc<State>>,
+    now: u64,
+) -> Seen<'a> {
+    let mine = a.progress == Progress::Accepted;
+    let theirs = others.get(&other_side(a).0).and_then(|it| it.agreements.get(&a.terms.digest));
+    let flight = theirs.map(|theirs| {
+        let (payer, commons) = if mine { (&**theirs, a) } else { (a, &**theirs) };
+        flight::flight(payer, commons, now)
+    });
+    let overdue = if mine {
+        late_incomes(book, a, theirs.map(AsRef::as_ref), now)
+    } else {
+        to_signed(flight::overdue(a, now))
+    };
+    Seen { a, flight, overdue }
+}
+
+fn to_signed(amount: u128) -> i128 {
+    i128::try_from(amount).expect("cash is limited by MAX_MONEY")
+}
+
+/// What should have come to a commons by now: of incomes what is open, by the day on which it fell
+/// due in the payer's log, if that is here; and what is due there and not taken yet.
+fn late_incomes(book: &State, a: &Agreement, payer: Option<&Agreement>, now: u64) -> i128 {
+    let days = u64::from(a.terms.due_days) * DAY_MS;
+    let fell_due = |income: &Income| {
+        let number = income.source.map_or(0, |(_, number)| number);
+        let item = payer.and_then(|payer| payer.dues.items.get(&number));
+        item.map_or(income.recorded_at, |item| item.recorded_at)
+    };
+    let open = a.open.iter().filter_map(|number| book.income(*number).ok());
+    let late = open.filter(|i| fell_due(i).saturating_add(days) < now);
+    let taken: i128 = late.map(|i| i128::from(i.open())).sum();
+    let beyond = payer.into_iter().flat_map(|payer| payer.dues.items.range(a.dues.last + 1..));
+    let late = beyond.filter(|(_, item)| item.recorded_at.saturating_add(days) < now);
+    let waiting = late.map(|(_, item)| i128::from(item.due) - i128::from(item.due_reversed));
+    taken + waiting.sum::<i128>()
 }
 
 fn stage(book: &State, a: &Agreement) -> String {
@@ -33,9 +127,11 @@ fn stage(book: &State, a: &Agreement) -> String {
     }
 }
 
-fn row(book: &State, a: &Agreement) -> Value {
+fn row(book: &State, seen: &Seen<'_>) -> Value {
+    let Seen { a, flight, overdue } = seen;
     let (t, f) = (&a.terms, figures(book, a));
     let m = |v| money::json(v, t.currency);
+    let here = |value: fn(&Flight) -> i128| flight.as_ref().map(|flight| m(value(flight)));
     json!({
         "agreement": hex::encode(t.digest), "stage": stage(book, a),
         "payer": t.payer_handle.as_str(), "commons": t.commons_handle.as_str(),
@@ -45,11 +141,19 @@ fn row(book: &State, a: &Agreement) -> Value {
         "due_days": t.due_days, "notice_days": t.notice_days,
         "due": m(f.due), "settled": m(f.settled), "written_off": m(f.written_off),
         "open": m(f.open), "credit": m(f.credit), "last": a.dues.last,
-        "frozen": a.frozen, "ends_at": a.ends_at.map(money::show_time),
+        "frozen": a.frozen.or(flight.and_then(|flight| flight.frozen)),
+        "ends_at": a.ends_at.map(money::show_time),
+        "overdue": m(*overdue), "other_side_here": flight.is_some(),
+        "due_at_payer": here(|f| f.due), "taken": here(|f| f.taken),
+        "in_flight": here(Flight::in_flight),
+        "in_flight_numbers": flight.map(|flight| flight.numbers),
+        "cash_sent": here(|f| to_signed(f.sent)), "cash_received": here(|f| to_signed(f.arrived)),
+        "cash_in_flight": here(Flight::cash),
     })
 }
 
-fn block(cx: &Context, book: &State, a: &Agreement) -> String {
+fn block(cx: &Context, book: &State, seen: &Seen<'_>) -> String {
+    let a = seen.a;
     let (t, f) = (&a.terms, figures(book, a));
     let what = match t.base {
         Base::Payout => "payouts".to_owned(),
@@ -70,13 +174,40 @@ fn block(cx: &Context, book: &State, a: &Agreement) -> String {
     if a.frozen.is_some() {
         stage = cx.out.bad(&stage);
     }
+    let mut last = format!("last number {}", a.dues.last);
+    if seen.overdue > 0 {
+        let late = format!("overdue {}", money::plain(seen.overdue, t.currency));
+        last = format!("{last}, {}", cx.out.bad(&late));
+    }
     format!(
-        "{}  {} -> {}  {what}{on}, {}  {stage}\n          {}\n          last number {}",
+        "{}  {} -> {}  {what}{on}, {}  {stage}\n          {}\n          {last}\n          {}",
         cx.out.strong(&describe::short(&t.digest)),
         t.payer_handle,
         t.commons_handle,
         t.currency,
         parts.join(", "),
-        a.dues.last,
+        under_way(cx, seen),
     )
+}
+
+/// What is said on one side only.
+fn under_way(cx: &Context, seen: &Seen<'_>) -> String {
+    let Some(flight) = &seen.flight else { return "other side not here".into() };
+    let plain = |v| money::plain(v, seen.a.terms.currency);
+    let mut parts = Vec::new();
+    if flight.numbers > 0 {
+        let numbers = describe::count(flight.numbers, "number");
+        parts.push(format!("{} due and not taken ({numbers})", plain(flight.in_flight())));
+    }
+    match flight.cash() {
+        0 => {}
+        cash if cash > 0 => parts.push(format!("cash sent and not received {}", plain(cash))),
+        cash => parts.push(format!("cash received and not sent {}", plain(-cash))),
+    }
+    if let (Some(entry), None) = (flight.frozen, seen.a.frozen) {
+        parts.push(cx.out.bad(&format!("frozen by the commons, entry {entry}")));
+    }
+    let what =
+        if parts.is_empty() { "nothing".to_owned() } else { parts.join("\n                     ") };
+    format!("in flight: {what}")
 }

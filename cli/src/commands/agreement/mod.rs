@@ -14,7 +14,7 @@ use crate::{
     context::{Context, Open},
     counterpart::{self, Elsewhere},
     describe,
-    failure::{Done, Failure},
+    failure::Done,
     money,
 };
 use clap::Subcommand;
@@ -28,7 +28,6 @@ use subak_ledger::{
     },
     log::Hash,
 };
-use subak_node::Appended;
 use subak_proto::v1::{self, event::Kind};
 
 /// Agreements between a payer and a commons.
@@ -89,9 +88,18 @@ pub enum AgreementCommand {
         /// Beginning of the agreement's digest, or the commons' handle
         agreement: String,
     },
-    /// List agreements: how far they are, what is due, settled and open
-    #[command(after_help = "Example:\n  subak agreement list --ledger our-commons")]
-    List,
+    /// List agreements: how far they are, what is due, settled, open and under way
+    ///
+    /// Where the ledger of the other side is in the same ledger file or node (or said where), it
+    /// shows what has fallen due there and is not taken here, and cash that has left and not
+    /// arrived.
+    #[command(
+        after_help = "Examples:\n  subak agreement list --ledger our-commons\n  subak agreement list --other-node http://phyle.example:7117"
+    )]
+    List {
+        #[command(flatten)]
+        elsewhere: Elsewhere,
+    },
 }
 
 impl AgreementCommand {
@@ -115,7 +123,7 @@ impl AgreementCommand {
                 handover::handover(cx, &agreement, &elsewhere).await
             }
             Self::End { agreement } => end(cx, &agreement).await,
-            Self::List => list::list(cx).await,
+            Self::List { elsewhere } => list::list(cx, &elsewhere).await,
         }
     }
 }
@@ -133,17 +141,29 @@ fn approvals(book: &State, entry: u64) -> String {
     format!("{more}: `subak approve {entry} --ledger {name}`")
 }
 
-async fn state_stage(cx: &Context, open: &Open, digest: &Hash, stage: Stage) -> Done<Appended> {
+/// The entry that states a stage of an agreement; where none does, it is stated.
+async fn state_stage(cx: &Context, open: &Open, digest: &Hash, stage: Stage) -> Done<u64> {
+    // A node states it by itself: it may have been faster.
+    let book = open.connection.ledgers.book(open.info.id).await?;
+    if let Some(entry) = book.agreement(digest)?.stated {
+        return Ok(entry);
+    }
     let event = v1::AgreementStage { agreement: digest.to_vec(), stage: stage.to_wire() };
-    counterpart::say_as_anyone(cx, open, vec![Kind::AgreementStage(event)]).await
+    let said = counterpart::say_as_anyone(cx, open, vec![Kind::AgreementStage(event)]).await?;
+    Ok(said.entry)
 }
 
-fn active_already(short: &str) -> Failure {
-    Failure::refused(
-        "agreement-stage-wrong",
-        format!("agreement {short} is active already"),
-        "there is nothing to do: what it covers falls due with `subak revenue record`",
-    )
+/// What is asked for is so already: a node that relays may have been faster.
+fn active_already(cx: &Context, open: &Open, digest: &Hash) -> Done {
+    let text = format!(
+        "agreement {} is active already; there is nothing to do: what it covers falls due with \
+         `subak revenue record`",
+        describe::short(digest)
+    );
+    let data = json!({
+        "ledger": open.info.id.to_string(), "agreement": hex::encode(digest), "active": true,
+    });
+    cx.out.result("subak.appended/1", &data, &text)
 }
 
 async fn state(cx: &Context, wanted: &str) -> Done {
@@ -154,9 +174,9 @@ async fn state(cx: &Context, wanted: &str) -> Done {
     let stage = match agreement.progress {
         Progress::Accepted => Stage::Accepted,
         Progress::Offered => Stage::Offered,
-        Progress::Active => return Err(active_already(&short)),
+        Progress::Active => return active_already(cx, &open, &digest),
     };
-    let appended = state_stage(cx, &open, &digest, stage).await?;
+    let entry = state_stage(cx, &open, &digest, stage).await?;
     let next = match stage {
         Stage::Offered => {
             format!(
@@ -171,8 +191,12 @@ async fn state(cx: &Context, wanted: &str) -> Done {
             )
         }
     };
-    let more = json!({ "agreement": hex::encode(digest), "stage": stage.word() });
-    report(cx, &appended, &more, &format!("stated that agreement {short} is {stage}\n  {next}"))
+    let data = json!({
+        "ledger": open.info.id.to_string(), "entry": entry,
+        "agreement": hex::encode(digest), "stage": stage.word(),
+    });
+    let text = format!("entry {entry}: it states that agreement {short} is {stage}\n  {next}");
+    cx.out.result("subak.appended/1", &data, &text)
 }
 
 async fn end(cx: &Context, wanted: &str) -> Done {

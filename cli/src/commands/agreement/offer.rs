@@ -79,10 +79,9 @@ impl Offer {
         let short = describe::short(&digest);
         let (name, hint) = (&other.info.name, self.elsewhere.hint(cx));
         let text = format!(
-            "agreement {short} is offered to {name} (stated in entry {})\n  next, the commons: `subak agreement accept {short} --ledger {name}{hint}`",
-            stated.entry
+            "agreement {short} is offered to {name} (stated in entry {stated})\n  next, the commons: `subak agreement accept {short} --ledger {name}{hint}`"
         );
-        report(cx, &appended, &with(more, "stated", stated.entry), &(text + &beside))
+        report(cx, &appended, &with(more, "stated", stated), &(text + &beside))
     }
 
     fn terms(&self, open: &Open, other: &Open) -> Done<v1::Terms> {
