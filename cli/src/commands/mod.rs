@@ -202,7 +202,6 @@ impl Command {
             Self::Network(_) => "subak.network/1",
             Self::Certificate(_) => "subak.certificate/1",
             Self::Relay(_) => "subak.relay/1",
-            Self::Serve(_) => "subak.serve/1",
             Self::Witness(_) => "subak.witness/1",
             Self::Backup(_) => "subak.backup/1",
             Self::Receipt(_) => "subak.receipt/1",
