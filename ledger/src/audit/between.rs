@@ -90,6 +90,10 @@ pub(super) fn compare(sides: &[Side], findings: &mut [Findings]) {
 fn sources(side: &Side, payer: &Payer<'_>, agreement: &Agreement, findings: &mut Findings) {
     let digest = agreement.terms.digest;
     for (entry, take) in side.takes.get(&digest).into_iter().flatten() {
+        // The stewards have decided against it: what stands here is the payer's log, or will be.
+        if agreement.refused.contains_key(&take.leaf) {
+            continue;
+        }
         let seq = take.seq.expect("the book has checked the proof's leaf");
         if seq >= payer.side.size {
             let detail = format!("expected entry {seq}, found {} entries", payer.side.size);

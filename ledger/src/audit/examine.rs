@@ -62,6 +62,8 @@ pub(super) struct Take {
     pub(super) digest: Hash,
     /// Its place in the payer's log, if the leaf in the proof is one.
     pub(super) seq: Option<u64>,
+    /// Hash of that leaf.
+    pub(super) leaf: Hash,
 }
 
 /// Examines one entry. `keys` is the thread's own.
@@ -160,6 +162,7 @@ fn take(take: &v1::IncomeTake) -> Option<Take> {
         agreement: hash(&take.agreement)?,
         digest: *blake3::hash(&proof.envelope).as_bytes(),
         seq: Leaf::from_bytes(&proof.leaf).ok().map(|leaf| leaf.seq),
+        leaf: leaf_hash(&proof.leaf),
     })
 }
 

@@ -44,5 +44,6 @@ pub mod state;
 pub mod state_root;
 pub mod templates;
 pub mod types;
+pub mod unfreeze;
 pub mod votes;
 mod work;

@@ -153,6 +153,11 @@ fn samples() -> Vec<Kind> {
             expires_at: 1,
         }),
         Kind::HandoverTake(v1::HandoverTake { ledger: vec![1; 32], proof }),
+        Kind::AgreementUnfreeze(v1::AgreementUnfreeze {
+            agreement: vec![1; 32],
+            entry: 1,
+            back_to: 1,
+        }),
     ]
 }
 
