@@ -224,6 +224,40 @@ pub async fn entries_beyond(there: &Open, digest: &Hash, last: u64) -> Done<Vec<
     Ok(found)
 }
 
+/// The first entry of the payer's log that states a number which was taken already from another
+/// one, if its newest share that was taken is not the one there: a look at one entry, mostly.
+pub async fn second_story(there: &Open, taken: &Agreement) -> Done<Option<u64>> {
+    let digest = taken.terms.digest;
+    let newest = there.book.agreements.get(&digest).and_then(|a| {
+        let (number, _) = a.dues.items.range(..=taken.dues.last).next_back()?;
+        Some((*number, start(&there.book, a, *number)))
+    });
+    let Some((number, entry)) = newest else { return Ok(None) };
+    let told = |number: u64, envelope: &[u8]| {
+        let source = taken.sources.get(&number);
+        source.is_some_and(|source| source.envelope != *blake3::hash(envelope).as_bytes())
+    };
+    let page = there.connection.ledgers.entries(there.info.id, entry, 1).await?;
+    if !page.first().is_some_and(|raw| told(number, &raw.envelope)) {
+        return Ok(None);
+    }
+    let mut next = 0;
+    while next <= entry {
+        let page = there.connection.ledgers.entries(there.info.id, next, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        next = last.seq + 1;
+        for raw in &page {
+            let statement = Unverified::parse(&raw.envelope)?.trust_stored()?;
+            let kinds = kinds(statement.events());
+            let first = kinds.iter().flat_map(dues).find(|due| due.agreement == digest);
+            if first.is_some_and(|due| told(due.number, &raw.envelope)) {
+                return Ok(Some(raw.seq));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// The entry of the newest share that was taken already: nothing before it is of interest.
 fn start(book: &State, agreement: &Agreement, last: u64) -> u64 {
     let newest = agreement.dues.items.range(..=last).next_back();

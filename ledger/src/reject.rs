@@ -79,6 +79,7 @@ codes! {
     BadNote "bad-note" "the signed note or verifier key is not in the published form" "fetch it again from its source and change nothing in it"
     BadCheckpoint "bad-checkpoint" "this is not a head of this ledger signed by this operator" "check the ledger id and the operator's key, then fetch the checkpoint again"
     BadFraudProof "bad-fraud-proof" "the fraud proof proves nothing, or is not in the published form" "get the file again from whoever made it; it must not be changed"
+    BadEvidence "bad-evidence" "the evidence of two stories proves nothing, or is not in the published form" "get the file again from whoever made it; it must not be changed"
     BadReceipt "bad-receipt" "the receipt is not in the published form" "get it again with `subak receipt get` and change nothing in it"
     BadPolicy "bad-policy" "the trust file cannot be obeyed" "mend the line: `log KEY [url]`, `witness NAME KEY [url]`, `group NAME all MEMBERS`, and one `quorum NAME` or `quorum none`"
     Unwitnessed "unwitnessed" "the checkpoint lacks cosignatures that the trust file asks for" "wait until its witnesses have signed and get it again; or mend the trust file, on purpose"

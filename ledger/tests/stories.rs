@@ -7,8 +7,9 @@ mod kit;
 
 use kit::*;
 use subak_ledger::{
-    log::{Draft, Hash, Header},
-    reject::Code,
+    book::two_stories::{FORMAT, MOST_BYTES, Story, TwoStories},
+    log::{Checkpoint, Draft, Hash, Header, Leaf, receipt::Receipt},
+    reject::{Code, Reject},
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -195,6 +196,43 @@ fn the_same_statement_in_the_other_log_may_be_taken() {
     sound(&commons);
 }
 
+/// No room for what a refund took back: the stewards keep it, and the payer takes back.
+#[test]
+fn what_cannot_stand_again_is_kept_instead() {
+    let (mut payer, mut commons, agreement) = agreed();
+    let first = payer.earn(1, 900_000_000_000_000);
+    commons.take(&payer, first, agreement).unwrap();
+    let mut other = payer.twin();
+    let refund = payer.refund(1, 900_000_000_000_000);
+    commons.take(&payer, refund, agreement).unwrap();
+    commons.gift(950_000_000_000_000);
+    let second = other.earn(2, 10_000);
+    let frozen = commons.take(&other, second, agreement).unwrap();
+    let back = commons.refused_decree(unfreeze(agreement, frozen, 1));
+    assert_eq!(back.code, Code::LimitExceeded, "{back}");
+    assert!(back.detail.contains("income in EUR"), "{back}");
+    commons.decree(unfreeze(agreement, frozen, 2)).unwrap();
+    let next = payer.earn(2, 10_000);
+    commons.take(&payer, next, agreement).unwrap();
+    sound(&commons);
+}
+
+/// Nobody but the stewards decides, and an approval is of the freeze that was looked at.
+#[test]
+fn a_decision_is_the_stewards_and_about_one_freeze() {
+    let Parted { mut other, mut commons, agreement, frozen, .. } = parted();
+    for author in ["sam", "ana", "clerk"] {
+        let alone = vec![unfreeze(agreement, frozen, 1)];
+        commons.refused(author, alone, Code::QuorumRequired);
+    }
+    commons.decree(unfreeze(agreement, frozen, 3)).unwrap();
+    let third = other.earn(3, 20_000);
+    let again = commons.take(&other, third, agreement).unwrap();
+    let stale = commons.refused_decree(unfreeze(agreement, frozen, 1));
+    assert_eq!(stale.code, Code::AgreementNotFrozen, "{stale}");
+    assert_eq!(commons.state.agreements[&agreement].frozen, Some(again));
+}
+
 #[test]
 fn what_the_payer_wrote_anew_counts_against_the_limits_as_it_stands() {
     let Parted { mut commons, agreement, frozen, .. } = parted();
@@ -202,4 +240,131 @@ fn what_the_payer_wrote_anew_counts_against_the_limits_as_it_stands() {
     assert_eq!(total(&commons), 20_000);
     commons.decree(unfreeze(agreement, frozen, 1)).unwrap();
     assert_eq!(total(&commons), 10_000);
+}
+
+fn story(world: &World, entry: u64) -> Story {
+    let proof = world.prove(entry);
+    Story {
+        operator: world.operator.public(),
+        receipt: Receipt {
+            index: Leaf::from_bytes(&proof.leaf).unwrap().seq,
+            leaf: proof.leaf,
+            envelope: proof.envelope,
+            path: proof.path.iter().map(|hash| hash[..].try_into().unwrap()).collect(),
+            checkpoint: proof.checkpoint,
+        },
+    }
+}
+
+fn told(agreement: Hash, number: u64, stories: [(&World, u64); 2]) -> Result<TwoStories, Reject> {
+    let ledger = stories[0].0.state.ledger;
+    TwoStories::new(ledger, (agreement, number), stories.map(|(world, entry)| story(world, entry)))
+}
+
+/// Sets the entry that both logs have under number 2 against one another, and the heads too.
+#[test]
+fn two_stories_are_proven_to_anybody_and_so_is_the_fraud_where_heads_contradict() {
+    let Parted { payer, other, agreement, second, .. } = parted();
+    let first = payer.entries.len() as u64 - 2;
+    assert_eq!(first, second, "they stand at one place");
+    let made = told(agreement, 2, [(&payer, first), (&other, second)]).unwrap();
+    let turned = told(agreement, 2, [(&other, second), (&payer, first)]).unwrap();
+    assert_eq!(made, turned, "one spelling, whoever puts it together");
+    let text = made.to_text();
+    assert!(text.starts_with(FORMAT) && text.len() < MOST_BYTES, "{text}");
+    let read = TwoStories::parse(&text).unwrap();
+    let proven = read.verify().unwrap();
+    assert_eq!(
+        (proven.ledger, proven.agreement, proven.number),
+        (payer.state.ledger, agreement, 2)
+    );
+    let mut amounts = proven.told.clone().map(|it| (it.amount, it.author.to_string()));
+    amounts.sort();
+    assert_eq!(amounts, [(4_000, "sam".into()), (7_000, "sam".into())]);
+    let fraud = read.fraud_proof().expect("an entry is another one under each head");
+    assert_eq!(fraud.verify(&payer.operator.public()).unwrap().entry, Some(second));
+    // Each half is a receipt like any other.
+    let receipt = story(&payer, first).receipt;
+    assert!(text.contains(&receipt.to_text()), "{text}");
+}
+
+/// Its operator admits what the rules refuse: one log, one head, and both stories in it.
+#[test]
+fn one_log_that_gives_a_number_out_twice_is_no_fraud_proof_and_evidence_all_the_same() {
+    let (mut payer, _, agreement) = agreed();
+    let truth = payer.revenue(1, 100_000);
+    let lie = v1::RevenueRecord { net: 40_000, ..payer.revenue(1, 40_000) };
+    let first = payer.forge("sam", vec![Kind::RevenueRecord(truth)]);
+    let second = payer.forge("sam", vec![Kind::RevenueRecord(lie)]);
+    let made = told(agreement, 1, [(&payer, first), (&payer, second)]).unwrap();
+    assert_eq!(made.verify().unwrap().told.map(|it| it.amount), [10_000, 4_000]);
+    assert_eq!(made.fraud_proof(), None);
+}
+
+/// Who has moved a ledger did not lie: the file says under whose key each story stands.
+#[test]
+fn two_operators_told_two_stories() {
+    let (mut payer, _, agreement) = agreed();
+    let mut moved = payer.twin();
+    let left = payer.earn(1, 40_000);
+    moved.move_to("operator of the stewards", &["sam"]);
+    let second = moved.earn(1, 70_000);
+    let made = told(agreement, 1, [(&payer, left), (&moved, second)]).unwrap();
+    let (_, keys) = made.accused();
+    assert_eq!(keys, [&payer.operator.public(), &moved.operator.public()]);
+    assert_eq!(TwoStories::parse(&made.to_text()).unwrap(), made);
+    assert_eq!(made.fraud_proof(), None, "each signed one");
+}
+
+#[test]
+fn nothing_else_is_two_stories() {
+    let Parted { mut payer, mut other, agreement, second, .. } = parted();
+    let first = second;
+    let third = payer.entries.len() as u64 - 1;
+    let code = |made: Result<TwoStories, Reject>| made.unwrap_err().code;
+    let cases = [
+        ("one entry", told(agreement, 2, [(&payer, first), (&payer, first)])),
+        ("two numbers", told(agreement, 2, [(&payer, third), (&other, second)])),
+        ("another number", told(agreement, 9, [(&payer, first), (&other, second)])),
+        ("another agreement", told([9; 32], 2, [(&payer, first), (&other, second)])),
+    ];
+    for (what, made) in cases {
+        assert_eq!(code(made), Code::BadEvidence, "{what}");
+    }
+    // The same statement in both logs is one story, wherever it stands.
+    let header = Header { basis: None, ..payer.header("sam") };
+    let events = vec![encode(Kind::RevenueRecord(payer.revenue(4, 10_000)))];
+    let envelope = Draft { header, events }.sign(&key("sam"));
+    let here = payer.append(envelope.clone()).unwrap();
+    let there = other.forge_envelope(envelope);
+    assert_eq!(code(told(agreement, 4, [(&payer, here), (&other, there)])), Code::BadEvidence);
+    // A key that signed neither head.
+    let mut stories = [story(&payer, first), story(&other, second)];
+    stories[0].operator = key("operator of nobody").public();
+    let made = TwoStories::new(payer.state.ledger, (agreement, 2), stories);
+    assert_eq!(code(made), Code::BadEvidence);
+}
+
+/// Every byte of the file counts: changed, it proves nothing, or is refused.
+#[test]
+fn a_changed_file_proves_nothing() {
+    let Parted { payer, other, agreement, second, .. } = parted();
+    let text = told(agreement, 2, [(&payer, second), (&other, second)]).unwrap().to_text();
+    for place in 0..text.len() {
+        let mut bytes = text.clone().into_bytes();
+        bytes[place] ^= 1;
+        let Ok(changed) = String::from_utf8(bytes) else { continue };
+        let held = TwoStories::parse(&changed).and_then(|it| it.verify());
+        assert!(held.is_err(), "byte {place} of {text}");
+    }
+    for other_form in [format!("{text}\n"), text.replace('\n', "\r\n"), text[1..].to_owned()] {
+        assert_eq!(TwoStories::parse(&other_form).unwrap_err().code, Code::BadEvidence);
+    }
+    // Lines of others under a checkpoint are not kept: there is one text of it.
+    let mut stories = [story(&payer, second), story(&other, second)];
+    let head = payer.head();
+    let witness = Checkpoint { ..head }.sign(&key("somebody"));
+    stories[0].receipt.checkpoint += witness.split("\n\n").nth(1).unwrap();
+    let made = TwoStories::new(payer.state.ledger, (agreement, 2), stories).unwrap();
+    assert_eq!(made.to_text(), text);
 }

@@ -12,10 +12,10 @@ use crate::{
 use clap::Subcommand;
 use prost::Message as _;
 use serde_json::{Value, json};
-use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
+use std::{fmt::Write as _, sync::Arc}; // to a String: it cannot fail, hence `let _`
 use subak_ledger::{
     book::{
-        agreement::Progress,
+        agreement::{Agreement, Progress},
         state::{Income as Row, State},
         types::{Currency, DAY_MS, Handle},
     },
@@ -166,8 +166,12 @@ async fn relay(
     digest: &Hash,
     appended: &mut Vec<u64>,
 ) -> Done {
-    let last = open.book.agreement(digest)?.dues.last;
-    let sources = counterpart::entries_beyond(payer, digest, last).await?;
+    let agreement = open.book.agreement(digest)?.clone();
+    // What differs is shown: from there on nothing there belongs to what was taken here.
+    let sources = match counterpart::second_story(payer, &agreement).await? {
+        Some(entry) => vec![entry],
+        None => counterpart::entries_beyond(payer, digest, agreement.dues.last).await?,
+    };
     let (mut batch, mut bytes) = (Vec::new(), 0);
     for (n, source) in sources.iter().enumerate() {
         let proof = counterpart::prove(cx, payer, *source).await?;
@@ -247,6 +251,18 @@ impl Taken {
                 "\n  the ledger of {payer} is not here: name it with --other-db or --other-node"
             );
         }
+        let froze = |a: &&Arc<Agreement>| a.frozen.is_some_and(|entry| entries.contains(&entry));
+        let frozen: Vec<_> = open.book.agreements.values().filter(froze).collect();
+        for a in &frozen {
+            let short = describe::short(&a.terms.digest);
+            let _ = write!(
+                text,
+                "\n  agreement {short} is frozen: {} has told another story of number {}\n  both \
+                 are in this log: `subak agreement evidence {short} --out FILE`",
+                a.terms.payer_handle,
+                a.rival.map_or(0, |(number, _)| number),
+            );
+        }
         for line in self.failures() {
             let _ = write!(text, "\n  {line}");
         }
@@ -262,6 +278,7 @@ impl Taken {
                 "code": f.code, "message": f.message, "next": f.next,
             })).collect::<Vec<_>>(),
             "not_here": missing.iter().map(Handle::as_str).collect::<Vec<_>>(),
+            "frozen": frozen.iter().map(|a| hex::encode(a.terms.digest)).collect::<Vec<_>>(),
         });
         // Refused is refused, whatever else a retry may help.
         let worst = failed.iter().map(|(.., f)| f).min_by_key(|f| f.status);
@@ -280,7 +297,11 @@ impl Taken {
             ));
         }
         cx.out.result("subak.income/1", &data, &text)?;
-        worst.map_or(Ok(()), |f| Err(Failure::told(f.status)))
+        match worst {
+            Some(f) => Err(Failure::told(f.status)),
+            None if !frozen.is_empty() => Err(Failure::told(1)),
+            None => Ok(()),
+        }
     }
 
     /// A line for each agreement under which not all could be taken.
@@ -368,6 +389,7 @@ fn line(book: &State, i: &Row, now: u64) -> Value {
         "currency": i.currency.as_str(), "amount": m(i.amount), "reversed": m(i.refunded),
         "written_off": m(i.written_off), "settled": m(i.settled), "open": m(i.open()),
         "due": due_at(book, i).map(money::show_date),
+        "undone": i.undone,
         "overdue": i.open() > 0 && due_at(book, i).is_some_and(|d| d < now),
     })
 }
@@ -423,6 +445,7 @@ fn when(book: &State, i: &Row, now: u64) -> String {
     match due_at(book, i) {
         Some(due) if i.open() > 0 && due < now => format!("late {} d", (now - due) / DAY_MS),
         Some(due) if i.open() > 0 => money::show_date(due),
+        _ if i.undone.is_some() => "undone".into(),
         _ => String::new(),
     }
 }

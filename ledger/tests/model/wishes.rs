@@ -212,8 +212,8 @@ pub fn stories(stage: &Stage, op: &Op) -> Plan {
 pub fn unfreeze(seen: &Model, op: &Op) -> Plan {
     let (_, a, b, _, d) = *op;
     let first = a as usize % seen.agreements.len();
-    let places = (0..4).map(|k| (first + k) % 4);
-    let frozen = places.filter_map(|n| Some((n, seen.agreements[n].frozen?))).next();
+    let mut places = (0..4).map(|k| (first + k) % 4);
+    let frozen = places.find_map(|n| Some((n, seen.agreements[n].frozen?)));
     let Some((agreement, (entry, number, _))) = frozen else { return Plan::Nothing };
     let last = seen.agreements[agreement].taken.len() as u64;
     let back_to = at(&[number - 1, number - 1, last, number - 1, 0, last / 2, last + 1], b);

@@ -232,6 +232,7 @@ fn guards_name_codes_that_exist_and_all_of_them() {
         "bad-policy",
         "unwitnessed",
         "bad-fraud-proof",
+        "bad-evidence",
     ]);
     assert_eq!(&codes - &named, log);
     let (_, events) = rules.split_once("\n## 4. ").unwrap();
