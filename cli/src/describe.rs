@@ -263,6 +263,14 @@ pub fn event(e: &Event, book: Option<&State>) -> String {
         Event::AgreementActive { agreement, .. }
         | Event::AgreementEnd { agreement }
         | Event::IncomeTake { agreement, .. } => format!("{name}: agreement {}", short(agreement)),
+        Event::AgreementUnfreeze { agreement, entry, back_to } => {
+            let what = match book.and_then(|book| book.agreement(agreement).ok()) {
+                Some(a) if a.dues.last == *back_to => "all that was taken is kept".to_owned(),
+                _ if *back_to == 0 => "all that was taken is undone".to_owned(),
+                _ => format!("what is numbered above {back_to} is undone"),
+            };
+            format!("{name}: agreement {}, frozen by entry {entry}; {what}", short(agreement))
+        }
         Event::IncomeRecord { payer, currency, minor, bank } => {
             format!("{name}: {} from {payer}, {bank}", money::show((*minor).into(), *currency))
         }

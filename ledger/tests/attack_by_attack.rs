@@ -17,8 +17,10 @@
 //!   wants or that changes the past                 handover; tests/operator
 //! a balance root that lies                         here; state_root
 //! a witness's word on another history              here
-//! a receipt, bundle, checkpoint, fraud proof with
-//!   each byte flipped                              receipts, bundle, log/checkpoint, fraud
+//! two stories told to a commons, the refused one
+//!   relayed again, a decision that is not theirs   stories; tests/two_stories
+//! a receipt, bundle, checkpoint, fraud proof, two
+//!   stories with each byte flipped                 receipts, bundle, log/checkpoint, fraud, stories
 //! ```
 #![allow(clippy::unwrap_used)]
 

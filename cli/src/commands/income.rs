@@ -11,10 +11,10 @@ use crate::{
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
-use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
+use std::{fmt::Write as _, sync::Arc}; // to a String: it cannot fail, hence `let _`
 use subak_ledger::{
     book::{
-        agreement::Progress,
+        agreement::{Agreement, Progress},
         state::{Income as Row, State},
         types::{Currency, DAY_MS, Handle},
     },
@@ -167,6 +167,14 @@ async fn relay(
     digest: &Hash,
     appended: &mut Vec<u64>,
 ) -> Done {
+    // What differs is shown: from there on nothing there belongs to what was taken here.
+    let agreement = open.book.agreement(digest)?.clone();
+    let (ledgers, log) = (&*payer.connection.ledgers, (payer.info.id, payer.book.size));
+    if let Some(entry) = proofs::second_story(ledgers, log, &agreement).await? {
+        let proof = Some(counterpart::prove(cx, payer, entry).await?);
+        let take = v1::IncomeTake { agreement: digest.to_vec(), proof };
+        return take_batch(cx, open, digest, vec![Kind::IncomeTake(take)], appended).await;
+    }
     while let Some((numbers, found)) = plan::due(open.book.agreement(digest)?, &payer.book) {
         let (ledgers, log) = (&*payer.connection.ledgers, (payer.info.id, payer.book.size));
         let sources = proofs::sources(ledgers, log, digest, &numbers, &found).await?;
@@ -270,6 +278,18 @@ impl Taken {
                 "\n  the ledger of {payer} is not here: name it with --other-db or --other-node"
             );
         }
+        let froze = |a: &&Arc<Agreement>| a.frozen.is_some_and(|entry| entries.contains(&entry));
+        let frozen: Vec<_> = open.book.agreements.values().filter(froze).collect();
+        for a in &frozen {
+            let short = describe::short(&a.terms.digest);
+            let _ = write!(
+                text,
+                "\n  agreement {short} is frozen: {} has told another story of number {}\n  both \
+                 are in this log: `subak agreement evidence {short} --out FILE`",
+                a.terms.payer_handle,
+                a.rival.map_or(0, |(number, _)| number),
+            );
+        }
         for line in self.failures() {
             let _ = write!(text, "\n  {line}");
         }
@@ -285,6 +305,7 @@ impl Taken {
                 "code": f.code, "message": f.message, "next": f.next,
             })).collect::<Vec<_>>(),
             "not_here": missing.iter().map(Handle::as_str).collect::<Vec<_>>(),
+            "frozen": frozen.iter().map(|a| hex::encode(a.terms.digest)).collect::<Vec<_>>(),
         });
         // Refused is refused, whatever else a retry may help.
         let worst = failed.iter().map(|(.., f)| f).min_by_key(|f| f.status);
@@ -303,7 +324,11 @@ impl Taken {
             ));
         }
         cx.out.result("subak.income/1", &data, &text)?;
-        worst.map_or(Ok(()), |f| Err(Failure::told(f.status)))
+        match worst {
+            Some(f) => Err(Failure::told(f.status)),
+            None if !frozen.is_empty() => Err(Failure::told(1)),
+            None => Ok(()),
+        }
     }
 
     /// A line for each agreement under which not all could be taken.
@@ -391,6 +416,7 @@ fn line(book: &State, i: &Row, now: u64) -> Value {
         "currency": i.currency.as_str(), "amount": m(i.amount), "reversed": m(i.refunded),
         "written_off": m(i.written_off), "settled": m(i.settled), "open": m(i.open()),
         "due": due_at(book, i).map(money::show_date),
+        "undone": i.undone,
         "overdue": i.open() > 0 && due_at(book, i).is_some_and(|d| d < now),
     })
 }
@@ -446,6 +472,7 @@ fn when(book: &State, i: &Row, now: u64) -> String {
     match due_at(book, i) {
         Some(due) if i.open() > 0 && due < now => format!("late {} d", (now - due) / DAY_MS),
         Some(due) if i.open() > 0 => money::show_date(due),
+        _ if i.undone.is_some() => "undone".into(),
         _ => String::new(),
     }
 }

@@ -151,7 +151,7 @@ impl Use {
             self.early.push(format!("agreement {short}: {missing} first: relay {them}"));
         } else if first > taken {
             self.events.push(take);
-        } else if a.sources.get(&first) == Some(&source) {
+        } else if a.sources.get(&first).map(|source| source.envelope) == Some(source) {
             let incomes: Vec<u64> = (first..=last)
                 .filter_map(|n| a.dues.items.get(&n).map(|item| item.income))
                 .collect();

@@ -148,7 +148,8 @@ impl Heard {
 
     /// Marks the takes that the book took nothing from.
     fn tell_apart(&mut self, agreement: &Agreement) {
-        let sources: BTreeSet<&Hash> = agreement.sources.values().collect();
+        let sources: BTreeSet<&Hash> =
+            agreement.sources.values().map(|source| &source.envelope).collect();
         for take in &mut self.taken {
             take.second = !sources.contains(&take.digest);
         }

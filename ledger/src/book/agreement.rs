@@ -16,6 +16,7 @@ use crate::{
         key::PublicKey,
         receipt::prove,
         statement::{MAX_EFFECT_ENVELOPE, Statement},
+        tree::leaf_hash,
     },
     reject::{Code, Outcome, Reject, require},
 };
@@ -63,6 +64,28 @@ pub struct Item {
     pub recorded_at: u64,
 }
 
+/// A numbered effect that takes back of a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reversal {
+    /// The share's number.
+    pub of: u64,
+    /// Of its base.
+    pub base: Minor,
+    /// Of the share.
+    pub due: Minor,
+}
+
+/// The entry of the payer's ledger that a number was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// Digest of its envelope: what was said.
+    pub envelope: Hash,
+    /// Hash of its leaf: in which log it stands, and where.
+    pub leaf: Hash,
+    /// Its number there.
+    pub entry: u64,
+}
+
 /// The shares of one agreement, in the order of the payer's log.
 #[derive(Debug, Clone, Default)]
 pub struct Dues {
@@ -72,6 +95,8 @@ pub struct Dues {
     dues: u128,
     /// Shares by number; a reversal has a number, but no item.
     pub items: OrdMap<u64, Item>,
+    /// Reversals by number.
+    pub reversals: OrdMap<u64, Reversal>,
     /// Numbers by origin.
     pub origins: OrdMap<Origin, u64>,
 }
@@ -120,7 +145,27 @@ impl Dues {
         let item = self.items.get_mut(&number).expect("next_reversal found it");
         item.base_reversed += base;
         item.due_reversed += due;
+        self.reversals.insert(self.last, Reversal { of: number, base, due });
         self.last
+    }
+
+    /// As it was before the last number was given out or taken; there is one. The share that
+    /// it was, if it was one.
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        let number = self.last;
+        self.last -= 1;
+        if let Some(item) = self.items.remove(&number) {
+            self.bases -= u128::from(item.base);
+            self.dues -= u128::from(item.due);
+            self.origins.remove(&item.origin);
+            return Some(item);
+        }
+        let Reversal { of, base, due } =
+            self.reversals.remove(&number).expect("a number is a share's or a reversal's");
+        let item = self.items.get_mut(&of).expect("a share is older than what takes it back");
+        item.base_reversed -= base;
+        item.due_reversed -= due;
+        None
     }
 }
 
@@ -138,13 +183,14 @@ pub struct Agreement {
     pub ends_at: Option<u64>,
     /// The arithmetic.
     pub dues: Dues,
-    /// Digest of the source envelope that took a number (commons).
-    pub sources: OrdMap<u64, Hash>,
-    /// The entry of the payer's log that the last number was taken from (commons): the next
-    /// number is in a later one.
-    pub taken_from: Option<u64>,
+    /// What each number was taken from (commons).
+    pub sources: OrdMap<u64, Source>,
     /// Two stories exist under one number: the entry that showed it.
     pub frozen: Option<u64>,
+    /// Of the story that froze it: number and leaf.
+    pub rival: Option<(u64, Hash)>,
+    /// Entries of the payer's ledger that the stewards decided against: leaf and number.
+    pub refused: OrdMap<Hash, u64>,
     /// Numbers (payer) or incomes (commons) with something open.
     pub open: OrdSet<u64>,
     /// Incomes with something written off (commons).
@@ -167,14 +213,21 @@ impl Agreement {
             ends_at: None,
             dues: Dues::default(),
             sources: OrdMap::new(),
-            taken_from: None,
             frozen: None,
+            rival: None,
+            refused: OrdMap::new(),
             open: OrdSet::new(),
             written_off: OrdSet::new(),
             cash: 0,
             settled: 0,
             arrived: 0,
         }
+    }
+
+    /// The entry of the payer's log that the last number was taken from (commons): the next number
+    /// is in a later one.
+    pub fn taken_from(&self) -> Option<u64> {
+        self.sources.get_max().map(|(_, source)| source.entry)
     }
 
     /// Cash beyond what it settles.
@@ -187,6 +240,7 @@ impl Agreement {
 pub(super) struct Proven {
     pub(super) statement: Statement,
     pub(super) digest: Hash,
+    pub(super) leaf: Hash,
     pub(super) seq: u64,
 }
 
@@ -201,7 +255,7 @@ pub(super) fn check_proof(proof: &Proof, ledger: Hash, operator: Hash) -> Outcom
     let named = proven.statement.header().ledger == LedgerId(ledger);
     require(named, Code::ProofInvalid, || "it is a genesis".into())?;
     let (digest, seq) = (proven.leaf.envelope, proven.leaf.seq);
-    Ok(Proven { statement: proven.statement, digest, seq })
+    Ok(Proven { statement: proven.statement, digest, leaf: leaf_hash(&proof.leaf), seq })
 }
 
 impl State {

@@ -89,7 +89,7 @@ pub fn rule(event: &Event) -> (Where, Who) {
         Event::EquationAdopt(_) | Event::HeldRelease { .. } => (Contribution, Quorum),
         Event::HeldFallback { .. } => (Contribution, Anyone),
         Event::AgreementOffer(_) | Event::AgreementEnd { .. } => (Both, Quorum),
-        Event::AgreementAccept { .. } => (Contribution, Quorum),
+        Event::AgreementAccept { .. } | Event::AgreementUnfreeze { .. } => (Contribution, Quorum),
         Event::AgreementStage { .. } | Event::AgreementActive { .. } => (Both, Anyone),
         Event::IncomeTake { .. } => (Contribution, Anyone),
         Event::WriteOff { .. } => (Contribution, Quorum),
@@ -359,6 +359,9 @@ impl State {
             Event::AgreementStage { agreement, stage } => self.state_stage(step, agreement, *stage),
             Event::AgreementActive { agreement, proof } => self.activate(agreement, proof),
             Event::AgreementEnd { agreement } => self.end(step, agreement),
+            Event::AgreementUnfreeze { agreement, entry, back_to } => {
+                self.unfreeze(step, agreement, *entry, *back_to)
+            }
             Event::IncomeTake { agreement, proof } => self.take_income(step, agreement, proof),
             Event::IncomeRecord { payer, currency, minor, bank } => {
                 self.record_gift(step, payer, *currency, *minor, bank)

@@ -122,6 +122,11 @@ pub enum Event {
     AgreementEnd {
         agreement: Hash,
     },
+    AgreementUnfreeze {
+        agreement: Hash,
+        entry: u64,
+        back_to: u64,
+    },
     IncomeTake {
         agreement: Hash,
         proof: Proof,
@@ -454,6 +459,11 @@ impl Event {
             K::AgreementEnd(a) => {
                 Self::AgreementEnd { agreement: hash(&a.agreement, "agreement")? }
             }
+            K::AgreementUnfreeze(a) => Self::AgreementUnfreeze {
+                agreement: hash(&a.agreement, "agreement")?,
+                entry: a.entry,
+                back_to: a.back_to,
+            },
             K::IncomeTake(i) => Self::IncomeTake {
                 agreement: hash(&i.agreement, "agreement")?,
                 proof: proof(i.proof)?,
@@ -595,6 +605,7 @@ impl Event {
             Self::AgreementStage { .. } => "AgreementStage",
             Self::AgreementActive { .. } => "AgreementActive",
             Self::AgreementEnd { .. } => "AgreementEnd",
+            Self::AgreementUnfreeze { .. } => "AgreementUnfreeze",
             Self::IncomeTake { .. } => "IncomeTake",
             Self::IncomeRecord { .. } => "IncomeRecord",
             Self::SettlementReceived(_) => "SettlementReceived",

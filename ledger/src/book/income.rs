@@ -7,7 +7,7 @@
 
 use super::{
     accounts::Account,
-    agreement::{Origin, base_of, check_proof},
+    agreement::{Dues, Origin, Source, base_of, check_proof},
     equation::EquationBucket,
     event::{Due, Event, Proof, Settlement, Terms},
     lots::number_index,
@@ -38,6 +38,11 @@ impl State {
         let terms = agreement.terms.clone();
         let operator = self.counterpart(terms.payer, terms.payer_operator);
         let proven = check_proof(proof, terms.payer, operator)?;
+        let refused = agreement.refused.get(&proven.leaf);
+        require(refused.is_none(), Code::StoryRefused, || {
+            format!("number {}, entry {} there", refused.expect("it was found"), proven.seq)
+        })?;
+        let source = Source { envelope: proven.digest, leaf: proven.leaf, entry: proven.seq };
         let mut taken = 0;
         let mut seen = agreement.dues.last;
         for bytes in proven.statement.events() {
@@ -49,20 +54,19 @@ impl State {
             let event = Event::from_wire(wire)?;
             for due in event.dues().iter().filter(|d| d.agreement == *digest) {
                 if taken == 0 && due.number <= seen {
-                    return self.second_story(step, digest, due, proven.digest);
+                    return self.second_story(step, digest, due, source);
                 }
                 require(due.number == seen + 1, Code::NumberOutOfOrder, || {
                     format!("expected number {}, found {}", seen + 1, due.number)
                 })?;
                 self.take_effect(step, &terms, &event, *due)?;
                 self.change_agreement(digest, |a| {
-                    a.sources.insert(due.number, proven.digest);
+                    a.sources.insert(due.number, source);
                 });
                 (seen, taken) = (due.number, taken + 1);
             }
         }
         require(taken > 0, Code::ProofIrrelevant, || "it holds nothing for this agreement".into())?;
-        self.change_agreement(digest, |a| a.taken_from = Some(proven.seq));
         self.absorb_credit(step, digest);
         self.rebalance(step, terms.currency, None);
         Ok(())
@@ -70,12 +74,22 @@ impl State {
 
     /// A number that was taken before: by the same entry it is old news, by another
     /// one it is a second story, and the agreement freezes with both in the log.
-    fn second_story(&mut self, step: &Step<'_>, digest: &Hash, due: &Due, source: Hash) -> Outcome {
-        let known = self.agreement(digest)?.sources.get(&due.number).copied();
-        require(known != Some(source), Code::NumberOutOfOrder, || {
+    fn second_story(
+        &mut self,
+        step: &Step<'_>,
+        digest: &Hash,
+        due: &Due,
+        source: Source,
+    ) -> Outcome {
+        let known = self.agreement(digest)?.sources.get(&due.number);
+        let same = known.is_some_and(|known| known.envelope == source.envelope);
+        require(!same, Code::NumberOutOfOrder, || {
             format!("number {} is taken already, from this very entry", due.number)
         })?;
-        self.change_agreement(digest, |a| a.frozen = Some(step.entry));
+        self.change_agreement(digest, |a| {
+            a.frozen = Some(step.entry);
+            a.rival = Some((due.number, source.leaf));
+        });
         Ok(())
     }
 
@@ -99,18 +113,14 @@ impl State {
                     && terms.base != Base::Payout
                     && (terms.product.is_none() || terms.product == r.product);
                 require(matches, Code::ProofIrrelevant, || format!("invoice {}", r.invoice))?;
+                let origin = Origin::Invoice(r.invoice.clone());
+                require_new(dues, &origin)?;
                 let base = base_of(terms, r.net, r.tax);
                 let expected = dues.next_due(base, terms.share);
                 if expected != due.amount {
                     return Err(wrong(Some(expected)));
                 }
-                self.new_due_income(
-                    step,
-                    terms,
-                    Origin::Invoice(r.invoice.clone()),
-                    base,
-                    due.amount,
-                )
+                self.new_due_income(step, terms, origin, base, due.amount)
             }
             Event::RevenueReverse(r) => {
                 let base = base_of(terms, r.net, r.tax);
@@ -121,10 +131,12 @@ impl State {
                 if !ours {
                     return Err(irrelevant());
                 }
+                let origin = Origin::Payout(*run);
+                require_new(dues, &origin)?;
                 if amount(due.amount, "due").is_err() {
                     return Err(wrong(None)); // no line of a run is 0
                 }
-                self.new_due_income(step, terms, Origin::Payout(*run), due.amount, due.amount)
+                self.new_due_income(step, terms, origin, due.amount, due.amount)
             }
             Event::PayoutReturned { run, agent, .. } => {
                 let origin = Origin::Payout(*run);
@@ -147,8 +159,6 @@ impl State {
         base: Minor,
         due: Minor,
     ) -> Outcome {
-        let known = self.agreement(&terms.digest)?.dues.origins.contains_key(&origin);
-        require(!known, Code::ProofIrrelevant, || format!("{origin:?} fell due before"))?;
         let payer = self.find(&terms.payer_handle)?;
         let number = self.incomes.len() as u64 + 1;
         let n = self.add_due(&terms.digest, origin, base, due, step.at, number);
@@ -269,6 +279,7 @@ impl State {
             refunded: 0,
             written_off: 0,
             settled: 0,
+            undone: None,
         }));
         Ok(())
     }
@@ -276,7 +287,7 @@ impl State {
     /// Brings an income's parts, its agreement and the accounts in line with its
     /// refunded, written-off and settled amounts. The caller rebalances when all its
     /// incomes are.
-    fn refresh(&mut self, step: &mut Step<'_>, mut income: Income) {
+    pub(super) fn refresh(&mut self, step: &mut Step<'_>, mut income: Income) {
         let before = self.incomes[number_index(income.number)].clone();
         let reversed = income.refunded + income.written_off;
         assert!(reversed + income.settled <= income.amount, "settled <= income - reversed");
@@ -421,7 +432,7 @@ impl State {
     }
 
     /// The payer's credit settles its oldest open incomes, then reinstates.
-    fn absorb_credit(&mut self, step: &mut Step<'_>, digest: &Hash) {
+    pub(super) fn absorb_credit(&mut self, step: &mut Step<'_>, digest: &Hash) {
         loop {
             let a = &self.agreements[digest];
             let credit = a.credit();
@@ -453,4 +464,10 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// What falls due does so once.
+fn require_new(dues: &Dues, origin: &Origin) -> Outcome {
+    let known = dues.origins.contains_key(origin);
+    require(!known, Code::ProofIrrelevant, || format!("{origin:?} fell due before"))
 }

@@ -43,6 +43,8 @@ pub mod split;
 pub mod state;
 pub mod state_root;
 pub mod templates;
+pub mod two_stories;
 pub mod types;
+pub mod unfreeze;
 pub mod votes;
 mod work;

@@ -393,6 +393,8 @@ pub struct Income {
     pub written_off: Minor,
     /// Paid.
     pub settled: Minor,
+    /// The entry whose AgreementUnfreeze undid it: its number is another income's now, if any's.
+    pub undone: Option<u64>,
 }
 
 impl Income {

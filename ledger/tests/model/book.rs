@@ -6,6 +6,7 @@
 //! every figure is added up anew from the histories kept here. Of the ledger it takes
 //! words only: codes of refusal, and the hash that names a bucket.
 
+use super::money::Effect;
 use num_bigint::BigInt;
 use std::{collections::BTreeMap, rc::Rc};
 use subak_ledger::{
@@ -176,6 +177,8 @@ pub struct Income {
     pub refunded: u64,
     pub written_off: u64,
     pub settled: u64,
+    /// Its number was undone, and may be another's.
+    pub undone: bool,
 }
 
 impl Income {
@@ -215,10 +218,24 @@ pub struct Agreement {
     pub base: v1::Base,
     pub money: Money,
     pub product: &'static str,
-    /// Cash that has come, and the last number that was taken.
+    /// Cash that has come, and what was taken: number 1 first.
     pub cash: u64,
-    pub last: u64,
+    pub taken: Vec<Taken>,
+    /// Which entry froze it, and with what: number and leaf.
+    pub frozen: Option<(u64, u64, Hash)>,
+    /// Leaves that the stewards decided against, and their numbers.
+    pub refused: Vec<(Hash, u64)>,
 }
+
+/// A numbered effect, and what it was taken from.
+#[derive(Clone)]
+pub struct Taken {
+    pub effect: Effect,
+    pub source: Source,
+}
+
+/// Digests of envelope and leaf of a payer's entry.
+pub type Source = (Hash, Hash);
 
 /// A whole amount drawn from what is payable to an agent.
 #[derive(Clone)]

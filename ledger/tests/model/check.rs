@@ -62,9 +62,15 @@ fn incomes(model: &Model, world: &World) {
     assert_eq!(state.incomes.len(), model.incomes.len());
     for (i, there) in model.incomes.iter().zip(&state.incomes) {
         assert_eq!(
-            (there.amount, there.refunded, there.written_off, there.settled),
-            (i.amount, i.refunded, i.written_off, i.settled),
-            "income {}: amount, refunded, written off, settled",
+            (
+                there.amount,
+                there.refunded,
+                there.written_off,
+                there.settled,
+                there.undone.is_some()
+            ),
+            (i.amount, i.refunded, i.written_off, i.settled, i.undone),
+            "income {}: amount, refunded, written off, settled, undone",
             there.number
         );
         assert!(i.settled <= i.amount - i.reversed(), "settled <= income - reversed");
@@ -83,7 +89,8 @@ fn incomes(model: &Model, world: &World) {
     }
     for (n, a) in model.agreements.iter().enumerate() {
         let there = state.agreement(&a.digest).unwrap();
-        assert_eq!((there.dues.last, there.credit()), (a.last, model.credit(n)));
+        assert_eq!((there.dues.last, there.credit()), (a.taken.len() as u64, model.credit(n)));
+        assert_eq!(there.frozen, a.frozen.map(|f| f.0), "frozen by");
     }
 }
 

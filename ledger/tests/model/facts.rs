@@ -37,6 +37,7 @@ pub enum Fact {
         agreement: usize,
         entry: u64,
         effects: Vec<Effect>,
+        source: Source,
     },
     Gift {
         payer: Agent,
@@ -74,6 +75,7 @@ pub enum Decree {
     Adopt(Rc<Rules>),
     Release { incomes: Vec<u64>, bucket: String },
     WriteOff { incomes: Vec<u64> },
+    Unfreeze { agreement: usize, entry: u64, back_to: u64 },
 }
 
 impl Fact {
@@ -87,9 +89,7 @@ impl Fact {
             Fact::Reject { .. } => "Reject",
             Fact::Claim { .. } => "Claim",
             Fact::Attest { .. } => "Attest",
-            Fact::Take { effects, .. } if effects.iter().any(|e| e.takes_back.is_some()) => {
-                "Take back"
-            }
+            Fact::Take { effects, .. } if effects.iter().any(|e| e.reverses) => "Take back",
             Fact::Take { .. } => "Take",
             Fact::Gift { .. } => "Gift",
             Fact::Settle(s) if s.fee.is_some() => "Settle with fee",
@@ -107,6 +107,7 @@ impl Fact {
                 Decree::Adopt(_) => "Adopt",
                 Decree::Release { .. } => "Release",
                 Decree::WriteOff { .. } => "Write off",
+                Decree::Unfreeze { .. } => "Unfreeze",
             },
         }
     }
@@ -146,7 +147,9 @@ impl Model {
             Fact::Reject { place, judged } => self.reject(author, *place, *judged),
             Fact::Claim { unclaimed } => self.claim(author, *unclaimed),
             Fact::Attest { unclaimed, claimant } => self.attest(author, *unclaimed, *claimant),
-            Fact::Take { agreement, effects, .. } => self.take(*agreement, effects),
+            Fact::Take { agreement, effects, source, .. } => {
+                self.take(*agreement, effects, *source)
+            }
             Fact::Gift { payer, money, minor, bank } => {
                 self.gift(author, *payer, *money, *minor, bank)
             }
@@ -162,6 +165,9 @@ impl Model {
                 Decree::Adopt(rules) => self.adopt(rules),
                 Decree::Release { incomes, bucket } => self.release(incomes, bucket),
                 Decree::WriteOff { incomes } => self.write_off(incomes),
+                Decree::Unfreeze { agreement, entry, back_to } => {
+                    self.unfreeze(*agreement, *entry, *back_to)
+                }
             }),
         }
     }
@@ -277,13 +283,13 @@ pub fn wire(stage: &Stage, fact: &Fact) -> Kind {
             Kind::HeldFallback(v1::HeldFallback { income: *income, bucket: bucket.clone() })
         }
         Fact::Decree(all) => {
-            let event = all.iter().map(|d| crate::kit::encode(decree(d))).collect();
+            let event = all.iter().map(|d| crate::kit::encode(decree(stage, d))).collect();
             Kind::Propose(v1::Propose { event })
         }
     }
 }
 
-fn decree(d: &Decree) -> Kind {
+fn decree(stage: &Stage, d: &Decree) -> Kind {
     match d {
         Decree::Adopt(rules) => {
             Kind::EquationAdopt(v1::EquationAdopt { equation: Some(rules.wire.clone()) })
@@ -292,5 +298,12 @@ fn decree(d: &Decree) -> Kind {
             Kind::HeldRelease(v1::HeldRelease { income: incomes.clone(), bucket: bucket.clone() })
         }
         Decree::WriteOff { incomes } => Kind::WriteOff(v1::WriteOff { income: incomes.clone() }),
+        Decree::Unfreeze { agreement, entry, back_to } => {
+            Kind::AgreementUnfreeze(v1::AgreementUnfreeze {
+                agreement: stage.model.agreements[*agreement].digest.to_vec(),
+                entry: *entry,
+                back_to: *back_to,
+            })
+        }
     }
 }

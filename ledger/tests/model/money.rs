@@ -138,24 +138,84 @@ impl Model {
             refunded: 0,
             written_off: 0,
             settled: 0,
+            undone: false,
         });
     }
 
     /// IncomeTake: the numbered effects of one entry of the payer.
-    pub fn take(&mut self, agreement: usize, effects: &[Effect]) -> Verdict {
-        if effects.is_empty() {
-            return Err(Code::ProofIrrelevant);
+    pub fn take(&mut self, agreement: usize, effects: &[Effect], source: Source) -> Verdict {
+        let a = &self.agreements[agreement];
+        if a.frozen.is_some() {
+            return Err(Code::AgreementFrozen);
         }
-        let (payer, money) = (self.agreements[agreement].payer, self.agreements[agreement].money);
-        for (next, effect) in (self.agreements[agreement].last + 1..).zip(effects) {
+        if a.refused.iter().any(|(leaf, _)| *leaf == source.1) {
+            return Err(Code::StoryRefused);
+        }
+        let Some(first) = effects.first() else { return Err(Code::ProofIrrelevant) };
+        if first.number <= a.taken.len() as u64 {
+            if a.taken[usize::try_from(first.number).unwrap() - 1].source.0 == source.0 {
+                return Err(Code::NumberOutOfOrder);
+            }
+            let entry = self.entry;
+            self.agreements[agreement].frozen = Some((entry, first.number, source.1));
+            return Ok(());
+        }
+        for effect in effects {
+            let a = &self.agreements[agreement];
+            let (payer, money, next) = (a.payer, a.money, a.taken.len() as u64 + 1);
             if effect.number != next {
                 return Err(Code::NumberOutOfOrder);
             }
-            match effect.takes_back {
-                None => self.new_income(payer, Some((agreement, next)), money, effect.minor),
-                Some(number) => self.take_back(agreement, number, effect.minor),
+            let share = a.share_of(effect.invoice);
+            match (effect.reverses, share) {
+                (false, Some(_)) | (true, None) => return Err(Code::ProofIrrelevant),
+                (false, None) if a.next_due(effect.base) != effect.minor => {
+                    return Err(Code::DueMismatch);
+                }
+                (true, Some(number))
+                    if a.next_reversal(number, effect.base) != Some(effect.minor) =>
+                {
+                    return Err(Code::DueMismatch);
+                }
+                (false, None) => {
+                    self.new_income(payer, Some((agreement, next)), money, effect.minor);
+                }
+                (true, Some(number)) => self.take_back(agreement, number, effect.minor),
             }
-            self.agreements[agreement].last = next;
+            self.agreements[agreement].taken.push(Taken { effect: *effect, source });
+        }
+        self.absorb(agreement);
+        Ok(())
+    }
+
+    /// AgreementUnfreeze: the book as if the numbers above had never been taken, but for what
+    /// was paid and given up in the meantime.
+    pub fn unfreeze(&mut self, agreement: usize, entry: u64, back_to: u64) -> Verdict {
+        let a = &mut self.agreements[agreement];
+        let Some((_, number, leaf)) = a.frozen.filter(|f| f.0 == entry) else {
+            return Err(Code::AgreementNotFrozen);
+        };
+        let kept = usize::try_from(back_to).unwrap();
+        let ends = |n: usize| a.taken[n - 1].source.1 != a.taken[n].source.1;
+        if kept > a.taken.len() || (kept > 0 && kept < a.taken.len() && !ends(kept)) {
+            return Err(Code::NumberNotTaken);
+        }
+        a.refused.retain(|refused| refused.1 <= back_to);
+        for gone in a.taken.drain(kept..) {
+            a.refused.push((gone.source.1, gone.effect.number));
+        }
+        if number <= back_to {
+            a.refused.push((leaf, number));
+        }
+        a.frozen = None;
+        let a = self.agreements[agreement].clone();
+        for i in self.incomes.iter_mut().filter(|i| !i.undone) {
+            let Some((_, number)) = i.source.filter(|s| s.0 == agreement) else { continue };
+            if number > back_to {
+                (i.refunded, i.written_off, i.settled, i.undone) = (i.amount, 0, 0, true);
+            } else {
+                i.refunded = a.reversed_of(number).1;
+            }
         }
         self.absorb(agreement);
         Ok(())
@@ -164,7 +224,7 @@ impl Model {
     /// A refund comes out of what is open, then of what was given up, then of what was
     /// paid; that part is the payer's credit.
     fn take_back(&mut self, agreement: usize, number: u64, minor: u64) {
-        let of = |i: &&mut Income| i.source == Some((agreement, number));
+        let of = |i: &&mut Income| i.source == Some((agreement, number)) && !i.undone;
         let income = self.incomes.iter_mut().find(of).unwrap();
         income.refunded += minor;
         let left = income.amount - income.refunded;
@@ -329,8 +389,46 @@ impl Model {
 pub struct Effect {
     pub number: u64,
     pub minor: u64,
-    /// The number of the share that it takes back from.
-    pub takes_back: Option<u64>,
+    pub invoice: u64,
+    pub base: u64,
+    /// It takes back of the invoice's share.
+    pub reverses: bool,
+}
+
+impl Agreement {
+    fn shares(&self) -> impl Iterator<Item = &Effect> {
+        self.taken.iter().map(|t| &t.effect).filter(|e| !e.reverses)
+    }
+
+    /// The number of an invoice's share.
+    fn share_of(&self, invoice: u64) -> Option<u64> {
+        self.shares().find(|e| e.invoice == invoice).map(|e| e.number)
+    }
+
+    /// DESIGN section 5: `floor(sum of bases * share / 10^6) - dues so far`.
+    fn next_due(&self, base: u64) -> u64 {
+        let bases: u128 = self.shares().map(|e| u128::from(e.base)).sum();
+        let dues: u128 = self.shares().map(|e| u128::from(e.minor)).sum();
+        let all = (bases + u128::from(base)) * u128::from(self.share) / 1_000_000;
+        u64::try_from(all - dues).unwrap()
+    }
+
+    /// What was reversed of a share: of its base, and of itself.
+    fn reversed_of(&self, number: u64) -> (u64, u64) {
+        let share = self.shares().find(|e| e.number == number).unwrap();
+        let back = self.taken.iter().map(|t| &t.effect);
+        let back = back.filter(|e| e.reverses && e.invoice == share.invoice);
+        back.fold((0, 0), |sum, e| (sum.0 + e.base, sum.1 + e.minor))
+    }
+
+    /// `floor(due * R / base)` in all.
+    fn next_reversal(&self, number: u64, base: u64) -> Option<u64> {
+        let share = self.shares().find(|e| e.number == number).unwrap();
+        let before = self.reversed_of(number);
+        let ever = before.0.checked_add(base).filter(|ever| *ever <= share.base)?;
+        let all = u128::from(share.minor) * u128::from(ever) / u128::from(share.base);
+        Some(u64::try_from(all).unwrap() - before.1)
+    }
 }
 
 /// A SettlementReceived as the model reads it.

@@ -112,6 +112,8 @@ fn plan(stage: &Stage, seen: &Model, draft: &Draft, op: &Op, n: usize) -> Plan {
     // One in 32 uses a reference that was used before.
     let bank = if d % 32 == 5 { "bank:0".to_owned() } else { format!("bank:{n}") };
     match code % 64 {
+        3..=4 if d % 4 != 3 && d & 4 == 0 => wishes::stories(stage, op),
+        39..=40 if d % 2 == 0 => wishes::unfreeze(seen, op),
         0..=4 => {
             let days = at(&[1, 0, 2, 6, 10, 31, 45, 100, 400], a % 11);
             Plan::World(Box::new(move |s| s.wait(days * DAY + u64::from(b % 1_000))))

@@ -35,14 +35,18 @@ pub struct Invoice {
     pub under: Vec<(usize, u64, u64, u64, u64)>,
 }
 
+/// By agreement: last number given out, sum of bases, sum of dues.
+type Given = Vec<(u64, u128, u128)>;
+
 pub struct Stage {
     pub commons: World,
     pub payers: [Payer; 2],
     pub upstream: World,
     pub upstream_agreement: Hash,
+    /// Other logs that a payer's operator has signed: which payer's, and what it has given out.
+    pub others: Vec<(usize, Payer, Given)>,
     pub model: Model,
-    /// By agreement: last number given out, sum of bases, sum of dues.
-    given: Vec<(u64, u128, u128)>,
+    given: Given,
     /// What was said and what came of it, counted.
     pub tally: BTreeMap<String, u64>,
 }
@@ -78,7 +82,9 @@ impl Stage {
                 money,
                 product,
                 cash: 0,
-                last: 0,
+                taken: Vec::new(),
+                frozen: None,
+                refused: Vec::new(),
             });
         }
         let equation = crate::kit::equation(1, &[("all", 1_000_000, None, &[1])]);
@@ -96,6 +102,7 @@ impl Stage {
             payers,
             upstream,
             upstream_agreement,
+            others: Vec::new(),
             model,
             given: vec![(0, 0, 0); 4],
             tally: BTreeMap::new(),
@@ -110,6 +117,7 @@ impl Stage {
         self.commons.now += ms;
         self.upstream.now += ms;
         self.payers.iter_mut().for_each(|p| p.world.now += ms);
+        self.others.iter_mut().for_each(|(_, p, _)| p.world.now += ms);
     }
 
     /// What the model would be after facts of one statement, and its verdict on them.
@@ -174,6 +182,9 @@ impl Stage {
         };
         let negative =
             |m: &Model| m.buckets.keys().any(|b| m.carry(b, Money::Eur) < num_bigint::BigInt::ZERO);
+        let frozen = |m: &Model| m.agreements.iter().filter(|a| a.frozen.is_some()).count();
+        let undone = |m: &Model| m.incomes.iter().filter(|i| i.undone).count();
+        let again = |(a, b): (&Income, &Income)| b.refunded < a.refunded;
         for (what, so) in [
             ("reinstated", before.incomes.iter().zip(&next.incomes).any(reinstated)),
             ("payer's credit", credit(next)),
@@ -184,6 +195,11 @@ impl Stage {
             ("lot spread", held(next) < held(&before)),
             ("agent overpaid", overpaid(next)),
             ("negative carry", negative(next)),
+            ("frozen", frozen(next) > frozen(&before)),
+            ("all is kept", frozen(next) < frozen(&before) && undone(next) == undone(&before)),
+            ("undone", undone(next) > undone(&before)),
+            ("undone although settled", undone(next) > undone(&before) && credit(next)),
+            ("stands again", before.incomes.iter().zip(&next.incomes).any(again)),
         ] {
             if so {
                 self.count(what);
@@ -246,7 +262,9 @@ impl Stage {
                 let minor = u64::try_from(all - given.2).unwrap();
                 given.2 = all;
                 under.push((n, given.0, base, minor, 0));
-                effects.push((n, Effect { number: given.0, minor, takes_back: None }));
+                let invoice = self.payers[payer].invoices.len() as u64 + 1;
+                let effect = Effect { number: given.0, minor, invoice, base, reverses: false };
+                effects.push((n, effect));
                 due.push(v1::Due { agreement: a.digest.to_vec(), number: given.0, amount: minor });
             }
             due.sort_by(|a, b| a.agreement.cmp(&b.agreement));
@@ -275,7 +293,7 @@ impl Stage {
         invoice.reversed = (invoice.reversed.0 + net, invoice.reversed.1 + tax);
         let mut due = Vec::new();
         let mut effects = Vec::new();
-        for (n, number, base, all, back) in &mut invoice.under {
+        for (n, _, base, all, back) in &mut invoice.under {
             let a = &self.model.agreements[*n];
             let gross = a.base == v1::Base::Gross;
             let (now, ever) = if gross {
@@ -291,7 +309,8 @@ impl Stage {
             let minor = so_far - std::mem::replace(back, so_far);
             let given = &mut self.given[*n];
             given.0 += 1;
-            effects.push((*n, Effect { number: given.0, minor, takes_back: Some(*number) }));
+            let (number, invoice) = (given.0, invoice.number);
+            effects.push((*n, Effect { number, minor, invoice, base: now, reverses: true }));
             due.push(v1::Due { agreement: a.digest.to_vec(), number: given.0, amount: minor });
         }
         due.sort_by(|a, b| a.agreement.cmp(&b.agreement));
@@ -314,5 +333,35 @@ impl Stage {
         let all = self.payer_of(agreement).effects.get(&entry);
         let ours = all.into_iter().flatten().filter(|e| e.0 == agreement);
         ours.map(|e| e.1).collect()
+    }
+
+    /// Envelope and leaf of a payer's entry, by their digests.
+    pub fn source_of(&self, agreement: usize, entry: u64) -> Source {
+        let (leaf, envelope) =
+            &self.payer_of(agreement).world.entries[usize::try_from(entry).unwrap()];
+        (*blake3::hash(envelope).as_bytes(), *blake3::hash(leaf).as_bytes())
+    }
+
+    /// From here on a payer's operator keeps two logs; returns the place of the other.
+    pub fn part(&mut self, payer: usize) -> usize {
+        let p = &self.payers[payer];
+        let other = Payer {
+            world: p.world.twin(),
+            invoices: p.invoices.clone(),
+            effects: p.effects.clone(),
+        };
+        self.others.push((payer, other, self.given.clone()));
+        self.others.len() - 1
+    }
+
+    /// The payer shows its other log, and goes on in it.
+    pub fn swap(&mut self, other: usize) {
+        let (payer, there, given) = &mut self.others[other];
+        std::mem::swap(&mut self.payers[*payer], there);
+        for (n, (owner, ..)) in AGREEMENTS.iter().enumerate() {
+            if owner == payer {
+                std::mem::swap(&mut self.given[n], &mut given[n]);
+            }
+        }
     }
 }

@@ -126,7 +126,8 @@ fn take_all(s: &mut Stage, payer: usize, entry: u64) {
     for agreement in 0..s.model.agreements.len() {
         let effects = s.effects_of(agreement, entry);
         if s.model.agreements[agreement].payer == payer + 7 && !effects.is_empty() {
-            s.say(0, &[Fact::Take { agreement, entry, effects }]);
+            let source = s.source_of(agreement, entry);
+            s.say(0, &[Fact::Take { agreement, entry, effects, source }]);
         }
     }
 }
@@ -159,13 +160,65 @@ pub fn take(stage: &Stage, seen: &Model, op: &Op) -> Plan {
     let (_, a, b, c, _) = *op;
     let agreement = a as usize % seen.agreements.len();
     let entries = &stage.payer_of(agreement).effects;
-    let next = seen.agreements[agreement].last + 1;
+    let next = seen.agreements[agreement].taken.len() as u64 + 1;
     let is_next = |e: &&u64| stage.effects_of(agreement, **e).iter().any(|x| x.number == next);
     let any = entries.keys().nth(b as usize % entries.len().max(1));
     let entry = if c % 4 == 1 { any } else { entries.keys().find(is_next).or(any) };
     let Some(&entry) = entry else { return Plan::Nothing };
     let effects = stage.effects_of(agreement, entry);
-    say(at(&[0, 1, 9], c), Fact::Take { agreement, entry, effects })
+    let source = stage.source_of(agreement, entry);
+    say(at(&[0, 1, 9], c), Fact::Take { agreement, entry, effects, source })
+}
+
+/// A payer's operator keeps two logs: what is said in each, and which is shown when.
+pub fn stories(stage: &Stage, op: &Op) -> Plan {
+    let (_, a, b, c, d) = *op;
+    let payer = (a % 2) as usize;
+    let known = (0..stage.others.len()).rev().find(|n| stage.others[*n].0 == payer);
+    let minor = at(&AMOUNTS, b);
+    Plan::World(Box::new(move |s| {
+        let there = match known {
+            // It comes back to a log that it left; not for ever, or there is no end of them.
+            Some(n) if c % 4 == 1 || s.others.len() > 2 => n,
+            _ => s.part(payer),
+        };
+        // What one log says the other does not: or else they say the same.
+        let money = if payer == 1 && c >> 2 & 1 == 1 { Money::Usd } else { Money::Eur };
+        let product = at(&["", "seeds"], c >> 3);
+        let told = |s: &mut Stage, minor: u64| {
+            let n = s.payers[payer].invoices.len();
+            let last = s.payers[payer].invoices.last().filter(|_| c >> 5 & 3 == 1);
+            let left = last.map(|i| (i.net - i.reversed.0) / 2).filter(|left| *left > 0);
+            match left {
+                Some(left) => s.reverse(payer, n - 1, left, 0),
+                None => s.earn(payer, product, money, &[(minor, 0)]),
+            }
+        };
+        for k in 0..at(&[1_u64, 0, 2, 3], c >> 7) {
+            let entry = told(s, minor + k);
+            take_all(s, payer, entry);
+        }
+        s.swap(there);
+        for k in 0..at(&[1_u64, 2, 0, 3], c >> 9) {
+            let entry = told(s, minor / 2 + 7 + k);
+            if d >> 4 & 1 == 1 {
+                take_all(s, payer, entry);
+            }
+        }
+    }))
+}
+
+/// The stewards decide; mostly for a number that fits.
+pub fn unfreeze(seen: &Model, op: &Op) -> Plan {
+    let (_, a, b, _, d) = *op;
+    let first = a as usize % seen.agreements.len();
+    let mut places = (0..4).map(|k| (first + k) % 4);
+    let frozen = places.find_map(|n| Some((n, seen.agreements[n].frozen?)));
+    let Some((agreement, (entry, number, _))) = frozen else { return Plan::Nothing };
+    let last = seen.agreements[agreement].taken.len() as u64;
+    let back_to = at(&[number - 1, number - 1, last, number - 1, 0, last / 2, last + 1], b);
+    let entry = entry + u64::from(d % 64 == 14);
+    say(1, Fact::Decree(vec![Decree::Unfreeze { agreement, entry, back_to }]))
 }
 
 pub fn settle(seen: &Model, op: &Op, treasurer: Agent, bank: String) -> Plan {

@@ -48,6 +48,24 @@ fn naming(agreement: [u8; 32], mut reject: Reject) -> Reject {
     reject
 }
 
+/// An agreement with numbers 1 and 2 taken, frozen by another story of number 1; and its worlds.
+fn frozen() -> (World, World, World, [u8; 32], u64) {
+    let (mut payer, mut commons, agreement) = agreed();
+    let mut other = payer.twin();
+    for (number, net) in [(1, 100_000), (2, 70_000)] {
+        let entry = payer.earn(number, net);
+        commons.take(&payer, entry, agreement).unwrap();
+    }
+    let second = other.earn(1, 50_000);
+    let entry = commons.take(&other, second, agreement).unwrap();
+    (payer, other, commons, agreement, entry)
+}
+
+fn unfreeze(agreement: [u8; 32], entry: u64, back_to: u64) -> Kind {
+    let agreement = agreement.to_vec();
+    Kind::AgreementUnfreeze(v1::AgreementUnfreeze { agreement, entry, back_to })
+}
+
 pub const ROWS: &[Row] = &[
     row(Code::TermsInvalid, "terms of another payer", "the ledger's id", || {
         altered(|t| t.payer = vec![1; 32])
@@ -96,6 +114,58 @@ pub const ROWS: &[Row] = &[
         commons.take(&other, second, agreement).unwrap();
         let next = payer.earn(2, 100_000);
         naming(agreement, commons.refusal("clerk", vec![income_take(&payer, next, agreement)]))
+    }),
+    row(Code::UnknownAgreement, "nobody's agreement goes on", "0909", || {
+        frozen().2.refused_decree(unfreeze([9; 32], 1, 0))
+    }),
+    row(
+        Code::AgreementStageWrong,
+        "a commons lifts a freeze in its payer's place",
+        "frozen",
+        || {
+            let mut commons = downstream("our-commons");
+            let mut upstream = two_contributors();
+            let terms = upstream.payout_terms(&commons, "our-commons", "upstream");
+            let agreement = agree(&mut commons, &mut upstream, terms);
+            commons.refused_decree(unfreeze(agreement, 1, 0))
+        },
+    ),
+    row(Code::AgreementNotFrozen, "nothing is frozen", "not by entry 3", || {
+        let (_, mut commons, agreement) = agreed();
+        commons.refused_decree(unfreeze(agreement, 3, 0))
+    }),
+    row(Code::AgreementNotFrozen, "another freeze than was looked at", "found 3", || {
+        let (_, _, mut commons, agreement, _) = frozen();
+        commons.refused_decree(unfreeze(agreement, 3, 0))
+    }),
+    row(Code::NumberNotTaken, "a number beyond the last", "the last one taken is 2", || {
+        let (_, _, mut commons, agreement, entry) = frozen();
+        commons.refused_decree(unfreeze(agreement, entry, 3))
+    }),
+    row(Code::NumberNotTaken, "the middle of an entry", "number 1;", || {
+        let (mut payer, mut commons, agreement) = agreed();
+        let mut other = payer.twin();
+        let first = payer.revenue(1, 100_000);
+        let second = other.earn(1, 50_000);
+        let mut next = payer.revenue(2, 100_000);
+        next.due[0].number = 2;
+        let both = vec![Kind::RevenueRecord(first), Kind::RevenueRecord(next)];
+        let entry = payer.say("sam", both).unwrap();
+        commons.take(&payer, entry, agreement).unwrap();
+        let entry = commons.take(&other, second, agreement).unwrap();
+        commons.refused_decree(unfreeze(agreement, entry, 1))
+    }),
+    row(Code::StoryRefused, "what the stewards decided against", "number 1, entry", || {
+        let (payer, _, mut commons, agreement, entry) = frozen();
+        commons.decree(unfreeze(agreement, entry, 0)).unwrap();
+        let first = payer.entries.len() as u64 - 2;
+        commons.refusal("clerk", vec![income_take(&payer, first, agreement)])
+    }),
+    row(Code::StoryRefused, "once more what froze it", "number 1, entry", || {
+        let (_, other, mut commons, agreement, entry) = frozen();
+        commons.decree(unfreeze(agreement, entry, 2)).unwrap();
+        let second = other.entries.len() as u64 - 1;
+        commons.refusal("clerk", vec![income_take(&other, second, agreement)])
     }),
     row(Code::ProofInvalid, "a path with another hash", "checkpoint's tree", || {
         proven(|p| p.path[0][0] ^= 1)

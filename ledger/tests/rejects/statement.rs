@@ -3,6 +3,7 @@
 use super::{Row, row};
 use crate::kit::*;
 use subak_ledger::{
+    book::two_stories::TwoStories,
     log::{
         Basis, Checkpoint, Draft, Leaf, LedgerId, cosignature::CosignerKey, fraud::FraudProof,
         note::Note, policy::Policy, receipt::Receipt, statement::MAX_ENVELOPE,
@@ -128,6 +129,9 @@ pub const ROWS: &[Row] = &[
     }),
     row(Code::BadFraudProof, "a checkpoint for a fraud proof", "expected its lines", || {
         FraudProof::parse(&two_contributors().checkpoint()).unwrap_err()
+    }),
+    row(Code::BadEvidence, "a checkpoint for two stories", "expected its lines", || {
+        TwoStories::parse(&two_contributors().checkpoint()).unwrap_err()
     }),
     row(Code::BadReceipt, "a checkpoint for a receipt", "first line", || {
         let text = format!("\n\n{}", two_contributors().checkpoint());

@@ -153,6 +153,11 @@ fn samples() -> Vec<Kind> {
             expires_at: 1,
         }),
         Kind::HandoverTake(v1::HandoverTake { ledger: vec![1; 32], proof }),
+        Kind::AgreementUnfreeze(v1::AgreementUnfreeze {
+            agreement: vec![1; 32],
+            entry: 1,
+            back_to: 1,
+        }),
     ]
 }
 
@@ -227,6 +232,7 @@ fn guards_name_codes_that_exist_and_all_of_them() {
         "bad-policy",
         "unwitnessed",
         "bad-fraud-proof",
+        "bad-evidence",
     ]);
     assert_eq!(&codes - &named, log);
     let (_, events) = rules.split_once("\n## 4. ").unwrap();

@@ -283,7 +283,7 @@ fn find(a: &Agreement, theirs: &Agreement, other: &State) -> Found {
         return Found::Entries(entries);
     }
     // An entry is taken whole, and a run is paid after it is proposed.
-    let after = a.taken_from.map_or(0, |entry| entry + 1);
+    let after = a.taken_from().map_or(0, |entry| entry + 1);
     match theirs.dues.items.get(&next).map(|item| &item.origin) {
         Some(Origin::Payout(run)) => Found::From(after.max(run + 1)),
         _ => Found::From(after),

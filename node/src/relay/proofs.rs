@@ -4,12 +4,15 @@
 //! reads: the rules check each proof. Leaves out which head is relied on.
 
 use super::plan::{Found, MOST};
-use crate::{Ledgers, NodeError, refusal::world};
+use crate::{Ledgers, NodeError, RawEntry, refusal::world};
 use prost::Message as _;
 use std::ops::{Range, RangeInclusive};
 use subak_ledger::{
-    book::event::{Event, Handover},
-    log::{Hash, LedgerId, Unverified},
+    book::{
+        agreement::Agreement,
+        event::{Event, Handover},
+    },
+    log::{Hash, Leaf, LedgerId, Unverified},
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -59,6 +62,40 @@ pub async fn scan<T: Send>(
             let statement = Unverified::parse(&raw.envelope)?.trust_stored()?;
             if let Some(found) = look(raw.seq, &kinds(statement.events())) {
                 return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The first entry of the payer's log, of `size` entries, that states a number which was taken already
+/// from another one, if the entry that was taken last is not the one there: a look at one entry, mostly.
+pub async fn second_story(
+    ledgers: &dyn Ledgers,
+    (payer, size): (LedgerId, u64),
+    taken: &Agreement,
+) -> Result<Option<u64>, NodeError> {
+    let Some(entry) = taken.taken_from() else { return Ok(None) };
+    let told = |number: u64, raw: &RawEntry| {
+        let source = taken.sources.get(&number);
+        let there = Leaf::from_bytes(&raw.leaf).map(|leaf| leaf.envelope);
+        source.is_some_and(|source| there.is_ok_and(|there| there != source.envelope))
+    };
+    let there = ledgers.entries(payer, entry, 1).await?;
+    if there.first().is_some_and(|raw| !told(taken.dues.last, raw)) {
+        return Ok(None);
+    }
+    let mut next = 0;
+    while next < size {
+        let page = ledgers.entries(payer, next, PAGE.min(size - next)).await?;
+        let Some(last) = page.last() else { break };
+        next = last.seq + 1;
+        for raw in &page {
+            let statement = Unverified::parse(&raw.envelope)?.trust_stored()?;
+            let kinds = kinds(statement.events());
+            let first = kinds.iter().flat_map(dues).find(|due| due.agreement == taken.terms.digest);
+            if first.is_some_and(|due| told(due.number, raw)) {
+                return Ok(Some(raw.seq));
             }
         }
     }

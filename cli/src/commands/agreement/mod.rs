@@ -1,13 +1,17 @@
-//! `subak agreement`: offer, state, accept, activate, end, list.
+//! `subak agreement`: offer, state, accept, activate, end, unfreeze, evidence, list.
 //!
 //! Owns the handshake as people go through it: each command does every further step
 //! that the same connection and keys allow, and names the command for the next one
 //! where they do not. Leaves out the rules (`ledger::book::agreement`).
 
 mod accept;
+mod evidence;
 mod handover;
 mod list;
 mod offer;
+mod unfreeze;
+
+pub use evidence::told;
 
 use crate::{
     commands::contribute::report,
@@ -20,6 +24,7 @@ use crate::{
 use clap::Subcommand;
 use offer::Offer;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use subak_ledger::{
     book::{
         agreement::{Agreement, Progress},
@@ -88,6 +93,38 @@ pub enum AgreementCommand {
         /// Beginning of the agreement's digest, or the commons' handle
         agreement: String,
     },
+    /// Let a frozen agreement go on (commons' ledger, stewards)
+    ///
+    /// Two stories exist under one number. Compare both with the payer's ledger first. With
+    /// `--back-to` what was taken above that number is undone, and the payer's ledger is taken from
+    /// the next one on; without it, all that was taken is kept.
+    #[command(
+        after_help = "Examples:\n  subak agreement unfreeze 3f9c21ab --ledger our-commons --as ana\n  subak agreement unfreeze 3f9c21ab --back-to 41 --ledger our-commons --as ana"
+    )]
+    Unfreeze {
+        /// Beginning of the agreement's digest, or the payer's handle
+        agreement: String,
+        /// Keep what was taken up to this number [default: all]
+        #[arg(long, value_name = "NUMBER")]
+        back_to: Option<u64>,
+    },
+    /// Write both stories of a frozen agreement to a file that anybody can judge
+    ///
+    /// Both lie in the commons' own log, each under the signature of the payer's operator. Where
+    /// their heads contradict each other, the fraud proof is written beside it.
+    #[command(
+        after_help = "Example:\n  subak agreement evidence 3f9c21ab --ledger our-commons --out phyle.two-stories\n  subak audit phyle.two-stories --expect <public key of the payer's operator>"
+    )]
+    Evidence {
+        /// Beginning of the agreement's digest, or the payer's handle
+        agreement: String,
+        /// The entry that showed the second story [default: what it is frozen by]
+        #[arg(long)]
+        entry: Option<u64>,
+        /// Where to write it; never over a file that exists
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// List agreements: how far they are, what is due, settled, open and under way
     ///
     /// Where the ledger of the other side is in the same ledger file or node (or said where), it
@@ -105,7 +142,11 @@ pub enum AgreementCommand {
 impl AgreementCommand {
     /// The schema of its JSON.
     pub fn schema(&self) -> &'static str {
-        if matches!(self, Self::List { .. }) { "subak.agreement/1" } else { "subak.appended/1" }
+        match self {
+            Self::List { .. } => "subak.agreement/1",
+            Self::Evidence { .. } => "subak.evidence/1",
+            _ => "subak.appended/1",
+        }
     }
 
     /// Runs it.
@@ -123,6 +164,12 @@ impl AgreementCommand {
                 handover::handover(cx, &agreement, &elsewhere).await
             }
             Self::End { agreement } => end(cx, &agreement).await,
+            Self::Unfreeze { agreement, back_to } => {
+                unfreeze::unfreeze(cx, &agreement, back_to).await
+            }
+            Self::Evidence { agreement, entry, out } => {
+                evidence::evidence(cx, &agreement, entry, &out).await
+            }
             Self::List { elsewhere } => list::list(cx, &elsewhere).await,
         }
     }

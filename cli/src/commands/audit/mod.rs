@@ -8,6 +8,7 @@
 
 mod proof;
 mod split;
+mod stories;
 mod table;
 mod target;
 mod tell;
@@ -33,7 +34,7 @@ use tell::Pinned;
 
 /// Verify every byte, signature, rule and cent.
 ///
-/// A target is a ledger file, a bundle, a node's URL, or a fraud proof. A fault is a broken rule;
+/// A target is a ledger file, a bundle, a node's URL, a fraud proof, or evidence of two stories. A fault is a broken rule;
 /// a gap is something that could not be judged; neither is silent. Several targets that hold one
 /// ledger are held against each other, and the two sides of each agreement are compared, wherever
 /// they are: what is due, taken, on its way, sent, received, open, overdue. What was judged sound is remembered: the next time the
@@ -105,6 +106,15 @@ impl Audit {
                 ));
             }
             return proof::judge(cx, file, policy.as_ref(), memory.as_ref());
+        }
+        if let Some(file) = targets.iter().find_map(Target::stories) {
+            if targets.len() > 1 {
+                return Err(Failure::usage(
+                    format!("{}: evidence of two stories is judged by itself", file.display()),
+                    "audit it alone",
+                ));
+            }
+            return stories::judge(cx, file, policy.as_ref(), memory.as_ref());
         }
         let (mut opened, mut sources, mut missed) = (Vec::new(), Vec::new(), Vec::new());
         for target in targets {

@@ -15,7 +15,7 @@ use std::path::Path;
 use subak_ledger::{
     audit::Verdict,
     log::{
-        PublicKey,
+        LedgerId, PublicKey,
         fraud::{FraudProof, MOST_BYTES, Proven},
         policy::Policy,
     },
@@ -30,19 +30,12 @@ pub(super) fn judge(
     policy: Option<&Policy>,
     memory: Option<&Memory>,
 ) -> Done {
-    let void = |failure| proves_nothing(path, failure);
+    let void = |failure| proves_nothing(path, Code::BadFraudProof, failure);
     let text = read(path, Code::BadFraudProof, MOST_BYTES).map_err(void)?;
     let proof = FraudProof::parse(&text).map_err(|refused| void(refused.into()))?;
     let (ledger, operator) = proof.accused();
     let proven = proof.verify(operator).map_err(|refused| void(refused.into()))?;
-    let pinned = memory.and_then(|m| m.of(ledger)).map(|it| &it.seen);
-    let pinned = pinned
-        .map_or(Vec::new(), |seen| [std::slice::from_ref(&seen.operator), &seen.former].concat());
-    let trusted: Vec<PublicKey> = match policy {
-        Some(policy) => policy.operators(ledger).cloned().collect(),
-        None if cx.trust.is_anyone() => pinned,
-        None => cx.trust.keys().to_vec(),
-    };
+    let trusted = trusted(cx, ledger, policy, memory);
     let known = trusted.contains(operator);
     if let Some(memory) = memory.filter(|_| known)
         && let Err(failed) = memory.accuse(&proof)
@@ -66,9 +59,26 @@ pub(super) fn judge(
     Err(Failure::told(if known { 1 } else { 3 }))
 }
 
+/// The keys that the caller believes for a ledger: named, or seen to sign for it before.
+pub(super) fn trusted(
+    cx: &Context,
+    ledger: LedgerId,
+    policy: Option<&Policy>,
+    memory: Option<&Memory>,
+) -> Vec<PublicKey> {
+    let pinned = memory.and_then(|m| m.of(ledger)).map(|it| &it.seen);
+    let pinned = pinned
+        .map_or(Vec::new(), |seen| [std::slice::from_ref(&seen.operator), &seen.former].concat());
+    match policy {
+        Some(policy) => policy.operators(ledger).cloned().collect(),
+        None if cx.trust.is_anyone() => pinned,
+        None => cx.trust.keys().to_vec(),
+    }
+}
+
 /// What is no proof says nothing of the operator: nobody is at fault by it.
-fn proves_nothing(path: &Path, failure: Failure) -> Failure {
-    if failure.code != Code::BadFraudProof.name() {
+pub(super) fn proves_nothing(path: &Path, code: Code, failure: Failure) -> Failure {
+    if failure.code != code.name() {
         return failure;
     }
     let what = failure.message;

@@ -1,4 +1,4 @@
-//! What an audit is pointed at: a ledger file, a bundle, a node, a fraud proof.
+//! What an audit is pointed at: a ledger file, a bundle, a node, a fraud proof, two stories.
 //!
 //! Owns how a target is told from another and opened. Guarantees one state throughout for each.
 //! Leaves out what is found there.
@@ -15,12 +15,14 @@ use std::{
     path::{Path, PathBuf},
 };
 use subak_ledger::{
+    book::two_stories,
     log::fraud,
     store::{BundleReader, Reader, SqliteReader, StoreError},
 };
 
 /// A file so named is one, whatever is left of it.
 const PROOF: &str = "fraud-proof";
+const STORIES: &str = "two-stories";
 
 /// Where to look, as it was named.
 #[derive(Debug, Clone)]
@@ -35,6 +37,7 @@ enum Kind {
     Bundle,
     Node,
     Proof,
+    Stories,
 }
 
 /// An open target.
@@ -55,8 +58,10 @@ impl Target {
             Kind::Node
         } else if BundleReader::is_bundle(path) {
             Kind::Bundle
-        } else if is_proof(path) || path.extension().is_some_and(|it| it == PROOF) {
+        } else if is_proof(path, fraud::FORMAT, PROOF) {
             Kind::Proof
+        } else if is_proof(path, two_stories::FORMAT, STORIES) {
+            Kind::Stories
         } else {
             Kind::File
         };
@@ -68,6 +73,11 @@ impl Target {
         (self.kind == Kind::Proof).then(|| Path::new(&self.named))
     }
 
+    /// The file, if it is evidence of two stories.
+    pub fn stories(&self) -> Option<&Path> {
+        (self.kind == Kind::Stories).then(|| Path::new(&self.named))
+    }
+
     /// A place that one comes back to: whoever was found there is expected again. A bundle is
     /// carried about and is none.
     pub fn place(&self) -> Option<String> {
@@ -77,7 +87,7 @@ impl Target {
                 Some(path.unwrap_or_else(|_| PathBuf::from(&self.named)).display().to_string())
             }
             Kind::Node => Some(self.named.trim_end_matches('/').to_owned()),
-            Kind::Bundle | Kind::Proof => None,
+            Kind::Bundle | Kind::Proof | Kind::Stories => None,
         }
     }
 
@@ -90,7 +100,7 @@ impl Target {
                 let opened = BundleReader::open(path);
                 Ok(Source::Bundle(opened.map_err(|e| unjudged("bundle-version", e))?))
             }
-            Kind::File | Kind::Proof => {
+            Kind::File | Kind::Proof | Kind::Stories => {
                 let opened = SqliteReader::open(path);
                 let reader = opened.map_err(|e| unjudged("file-version", e))?;
                 reader.freeze()?;
@@ -135,8 +145,9 @@ fn unjudged(code: &str, error: StoreError) -> Failure {
     }
 }
 
-fn is_proof(path: &Path) -> bool {
-    let mut start = [0; fraud::FORMAT.len()];
+fn is_proof(path: &Path, format: &str, extension: &str) -> bool {
+    let mut start = vec![0; format.len()];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.is_ok() && start == *fraud::FORMAT.as_bytes()
+    let begins = read.is_ok() && start == format.as_bytes();
+    begins || path.extension().is_some_and(|it| it == extension)
 }

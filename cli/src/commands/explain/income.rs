@@ -156,6 +156,9 @@ fn income_head(cx: &Context, book: &State, i: &Income) -> String {
     if i.refunded + i.written_off > 0 {
         let _ = write!(text, ", taken back {}, written off {}", m(i.refunded), m(i.written_off));
     }
+    if let Some(entry) = i.undone {
+        let _ = write!(text, "\n  undone by entry {entry}: the stewards decided for another story");
+    }
     text
 }
 
