@@ -12,7 +12,7 @@ mod pages;
 mod streams;
 
 use crate::{
-    Answers, Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, Statements,
+    Answers, Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, Statements, Wait,
     batch::{Batch, verify},
     disclose,
     fold::Folded,
@@ -523,6 +523,17 @@ impl Ledgers for Remote {
             return Ok(None);
         }
         self.open(ledger, &text).await.map(|_| Some(text))
+    }
+
+    async fn waiting(&self, ledger: LedgerId) -> Result<Vec<Wait>, NodeError> {
+        let request = v1::WaitingRequest { ledger: ledger.0.to_vec() };
+        let reply = match self.log().waiting(request).await {
+            // A node of before says nothing of it.
+            Err(status) if status.code() == Code::Unimplemented => return Ok(Vec::new()),
+            reply => reply.map_err(|status| self.failed(&status))?.into_inner(),
+        };
+        let waits = reply.wait.into_iter().map(wire::wait_in);
+        waits.collect::<Result<_, _>>().map_err(|what| self.lie(what))
     }
 
     async fn challenge(&self, ledger: LedgerId, checkpoint: String) -> Result<(), NodeError> {

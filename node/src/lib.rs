@@ -127,6 +127,19 @@ pub struct Mirror {
     pub trouble: String,
 }
 
+/// For what an agreement waits: the word of the node that relays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// The agreement.
+    pub agreement: Hash,
+    /// The ledger from which something is to be relayed.
+    pub other: LedgerId,
+    /// Stable: `not-here`, `unwitnessed`, `frozen`, `quorum`, `stranger`, `stopped`, `refused`.
+    pub code: String,
+    /// For what, or for whom.
+    pub message: String,
+}
+
 /// A statement to append.
 #[derive(Debug, Clone, Default)]
 pub struct Append {
@@ -293,6 +306,13 @@ pub trait Ledgers: Send + Sync {
     /// The checkpoint that witnesses have signed, if any have: their lines stand under the
     /// operator's. It may be of a smaller head than the newest.
     async fn witnessed(&self, ledger: LedgerId) -> Result<Option<String>, NodeError>;
+
+    /// Under which agreements of a ledger nothing is relayed just now, and why, as whoever relays
+    /// there has seen it last; nothing where nobody does.
+    async fn waiting(&self, ledger: LedgerId) -> Result<Vec<Wait>, NodeError> {
+        let _ = ledger;
+        Ok(Vec::new())
+    }
 
     /// Shows the node a checkpoint that its operator has signed. Where it tells of more entries
     /// than there are, or of others, an old copy was put back or the log was forked: that is the

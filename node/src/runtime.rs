@@ -11,7 +11,7 @@ mod copies;
 mod in_order;
 
 use crate::{
-    Answers, Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, Statements,
+    Answers, Append, Appended, LedgerInfo, Ledgers, NodeError, Page, RawEntry, Statements, Wait,
     clock::Reading,
     fold::{Folded, damaged},
     halt,
@@ -56,6 +56,8 @@ pub type Clock = Arc<dyn Fn() -> Reading + Send + Sync>;
 const QUEUE: usize = 4_096;
 /// Ledgers in one answer at most; each is a genesis to decode.
 const LEDGERS: usize = 200;
+/// Agreements that wait, in one answer at most.
+const WAITS: usize = 1_000;
 /// Entries in one answer at most.
 const PAGE: usize = 1_000;
 /// Bytes in one answer at most, but for a single entry.
@@ -548,6 +550,17 @@ impl Ledgers for Node {
     async fn witnessed(&self, ledger: LedgerId) -> Result<Option<String>, NodeError> {
         self.size(ledger).await?;
         self.read(move |reader| Ok(reader.witnessed(&ledger.0)?)).await
+    }
+
+    async fn waiting(&self, ledger: LedgerId) -> Result<Vec<Wait>, NodeError> {
+        let here = Self::waiting(self).into_iter().filter(|it| it.own == ledger);
+        let wait = |it: Waiting| Wait {
+            agreement: it.agreement,
+            other: it.ledger,
+            code: it.why.word().into(),
+            message: it.why.to_string(),
+        };
+        Ok(here.take(WAITS).map(wait).collect())
     }
 
     async fn challenge(&self, ledger: LedgerId, checkpoint: String) -> Result<(), NodeError> {

@@ -192,6 +192,13 @@ impl Log for Services {
         Ok(Response::new(v1::ChallengeReply {}))
     }
 
+    async fn waiting(&self, request: Request<v1::WaitingRequest>) -> Answer<v1::WaitingReply> {
+        let ledger = id(&request.into_inner().ledger)?;
+        let waits = self.ledgers.waiting(ledger).await.map_err(failed)?;
+        let wait = waits.into_iter().map(wire::wait_out).collect();
+        Ok(Response::new(v1::WaitingReply { wait }))
+    }
+
     async fn inclusion(&self, request: Request<v1::InclusionRequest>) -> Answer<v1::PathReply> {
         let v1::InclusionRequest { ledger, entry, size } = request.into_inner();
         let path = self.ledgers.inclusion(id(&ledger)?, entry, size).await.map_err(failed)?;

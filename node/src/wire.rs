@@ -5,7 +5,7 @@
 //! as what it was. Leaves out what is asked and answered (`service`, `client`).
 
 use crate::{
-    Append, Appended, LedgerInfo, Mirror, NodeError, RawEntry,
+    Append, Appended, LedgerInfo, Mirror, NodeError, RawEntry, Wait,
     refusal::{corrupt, world},
 };
 use prost::{Message as _, bytes::Bytes};
@@ -83,6 +83,17 @@ pub(crate) fn info_in(info: v1::LedgerInfo) -> Result<LedgerInfo, String> {
         mirror: info.mirror.map(mirror_in),
         name: info.name,
     })
+}
+
+pub(crate) fn wait_out(wait: Wait) -> v1::Wait {
+    let Wait { agreement, other, code, message } = wait;
+    v1::Wait { agreement: agreement.to_vec(), other: other.0.to_vec(), code, message }
+}
+
+pub(crate) fn wait_in(wait: v1::Wait) -> Result<Wait, String> {
+    let v1::Wait { agreement, other, code, message } = wait;
+    let (agreement, other) = (hash(&agreement, "wait.agreement")?, hash(&other, "wait.other")?);
+    Ok(Wait { agreement, other: LedgerId(other), code, message })
 }
 
 // ---- appending ----

@@ -421,6 +421,18 @@ async fn a_copy_follows_a_handover_and_ends_when_the_ledger_is_its_own() {
     assert_sound(&copy.db);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_peers_are_away_goes_on_with_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let strange = LedgerId([7; 32]);
+    let peer = only("http://127.0.0.1:9", strange, &key("sam").public());
+    let copy = Copying::of(dir.path(), peer).await;
+    copy.until_trouble(strange, "away").await;
+    let rice = open_commons(&*copy.node, "rice", false).await;
+    assert_eq!(copy.node.append(hour(rice, "1")).await.unwrap().entry, 1);
+    assert_eq!(copy.node.book(rice).await.unwrap().size, 2);
+}
+
 /// A copy of a copy is as good as one of the source.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_can_be_copied() {

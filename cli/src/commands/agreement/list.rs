@@ -17,11 +17,14 @@ use subak_ledger::{
         state::{Income, State},
         types::{Base, DAY_MS, Handle},
     },
-    log::LedgerId,
+    log::{Hash, LedgerId},
 };
-use subak_node::relay::{
-    flight::{self, Flight},
-    plan::other_side,
+use subak_node::{
+    Wait,
+    relay::{
+        flight::{self, Flight},
+        plan::other_side,
+    },
 };
 
 pub(super) async fn list(cx: &Context, elsewhere: &Elsewhere) -> Done {
@@ -30,8 +33,10 @@ pub(super) async fn list(cx: &Context, elsewhere: &Elsewhere) -> Done {
     let there = elsewhere.reader(cx, &open.connection).await?;
     let book = &open.book;
     let others = others(cx, &there, book).await?;
-    let seen: Vec<Seen<'_>> =
-        book.agreements.values().map(|a| see(book, a, &others, now)).collect();
+    let waits = open.connection.ledgers.waiting(open.info.id).await?;
+    let waits: BTreeMap<_, _> = waits.into_iter().map(|wait| (wait.agreement, wait)).collect();
+    let see = |a| see(book, a, &others, &waits, now);
+    let seen: Vec<Seen<'_>> = book.agreements.values().map(|a| see(a)).collect();
     let data: Vec<Value> = seen.iter().map(|it| row(book, it)).collect();
     let text = if seen.is_empty() {
         "no agreements yet: a payer offers one with `subak agreement offer`".to_owned()
@@ -72,12 +77,15 @@ struct Seen<'a> {
     flight: Option<Flight>,
     /// As far as it can be said from here.
     overdue: i128,
+    /// For what its node waits, by that one's word.
+    wait: Option<Wait>,
 }
 
 fn see<'a>(
     book: &State,
     a: &'a Agreement,
     others: &BTreeMap<LedgerId, Arc<State>>,
+    waits: &BTreeMap<Hash, Wait>,
     now: u64,
 ) -> Seen<'a> {
     let mine = a.progress == Progress::Accepted;
@@ -91,7 +99,8 @@ fn see<'a>(
     } else {
         to_signed(flight::overdue(a, now))
     };
-    Seen { a, flight, overdue }
+    let wait = waits.get(&a.terms.digest).cloned();
+    Seen { a, flight, overdue, wait }
 }
 
 fn to_signed(amount: u128) -> i128 {
@@ -128,7 +137,7 @@ fn stage(book: &State, a: &Agreement) -> String {
 }
 
 fn row(book: &State, seen: &Seen<'_>) -> Value {
-    let Seen { a, flight, overdue } = seen;
+    let Seen { a, flight, overdue, wait } = seen;
     let (t, f) = (&a.terms, figures(book, a));
     let m = |v| money::json(v, t.currency);
     let here = |value: fn(&Flight) -> i128| flight.as_ref().map(|flight| m(value(flight)));
@@ -149,6 +158,7 @@ fn row(book: &State, seen: &Seen<'_>) -> Value {
         "in_flight_numbers": flight.map(|flight| flight.numbers),
         "cash_sent": here(|f| to_signed(f.sent)), "cash_received": here(|f| to_signed(f.arrived)),
         "cash_in_flight": here(Flight::cash),
+        "waits": wait.as_ref().map(|w| json!({ "code": w.code, "message": w.message })),
     })
 }
 
@@ -192,6 +202,14 @@ fn block(cx: &Context, book: &State, seen: &Seen<'_>) -> String {
 
 /// What is said on one side only.
 fn under_way(cx: &Context, seen: &Seen<'_>) -> String {
+    let under_way = in_flight(cx, seen);
+    match &seen.wait {
+        Some(wait) => format!("{under_way}\n          its node waits: {}", wait.message),
+        None => under_way,
+    }
+}
+
+fn in_flight(cx: &Context, seen: &Seen<'_>) -> String {
     let Some(flight) = &seen.flight else { return "other side not here".into() };
     let plain = |v| money::plain(v, seen.a.terms.currency);
     let mut parts = Vec::new();
