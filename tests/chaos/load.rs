@@ -41,6 +41,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// What clients and the script tell each other.
 #[derive(Default)]
 pub struct Talk {
+    /// The longest pause of a client between two statements, milliseconds.
+    breath: u64,
     /// Nothing new is said, by anybody.
     pub ended: AtomicBool,
     /// Only what the bank still has is said.
@@ -56,6 +58,10 @@ pub struct Talk {
 }
 
 impl Talk {
+    pub fn new(breath: u64) -> Self {
+        Self { breath, ..Self::default() }
+    }
+
     pub fn said(&self, who: usize) -> u64 {
         self.said[who].load(Ordering::SeqCst)
     }
@@ -151,7 +157,7 @@ impl Client {
                 Ok(None) => sleep(AGAIN / 5).await,
                 Err(error) => self.bear(&error).await,
             }
-            sleep(Duration::from_millis(self.dice.below(60))).await;
+            sleep(Duration::from_millis(self.dice.below(self.talk.breath))).await;
         }
         self.kept
     }

@@ -14,6 +14,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 use subak_ledger::log::{Hash, LedgerId, SecretKey};
@@ -32,6 +33,8 @@ pub struct Member {
     pub place: Place,
     pub at: SocketAddr,
     pub ledger: LedgerId,
+    /// The key that signs its heads, in hex.
+    pub operator: String,
     child: Option<Child>,
 }
 
@@ -108,6 +111,31 @@ impl Member {
         self.ends();
         let status = self.child.take().unwrap().wait().unwrap();
         assert!(status.success(), "{}: ended in order with {status}", self.at);
+    }
+
+    /// `subak backup`, as it stands now.
+    pub fn back_up(&self, to: &Path) {
+        self.place.type_in(&format!("backup {}", to.display())).done();
+        // Its reader leaves these, empty.
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{}{end}", to.display()));
+        }
+    }
+
+    pub fn copy_keys(&self, to: &Path) {
+        fs::create_dir(to).unwrap();
+        for entry in fs::read_dir(self.path("subak.db.keys")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+
+    /// A backup becomes the database, and a copy of the keys folder that one.
+    pub fn put_in(&self, backup: &Path, keys: Option<&Path>) {
+        fs::rename(backup, self.path("subak.db")).unwrap();
+        if let Some(keys) = keys {
+            fs::rename(keys, self.path("subak.db.keys")).unwrap();
+        }
     }
 
     /// Its database is moved away, with what belongs to it; with its keys where they are asked for.
@@ -220,16 +248,25 @@ fn digest(text: &str) -> Hash {
     digest
 }
 
-/// A folder and a port. The port is below those that the system gives to whoever asks for any, so
-/// that nobody takes it while the node is down.
+/// A folder and a port.
 fn member(path: PathBuf) -> Member {
     fs::create_dir_all(path.join("home")).unwrap();
-    let near = 20_000 + std::process::id() % 10_000;
-    let free = |port: &u32| TcpListener::bind(("127.0.0.1", u16::try_from(*port).unwrap())).is_ok();
-    let taken = NAMES.iter().position(|name| path.ends_with(name)).unwrap();
-    let port = (near..).map(|port| port + u32::try_from(taken).unwrap() * 100).find(free).unwrap();
-    let at = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
-    Member { place: Place::within(path), at, ledger: LedgerId([0; 32]), child: None }
+    let at = SocketAddr::from(([127, 0, 0, 1], port()));
+    let (place, ledger) = (Place::within(path), LedgerId([0; 32]));
+    Member { place, at, ledger, operator: String::new(), child: None }
+}
+
+/// A port below those that the system gives to whoever asks for any, so that nobody takes it while
+/// the node is down; and no other member's.
+fn port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn open(members: &mut [Member]) {
@@ -247,7 +284,9 @@ fn open(members: &mut [Member]) {
         "commons open sample-upstream --steward uma".to_owned(),
     ];
     for (member, line) in members.iter_mut().zip(&lines) {
-        member.ledger = LedgerId(digest(member.place.data(line)["id"].as_str().unwrap()));
+        let opened = member.place.data(line);
+        member.ledger = LedgerId(digest(opened["id"].as_str().unwrap()));
+        opened["operator_key"].as_str().unwrap().clone_into(&mut member.operator);
     }
     members[2].place.type_in("agent add sample-commons --kind commons --as uma").done();
 }
