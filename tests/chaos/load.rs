@@ -211,6 +211,11 @@ impl Client {
                 Err(NodeError::Refused { code, .. }) if again && code == "replayed" => {
                     self.kept.found.push(digest);
                 }
+                // The phyle has taken something back since the book was read.
+                Err(NodeError::Refused { code, .. }) if code == "unpayable" => {
+                    *self.kept.kinds.entry("refused: unpayable").or_default() += 1;
+                    return;
+                }
                 Err(error) => {
                     again = true;
                     assert!(!matches!(error, NodeError::Refused { .. }), "{}: {error}", wish.name);
