@@ -22,7 +22,7 @@ use subak_proto::v1::{self, event::Kind};
 
 /// How long it may take until all is quiet: a follower that was cut off asks again after a minute
 /// at most.
-const QUIET: Duration = Duration::from_secs(180);
+const QUIET: Duration = Duration::from_mins(3);
 
 pub async fn connect(url: &str) -> Remote {
     let since = Instant::now();
@@ -192,7 +192,9 @@ pub async fn all(world: &World, kept: &[Kept]) -> u64 {
         let remote = connect(&member.url()).await;
         let log = Log::read(&remote, member.ledger).await;
         let places = log.places();
-        kept.iter().for_each(|kept| log.holds(kept, &places));
+        for kept in kept {
+            log.holds(kept, &places);
+        }
         books.push(remote.book(member.ledger).await.unwrap());
         logs.push(log);
         nodes.push(remote);
@@ -225,7 +227,7 @@ fn accuses_nobody(member: &Member) {
 
 /// Over the network, believing nobody: sound, and it all adds up.
 pub fn audit(world: &World) {
-    let urls: Vec<String> = world.members.iter().map(|member| member.url()).collect();
+    let urls: Vec<String> = world.members.iter().map(Member::url).collect();
     let line = format!("audit {} --no-memory", urls.join(" "));
     let data = world.members[0].place.data(&line);
     assert_eq!(data["verdict"], "sound", "{data:#}");

@@ -96,10 +96,10 @@ impl Script {
         }
     }
 
-    /// From the first deck on this is the same for a seed, however long each deed takes.
+    /// To whom is the same for a seed, however long each deed takes.
     fn perform(&mut self, deed: Deed) {
-        let who = usize::try_from(self.dice.below(3)).unwrap();
-        eprintln!("{deed:?} {}", NAMES[who]);
+        let who = if deed == Deed::OldKeys { 0 } else { self.below(3) };
+        eprintln!("{deed:?} {}", if deed == Deed::Cut { "" } else { NAMES[who] });
         match deed {
             Deed::Kill => self.kill(who),
             Deed::Stop => self.stop(who),
@@ -174,6 +174,8 @@ impl Script {
         let way = self.below(WAYS.len());
         let mode = [Mode::Refuse, Mode::Hold, Mode::Delay][self.below(3)];
         let until = Instant::now() + Duration::from_millis(500 + self.dice.below(4_000));
+        let (follower, source) = WAYS[way];
+        eprintln!("  {mode:?}: {} to {}", NAMES[follower], NAMES[source]);
         self.world.ways[way].set(mode);
         self.cuts.push((way, self.dice.below(2) == 0, until));
         self.done.cuts += 1;
@@ -203,7 +205,7 @@ impl Script {
     fn wait_for_statements(&self, who: usize) {
         let (before, since) = (self.talk.said(who), Instant::now());
         while self.talk.said(who) < before + 2 {
-            assert!(since.elapsed() < Duration::from_secs(60), "{} takes nothing", NAMES[who]);
+            assert!(since.elapsed() < Duration::from_mins(1), "{} takes nothing", NAMES[who]);
             sleep(Duration::from_millis(20));
         }
     }
@@ -218,9 +220,9 @@ impl Script {
         self.backup(who, &old);
         let member = &mut self.world.members[who];
         if self.dice.below(2) == 0 {
-            member.kill()
+            member.kill();
         } else {
-            member.end()
+            member.end();
         }
         member.put_away(&newest, false);
         member.put_in(&old, None);

@@ -26,7 +26,7 @@ pub const NAMES: [&str; 3] = ["phyle", "commons", "upstream"];
 pub const WAYS: [(usize, usize); 4] = [(0, 1), (1, 0), (1, 2), (2, 1)];
 const EQUATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/federation/equation.toml");
 /// How long a process may take for what is asked of it on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One organisation.
 pub struct Member {
