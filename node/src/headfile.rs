@@ -16,9 +16,9 @@
 use crate::{
     NodeError,
     fold::Folded,
+    newest::{self, Standing},
     refusal::{corrupt, older, world},
     ring::{Ring, Use},
-    runtime::node,
 };
 use std::{
     fs::{self, File, OpenOptions},
@@ -26,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use subak_ledger::{
-    log::{Checkpoint, Frontier, Hash, LedgerId, PublicKey, checkpoint::ledger_of_origin, tree},
+    log::{Checkpoint, Hash, LedgerId, PublicKey, checkpoint::ledger_of_origin},
     store::Reader,
     store::sync_directory,
 };
@@ -114,22 +114,14 @@ impl HeadFile {
         folded: &Folded,
         signed: Checkpoint,
     ) -> Result<(), NodeError> {
-        let (name, size) = (folded.state.root().name.as_str(), folded.tree.size());
-        if signed.size == 0 {
-            return Ok(());
-        }
-        let proof = tree::prove_consistency(signed.size, size, |level, index| {
-            node(reader, signed.ledger, level, index)
-        })?;
-        let root = folded.tree.root();
-        match tree::verify_consistency(signed.size, size, &signed.root, &root, &proof) {
-            Ok(()) => Ok(()),
-            // The proof was made of stored nodes: are they false, or the entries others?
-            Err(_) if root_at(reader, signed)? == signed.root => Err(corrupt(
+        let name = folded.state.root().name.as_str();
+        match newest::judge(reader, folded, signed)? {
+            Standing::GoesOn => Ok(()),
+            Standing::FalseTree => Err(corrupt(
                 format!("ledger {name}: its stored tree is not that of its entries"),
                 "run `subak audit` on the file, and put back a sound copy",
             )),
-            Err(_) => {
+            Standing::Shorter | Standing::Other => {
                 let size = signed.size;
                 let what = format!("has not the first {size} entries that its operator has signed");
                 Err(self.older(name, &what))
@@ -201,22 +193,6 @@ pub(crate) fn all(ring: &Ring) -> Result<Vec<HeadFile>, NodeError> {
     };
     let heads = ring.files("head")?.map(open).filter_map(Result::transpose);
     heads.collect()
-}
-
-/// The root of the entries themselves, as many as were signed.
-fn root_at(reader: &dyn Reader, signed: Checkpoint) -> Result<Hash, NodeError> {
-    let mut frontier = Frontier::default();
-    while frontier.size() < signed.size {
-        let page = reader.entries(&signed.ledger.0, frontier.size(), 1_024, 1 << 20)?;
-        let wanted = usize::try_from(signed.size - frontier.size()).unwrap_or(usize::MAX);
-        if page.is_empty() {
-            break;
-        }
-        for entry in page.iter().take(wanted) {
-            frontier.push(tree::leaf_hash(&entry.leaf));
-        }
-    }
-    Ok(frontier.root())
 }
 
 fn find(path: &Path) -> io::Result<Option<File>> {
