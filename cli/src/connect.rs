@@ -101,6 +101,14 @@ pub async fn node(url: &str, trust: &Trust, ca: Option<&Path>) -> Done<Connectio
 
 /// A node as a client of it, for what needs no more than its bytes.
 pub async fn remote(url: &str, expect: Option<Hash>, ca: Option<&Path>) -> Done<Remote> {
+    require_url(url, ca)?;
+    let pin =
+        ca.map(|file| Pin::from_pem(&pem(file)?).map_err(|e| of_file(file, e))).transpose()?;
+    Ok(Remote::connect_pinned(url, expect, pin.as_ref()).await?)
+}
+
+/// Whether this is where a node can be.
+pub fn require_url(url: &str, ca: Option<&Path>) -> Done {
     let uri: Option<Uri> = url.parse().ok();
     let known = |u: &Uri| matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some();
     if !uri.as_ref().is_some_and(known) {
@@ -115,9 +123,7 @@ pub async fn remote(url: &str, expect: Option<Hash>, ca: Option<&Path>) -> Done<
             "write https:// if the node speaks TLS; else leave out --node-ca and SUBAK_NODE_CA",
         ));
     }
-    let pin =
-        ca.map(|file| Pin::from_pem(&pem(file)?).map_err(|e| of_file(file, e))).transpose()?;
-    Ok(Remote::connect_pinned(url, expect, pin.as_ref()).await?)
+    Ok(())
 }
 
 /// A file of certificates or a key.
@@ -152,6 +158,7 @@ pub fn as_folded(listed: &LedgerInfo, book: &State, trust: &Trust) -> Done<Ledge
         operator: book.operator(),
         chain: book.chain.last().copied().unwrap_or_default(),
         recorded_at: book.time,
+        mirror: listed.mirror.clone(),
     };
     if let Some(what) = difference(listed, &info) {
         return Err(lie(format!("the list of ledgers lies: {what}")));

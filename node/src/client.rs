@@ -8,6 +8,7 @@
 //! (`World`), a lie (`Corrupt`), a refusal. Leaves out proofs that were asked for
 //! (`inclusion`, `consistency`): whoever asked knows what they must prove.
 
+mod pages;
 mod streams;
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
     wire::{self, MOST, away, lie},
 };
 use async_trait::async_trait;
+pub(crate) use pages::Verified;
 use std::{
     collections::{BTreeSet, HashMap},
     error::Error,
@@ -170,7 +172,8 @@ impl Remote {
         Ok(Page { items, more })
     }
 
-    async fn fetch_checkpoint(
+    /// The newest checkpoint as it was sent: nothing of it is checked.
+    pub(crate) async fn fetch_checkpoint(
         &self,
         ledger: LedgerId,
         witnessed: bool,
@@ -348,6 +351,7 @@ impl Remote {
             let statements = verify(&batch)?;
             for (raw, statement) in batch.iter().zip(&statements) {
                 base.push(ledger, &raw.leaf, statement)
+                    .map(drop)
                     .map_err(|what| format!("entry {}: {what}", raw.seq))?;
             }
             base.tree.prune();
@@ -576,7 +580,8 @@ impl Ledgers for Remote {
         let origin = self.origin(ledger).await?;
         let mut last = after;
         let after = after.map(|commitment| commitment.to_vec()).unwrap_or_default();
-        let request = v1::DisclosuresRequest { ledger: ledger.0.to_vec(), after };
+        let request =
+            v1::DisclosuresRequest { ledger: ledger.0.to_vec(), after, commitment: Vec::new() };
         let stream = self.log().disclosures(request).await;
         let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
         let first = stream.message().await.map_err(|status| self.failed(&status))?;
@@ -593,6 +598,27 @@ impl Ledgers for Remote {
             items.push(read);
         }
         self.page(items, reply.more)
+    }
+
+    async fn disclosures_of(
+        &self,
+        ledger: LedgerId,
+        commitments: Vec<Hash>,
+    ) -> Result<Vec<Disclosure>, NodeError> {
+        let origin = self.origin(ledger).await?;
+        let (id, commitment) = (ledger.0.to_vec(), wire::bytes(&commitments));
+        let request = v1::DisclosuresRequest { ledger: id, after: Vec::new(), commitment };
+        let stream = self.log().disclosures(request).await;
+        let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
+        let first = stream.message().await.map_err(|status| self.failed(&status))?;
+        let sent = first.unwrap_or_default().disclosure.into_iter();
+        let read =
+            sent.map(|sent| wire::disclosure_in(sent).and_then(|d| commit(d, ledger, &origin)));
+        let found: Vec<_> = read.collect::<Result<_, _>>().map_err(|what| self.lie(what))?;
+        match found.iter().find(|found| !commitments.contains(&found.commitment)) {
+            Some(_) => Err(self.lie("a text that was not asked for")),
+            None => Ok(found),
+        }
     }
 
     async fn book(&self, ledger: LedgerId) -> Result<Arc<State>, NodeError> {

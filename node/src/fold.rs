@@ -14,7 +14,7 @@ use subak_ledger::{
         Checkpoint, Hash, Leaf, LedgerId, Statement,
         entry::{NO_PREVIOUS, chain_hash},
     },
-    store::Head,
+    store::{Head, Node},
 };
 
 /// A ledger as far as it was read.
@@ -37,14 +37,14 @@ impl Folded {
         self.state.chain.last().copied().unwrap_or(NO_PREVIOUS)
     }
 
-    /// Appends the next entry of `ledger` as it was stored or sent; the error says what is
-    /// wrong with it, and then this value is spent.
+    /// Appends the next entry of `ledger` as it was stored or sent; returns the tree nodes that it
+    /// completes. The error says what is wrong with it, and then this value is spent.
     pub fn push(
         &mut self,
         ledger: LedgerId,
         leaf: &[u8],
         statement: &Statement,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<Node>, String> {
         let read = Leaf::from_bytes(leaf).map_err(|reject| reject.to_string())?;
         let expected = Leaf {
             ledger,
@@ -67,8 +67,7 @@ impl Folded {
             require_root(root, self.tree.root())?;
         }
         state.seal(chain_hash(&expected.to_bytes()));
-        self.tree.push(leaf);
-        Ok(())
+        Ok(self.tree.push(leaf))
     }
 
     /// Compares with the signed head `text`; the error says how it differs.

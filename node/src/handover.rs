@@ -10,7 +10,7 @@ use crate::{
     Ledgers as _, NodeError,
     keyfile::{self, KeyFileError},
     readers::off_executor,
-    refusal::world,
+    refusal::{KEY_MISSING, world},
     ring::{Ring, Use},
     runtime::Node,
     wire,
@@ -107,7 +107,7 @@ fn malformed(what: &str) -> NodeError {
 
 fn missing(key: &Hash) -> NodeError {
     world(
-        "operator-key-missing",
+        KEY_MISSING,
         format!("the operator's key {} is not here", hex::encode(key)),
         "run it where the key is; or let the stewards hand over without it: `subak operator offer`",
     )

@@ -46,6 +46,7 @@ mod connections;
 mod disclose;
 mod erase;
 pub mod fold;
+pub mod follow;
 mod halt;
 pub mod handover;
 mod headfile;
@@ -107,6 +108,22 @@ pub struct LedgerInfo {
     pub chain: Hash,
     /// `recorded_at` of the last entry, milliseconds.
     pub recorded_at: u64,
+    /// Where it comes from, if this node is not its operator and copies it.
+    pub mirror: Option<Mirror>,
+}
+
+/// How far the copy of a ledger is: the word of whoever keeps the copy. What of the ledger is there
+/// is proven as anywhere else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// The URL of the node that it is copied from.
+    pub source: String,
+    /// Entries there when it last answered, under a signed head.
+    pub size: u64,
+    /// When it last answered, milliseconds; 0: never yet.
+    pub heard_at: u64,
+    /// Why no more is copied; empty while nothing is wrong.
+    pub trouble: String,
 }
 
 /// A statement to append.
@@ -317,6 +334,14 @@ pub trait Ledgers: Send + Sync {
             }
         }
     }
+
+    /// Those of the texts behind these commitments that are kept, in the order asked, as many as an
+    /// answer holds: one at least, if there is any.
+    async fn disclosures_of(
+        &self,
+        ledger: LedgerId,
+        commitments: Vec<Hash>,
+    ) -> Result<Vec<Disclosure>, NodeError>;
 
     /// The ledger folded. In this process: the node's own state. From afar: every entry
     /// fetched, verified against the signed checkpoint, and folded here.

@@ -9,7 +9,7 @@
 use crate::{
     LedgerInfo, NodeError,
     fold::{Folded, damaged},
-    refusal::not_found,
+    refusal::{not_found, world},
 };
 use prost::{Message as _, bytes::Bytes};
 use subak_ledger::{
@@ -37,7 +37,17 @@ pub fn extend(
     let Some(text) = reader.checkpoint(&ledger.0)? else {
         return Err(match reader.head(&ledger.0)? {
             Head::EMPTY => unknown(&ledger),
-            head => damaged(&ledger, head.size - 1, "there is no checkpoint of it"),
+            // Stored without one is only what a follower copies.
+            head => {
+                let found = head.size;
+                let what =
+                    format!("ledger {ledger}: {found} entries are copied so far, no signed head");
+                world(
+                    "copy-incomplete",
+                    what,
+                    "try again when the copy is whole: `subak peer list`",
+                )
+            }
         });
     };
     if base.state.root.is_none() {
@@ -64,6 +74,27 @@ pub fn extend(
     Ok(base)
 }
 
+/// As [`extend`], to the last stored entry: for a copy on its way to a signed head, which may have
+/// none yet. Returns the newest signed note under it too.
+pub(crate) fn copied(
+    reader: &dyn Reader,
+    ledger: LedgerId,
+    mut base: Folded,
+) -> Result<(Folded, Option<String>), NodeError> {
+    let note = reader.checkpoint(&ledger.0)?;
+    if note.is_some() {
+        base = extend(reader, ledger, base)?;
+    }
+    loop {
+        let page = reader.entries(&ledger.0, base.state.size, PAGE.0, PAGE.1)?;
+        if page.is_empty() {
+            return Ok((base, note));
+        }
+        push_all(&mut base, ledger, &page)?;
+        base.tree.prune();
+    }
+}
+
 fn push_all(base: &mut Folded, ledger: LedgerId, page: &[StoredEntry]) -> Result<(), NodeError> {
     for stored in page {
         push(base, ledger, stored).map_err(|what| damaged(&ledger, stored.seq, &what))?;
@@ -76,7 +107,7 @@ fn push(base: &mut Folded, ledger: LedgerId, stored: &StoredEntry) -> Result<(),
         return Err(format!("expected entry {} here", base.state.size));
     }
     let statement = statement(stored.envelope.clone())?;
-    base.push(ledger, &stored.leaf, &statement)?;
+    base.push(ledger, &stored.leaf, &statement).map(drop)?;
     if stored.chain == base.chain() {
         return Ok(());
     }
@@ -116,6 +147,7 @@ pub(crate) fn info(reader: &dyn Reader, ledger: LedgerId) -> Result<(LedgerInfo,
         operator: genesis.operator,
         chain: head.chain,
         recorded_at: leaf.recorded_at,
+        mirror: None,
     };
     Ok((info, known))
 }

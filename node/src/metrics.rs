@@ -5,7 +5,7 @@
 //! comes also when the disk does not answer, and that nothing in it is personal: ledgers by
 //! id and public name, refusals by code. Leaves out what a text is asked for with (`http`).
 
-use crate::{Appended, NodeError, readers::lock};
+use crate::{Appended, Mirror, NodeError, readers::lock};
 use std::{
     collections::BTreeMap,
     fmt::{Display, Write as _},
@@ -71,6 +71,8 @@ pub(crate) struct Figures {
     pub(crate) signed: Option<u64>,
     /// Of the last entry, milliseconds.
     pub(crate) recorded_at: u64,
+    /// How far it is, where it is a copy.
+    pub(crate) mirror: Option<Mirror>,
 }
 
 impl Metrics {
@@ -153,8 +155,18 @@ fn of_ledgers(text: &mut Text, ledgers: &[Figures]) {
     let help = "Entries under the newest checkpoint that is given out.";
     gauge("subak_ledger_checkpoint_entries", help, &|l| l.signed.map(|size| size.to_string()));
     let help = "When the last entry was recorded, seconds since 1970.";
-    gauge("subak_ledger_recorded_seconds", help, &|l| {
-        Some(format!("{}.{:03}", l.recorded_at / 1_000, l.recorded_at % 1_000))
+    let seconds = |ms: u64| format!("{}.{:03}", ms / 1_000, ms % 1_000);
+    gauge("subak_ledger_recorded_seconds", help, &|l| Some(seconds(l.recorded_at)));
+    let help =
+        "Of a copy: entries that its source had when it last answered, and that are not here.";
+    gauge("subak_mirror_lag_entries", help, &|l| {
+        Some(l.mirror.as_ref()?.size.saturating_sub(l.size).to_string())
+    });
+    let help = "Of a copy: when its source last answered, seconds since 1970.";
+    gauge("subak_mirror_heard_seconds", help, &|l| Some(seconds(l.mirror.as_ref()?.heard_at)));
+    let help = "Of a copy: 1 while something is wrong, which the log and `subak peer list` tell.";
+    gauge("subak_mirror_trouble", help, &|l| {
+        Some(u8::from(!l.mirror.as_ref()?.trouble.is_empty()).to_string())
     });
 }
 

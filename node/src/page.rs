@@ -16,6 +16,9 @@ use subak_ledger::{
 /// be as large as a statement.
 const AT_A_TIME: usize = 16;
 
+/// Disclosures that are asked for by name at a time.
+pub(crate) const MOST_ASKED: usize = 1_000;
+
 /// Up to `limit` ledgers in order of arrival, after `after`; of each, whether its operator is known
 /// ([`load::info`]).
 pub(crate) fn ledgers(
@@ -60,6 +63,26 @@ pub(crate) fn disclosures(
             items.push(disclosure);
         }
     }
+}
+
+/// Those of these disclosures that are kept, in the order asked, until their texts have `bytes`, and
+/// one at least.
+pub(crate) fn disclosures_of(
+    reader: &dyn Reader,
+    ledger: LedgerId,
+    commitments: &[Hash],
+    bytes: usize,
+) -> Result<Vec<Disclosure>, NodeError> {
+    let (mut items, mut size) = (Vec::new(), 0);
+    for commitment in commitments.iter().take(MOST_ASKED) {
+        let Some(disclosure) = reader.disclosure(&ledger.0, commitment)? else { continue };
+        size += room(&disclosure);
+        if size > bytes && !items.is_empty() {
+            break;
+        }
+        items.push(disclosure);
+    }
+    Ok(items)
 }
 
 /// Bytes in a message, and some to spare for lengths and salt.

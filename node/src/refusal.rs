@@ -12,6 +12,8 @@ use subak_ledger::{
 
 const NAME_TAKEN: &str = "name-taken";
 const OPERATOR_TAKEN: &str = "operator-taken";
+/// The key that would sign is not here.
+pub(crate) const KEY_MISSING: &str = "operator-key-missing";
 /// The refusals that may rest on another ledger's pending entry.
 pub(crate) const OF_OTHERS: [&str; 2] = [NAME_TAKEN, OPERATOR_TAKEN];
 

@@ -7,6 +7,7 @@
 //! folds all of them before it begins).
 //! Leaves out the order of entries (`sequencer`), transactions (`writer`) and the network.
 
+mod copies;
 mod in_order;
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     metrics::Figures,
     page, publish,
     readers::{Readers, lock, off_executor},
-    refusal::{Refusal, broken, corrupt, not_found, stopping, world},
+    refusal::{KEY_MISSING, Refusal, broken, corrupt, not_found, stopping, world},
     ring::Ring,
     sequencer::ledger_of,
     slots::{Kept, Shared, Slot},
@@ -180,7 +181,7 @@ impl Node {
             // What was stored just before a crash may not be kept yet: the writer looks. What
             // is signed elsewhere, since the key is not here, was given out there.
             match self.ready(ledger).await {
-                Err(error) if error.code() != "operator-key-missing" => return Err(error),
+                Err(error) if error.code() != KEY_MISSING => return Err(error),
                 _ => {}
             }
         }
@@ -308,7 +309,8 @@ impl Node {
                 Some(Kept::Nothing) | None => None,
             };
             let State { size, time: recorded_at, .. } = *folded.state;
-            Figures { id, name: folded.state.root().name.to_string(), size, signed, recorded_at }
+            let (name, mirror) = (folded.state.root().name.to_string(), self.shared.mirror(id));
+            Figures { id, name, size, signed, recorded_at, mirror }
         };
         self.shared.slots.folded().into_iter().map(figures).collect()
     }
@@ -403,13 +405,16 @@ impl Ledgers for Node {
         let mut items = Vec::with_capacity(found.items.len());
         for (mut info, known) in found.items {
             if !known {
-                // One that is damaged does not hide the others: whoever opens it is told.
+                // One that is damaged, or not whole yet, does not hide the others: whoever opens it
+                // is told.
                 match self.load(info.id).await {
                     Ok((_, folded)) => info.operator = folded.state.operator(),
                     Err(NodeError::Corrupt { .. }) => {}
+                    Err(error) if error.code() == "copy-incomplete" => {}
                     Err(error) => return Err(error),
                 }
             }
+            info.mirror = self.shared.mirror(info.id);
             items.push(info);
         }
         Ok(Page { items, more: found.more })
@@ -431,8 +436,10 @@ impl Ledgers for Node {
             // Folded here, so that the writer need not.
             self.load(verified.statement.header().ledger).await?;
         }
+        let ledger = ledger_of(&verified.statement);
         let answered = self.enqueue(verified, Row::default()).await?;
-        answered.await.map_err(|_| self.gone())?
+        let answer = answered.await.map_err(|_| self.gone())?;
+        answer.map_err(|error| self.of_a_copy(ledger, error))
     }
 
     fn append_all(self: Arc<Self>, statements: Statements) -> Answers {
@@ -545,6 +552,16 @@ impl Ledgers for Node {
     ) -> Result<Page<Disclosure>, NodeError> {
         self.size(ledger).await?;
         self.read(move |reader| page::disclosures(reader, ledger, after, PAGE_BYTES)).await
+    }
+
+    async fn disclosures_of(
+        &self,
+        ledger: LedgerId,
+        commitments: Vec<Hash>,
+    ) -> Result<Vec<Disclosure>, NodeError> {
+        self.size(ledger).await?;
+        self.read(move |reader| page::disclosures_of(reader, ledger, &commitments, PAGE_BYTES))
+            .await
     }
 
     async fn book(&self, ledger: LedgerId) -> Result<Arc<State>, NodeError> {

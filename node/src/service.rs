@@ -208,8 +208,15 @@ impl Log for Services {
         &self,
         request: Request<v1::DisclosuresRequest>,
     ) -> Answer<Self::DisclosuresStream> {
-        let v1::DisclosuresRequest { ledger, after } = request.into_inner();
+        let v1::DisclosuresRequest { ledger, after, commitment } = request.into_inner();
         let ledger = id(&ledger)?;
+        if !commitment.is_empty() {
+            let asked = wire::hashes(&commitment, "commitment").map_err(malformed)?;
+            let found = self.ledgers.disclosures_of(ledger, asked).await.map_err(failed)?;
+            let disclosure = found.into_iter().map(wire::disclosure_out).collect();
+            let reply = v1::DisclosuresReply { disclosure, more: false };
+            return Ok(Response::new(stream::iter([Ok(reply)]).boxed()));
+        }
         let after = wire::maybe_hash(&after, "after").map_err(malformed)?;
         let (ledgers, permit) = (self.ledgers.clone(), self.stream()?);
         let pages = stream::try_unfold(Some((after, permit)), move |from| {

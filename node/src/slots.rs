@@ -4,7 +4,7 @@
 //! leave. Guarantees that snapshots only ever grow, and that a head here is in its head file.
 //! Leaves out where snapshots come from (`load`, `writer`).
 
-use crate::{fold::Folded, prepared::Prepared, readers::lock, ring::Ring};
+use crate::{Mirror, fold::Folded, prepared::Prepared, readers::lock, ring::Ring};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
@@ -76,14 +76,16 @@ pub(crate) struct Shared {
     pub(crate) slots: Slots,
     /// Of ledgers that are written here.
     kept: Mutex<HashMap<LedgerId, Kept>>,
+    /// Of ledgers that are copied here from elsewhere: how far that is.
+    mirrors: Mutex<BTreeMap<LedgerId, Mirror>>,
     pub(crate) closing: watch::Sender<bool>,
 }
 
 impl Shared {
     pub(crate) fn new(ring: Ring, allow_new_ledgers: bool) -> Arc<Self> {
         let (slots, closing) = (Slots::default(), watch::Sender::new(false));
-        let (prepared, kept) = (Prepared::default(), Mutex::default());
-        Arc::new(Self { ring, prepared, allow_new_ledgers, slots, kept, closing })
+        let (prepared, kept, mirrors) = (Prepared::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { ring, prepared, allow_new_ledgers, slots, kept, mirrors, closing })
     }
 
     /// What of a ledger that is written here may leave; nothing is said of others.
@@ -98,6 +100,24 @@ impl Shared {
     /// A head was signed and not kept: what was kept before is still the newest.
     pub(crate) fn set_unkept(&self, ledger: LedgerId) {
         lock(&self.kept).entry(ledger).or_insert(Kept::Nothing);
+    }
+
+    /// How far the copy of a ledger is, where it is one.
+    pub(crate) fn mirror(&self, ledger: LedgerId) -> Option<Mirror> {
+        lock(&self.mirrors).get(&ledger).cloned()
+    }
+
+    /// All copies, in order of their ids.
+    pub(crate) fn mirrors(&self) -> BTreeMap<LedgerId, Mirror> {
+        lock(&self.mirrors).clone()
+    }
+
+    /// A follower says how far its copy is; none: it is no copy any more.
+    pub(crate) fn set_mirror(&self, ledger: LedgerId, mirror: Option<Mirror>) {
+        match mirror {
+            Some(mirror) => drop(lock(&self.mirrors).insert(ledger, mirror)),
+            None => drop(lock(&self.mirrors).remove(&ledger)),
+        }
     }
 
     pub(crate) fn is_closing(&self) -> bool {

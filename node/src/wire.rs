@@ -5,7 +5,7 @@
 //! as what it was. Leaves out what is asked and answered (`service`, `client`).
 
 use crate::{
-    Append, Appended, LedgerInfo, NodeError, RawEntry,
+    Append, Appended, LedgerInfo, Mirror, NodeError, RawEntry,
     refusal::{corrupt, world},
 };
 use prost::{Message as _, bytes::Bytes};
@@ -26,7 +26,8 @@ pub(crate) fn hash(bytes: &[u8], field: &str) -> Result<Hash, String> {
     bytes.try_into().map_err(|_| format!("{field}: expected 32 bytes, found {}", bytes.len()))
 }
 
-fn hashes(list: &[Vec<u8>], field: &str) -> Result<Vec<Hash>, String> {
+/// A list of hashes out of a message.
+pub(crate) fn hashes(list: &[Vec<u8>], field: &str) -> Result<Vec<Hash>, String> {
     list.iter().map(|bytes| hash(bytes, field)).collect()
 }
 
@@ -56,7 +57,18 @@ pub(crate) fn info_out(info: LedgerInfo) -> v1::LedgerInfo {
         operator_key: info.operator.to_vec(),
         chain: info.chain.to_vec(),
         recorded_at: info.recorded_at,
+        mirror: info.mirror.map(mirror_out),
     }
+}
+
+fn mirror_out(mirror: Mirror) -> v1::Mirror {
+    let Mirror { source, size, heard_at, trouble } = mirror;
+    v1::Mirror { source, size, heard_at, trouble }
+}
+
+fn mirror_in(mirror: v1::Mirror) -> Mirror {
+    let v1::Mirror { source, size, heard_at, trouble } = mirror;
+    Mirror { source, size, heard_at, trouble }
 }
 
 pub(crate) fn info_in(info: v1::LedgerInfo) -> Result<LedgerInfo, String> {
@@ -68,6 +80,7 @@ pub(crate) fn info_in(info: v1::LedgerInfo) -> Result<LedgerInfo, String> {
         operator: hash(&info.operator_key, "ledger.operator_key")?,
         chain: hash(&info.chain, "ledger.chain")?,
         recorded_at: info.recorded_at,
+        mirror: info.mirror.map(mirror_in),
         name: info.name,
     })
 }

@@ -17,6 +17,7 @@
 //! Leaves out signatures, the form of events and disclosures, which are checked before a
 //! job gets here: a stranger's statement costs this thread no more than its rules do.
 
+mod copies;
 mod signer;
 mod wishes;
 
@@ -28,14 +29,15 @@ use crate::{
     halt,
     headfile::{self, HeadFile},
     load,
-    refusal::{OF_OTHERS, Refusal, older, stopping, world},
+    refusal::{KEY_MISSING, OF_OTHERS, Refusal, older, stopping, world},
     ring::Use,
     runtime::Clock,
     sequencer::{Sequencer, genesis},
     slots::Shared,
     verify::Verified,
 };
-use signer::{KEY_MISSING, Signer};
+pub(crate) use copies::Copied;
+use signer::Signer;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::{
@@ -82,6 +84,8 @@ pub(crate) enum Job {
     Halt(NodeError),
     /// A checkpoint that witnesses have signed.
     Witnessed(LedgerId, String, oneshot::Sender<Result<(), NodeError>>),
+    /// Verified entries of somebody else's ledger.
+    Copy(Box<Copied>, oneshot::Sender<Result<(), NodeError>>),
     /// A StateRoot of a ledger, as it is once what waits before this is appended.
     Publish(Wish),
 }
@@ -317,6 +321,7 @@ impl Writer {
                 Job::Ready(ledger, answer) => drop(answer.send(self.ready(ledger))),
                 Job::Challenge(shown, answer) => drop(answer.send(self.challenge(shown))),
                 Job::Halt(error) => self.halt(error),
+                Job::Copy(copied, answer) => drop(answer.send(self.copy(&copied))),
                 Job::Witnessed(ledger, note, answer) => {
                     let kept = self.store.keep_witnessed(&ledger.0, &note);
                     drop(answer.send(kept.map_err(NodeError::from)));

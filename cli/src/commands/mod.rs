@@ -23,10 +23,12 @@ mod income;
 mod key;
 mod log;
 mod man;
+mod mirror;
 mod open;
 mod operator;
 mod past;
 mod payout;
+mod peer;
 mod places;
 mod receipt;
 mod revenue;
@@ -129,6 +131,12 @@ pub enum Command {
     )]
     Bundle(bundle::Bundle),
     Serve(serve::Serve),
+    Mirror(mirror::Mirror),
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  subak peer add https://phyle.example:7117\n  subak peer list"
+    )]
+    Peer(peer::PeerCommand),
     #[command(
         subcommand,
         after_help = "Examples:\n  subak witness new w1 --name witness.example/w1\n  subak witness serve --as w1 --trust-file logs.txt"
@@ -176,7 +184,8 @@ impl Command {
             Self::Explain(_) => "subak.explain/1",
             Self::Audit(_) => "subak.audit/1",
             Self::Bundle(_) => "subak.bundle/1",
-            Self::Serve(_) => "subak.serve/1",
+            Self::Serve(_) | Self::Mirror(_) => "subak.serve/1",
+            Self::Peer(_) => "subak.peer/1",
             Self::Witness(_) => "subak.witness/1",
             Self::Backup(_) => "subak.backup/1",
             Self::Receipt(_) => "subak.receipt/1",
@@ -222,6 +231,8 @@ impl Command {
             Self::Audit(c) => c.run(context).await,
             Self::Bundle(c) => c.run(context).await,
             Self::Serve(c) => c.run(context).await,
+            Self::Mirror(c) => c.run(context).await,
+            Self::Peer(c) => c.run(context).await,
             Self::Witness(c) => c.run(context).await,
             Self::Backup(c) => c.run(context).await,
             Self::Receipt(c) => c.run(context).await,

@@ -19,6 +19,11 @@ use std::{
 };
 use subak_node::{
     LedgerInfo, Ledgers as _,
+    follow::{
+        Follower,
+        evidence::Evidence,
+        peers::{self, Peer},
+    },
     ring::{Ring, Use},
     runtime::{Node, Options},
     serve,
@@ -42,9 +47,8 @@ use zeroize::Zeroizing;
     after_help = "Examples:\n  subak serve --db subak.db\n  subak serve --listen 0.0.0.0:7117 --new-ledgers\n  subak serve --witnesses witnesses.txt\n  subak serve --listen 0.0.0.0:7117 --tls-cert node.pem --tls-key node.key"
 )]
 pub struct Serve {
-    /// Address and port; port 0 takes any that is free
-    #[arg(long, default_value = "127.0.0.1:7117", value_name = "ADDRESS")]
-    listen: SocketAddr,
+    #[command(flatten)]
+    place: Place,
     /// Make the ledger file where there is none, and let anyone open ledgers in it
     #[arg(long)]
     new_ledgers: bool,
@@ -56,6 +60,14 @@ pub struct Serve {
     /// keys; over http:// anybody on the way can say it, and it counts until the node ends.
     #[arg(long, value_name = "FILE")]
     witnesses: Option<PathBuf>,
+}
+
+/// Where a node listens, and who it says it is.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Address and port; port 0 takes any that is free
+    #[arg(long, default_value = "127.0.0.1:7117", value_name = "ADDRESS")]
+    listen: SocketAddr,
     /// The node's certificate in PEM, and those between it and an authority
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -67,6 +79,79 @@ pub struct Serve {
 impl Serve {
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
+        let listening = self.place.open(cx).await?;
+        let options = Options {
+            create: self.new_ledgers,
+            allow_new_ledgers: self.new_ledgers,
+            ..Options::default()
+        };
+        let node = Arc::new(Node::open(cx.db(), options).await?);
+        let ledgers = look(cx, &node).await?;
+        if let Some(file) = &self.witnesses {
+            let submitter = Submitter::new(node.clone(), trust_file(file)?)?;
+            submitter.first().await?;
+            tokio::spawn(Arc::new(submitter).run());
+        }
+        follow(cx, &node, Vec::new(), cx.trust.asking().is_some());
+        listening.serve(cx, node, ledgers).await
+    }
+}
+
+/// Follows the peers of the ledger file, and those in `fixed`.
+pub(super) fn follow(cx: &Context, node: &Arc<Node>, fixed: Vec<Peer>, witnessed: bool) {
+    let (file, evidence) = (peers::file_of(&cx.db()), Evidence::beside(&cx.db()));
+    let follower = Follower::new(node.clone(), Some(file), fixed, evidence);
+    let follower = if witnessed { follower.with_witnessed() } else { follower };
+    tokio::spawn(Arc::new(follower).run());
+}
+
+/// The ledgers of a node that is about to serve, and which of them it cannot append to.
+pub(super) struct Looked {
+    names: Vec<String>,
+    mute: Vec<String>,
+}
+
+/// Looks at every ledger first: whoever is served is not told later that the file is damaged, or
+/// an old copy.
+pub(super) async fn look(cx: &Context, node: &Node) -> Done<Looked> {
+    let ledgers = node.ledgers().await?;
+    let mute = without_key(&Ring::beside(&cx.db()), &ledgers);
+    let follows = peers::file_of(&cx.db()).exists();
+    for name in mute.iter().filter(|_| !follows) {
+        tracing::warn!(
+            ledger = %name,
+            "the operator's key is not in the folder beside the file (.keys): nothing can be \
+             appended; put it back from where it is kept"
+        );
+    }
+    for warning in ledgers.iter().filter_map(|l| connect::forgotten(&cx.db(), l)) {
+        tracing::warn!("{warning}");
+    }
+    for ledger in &ledgers {
+        if !mute.contains(&ledger.name) {
+            node.ready(ledger.id).await?;
+            continue;
+        }
+        match node.book(ledger.id).await {
+            // The rest comes when its source answers.
+            Err(error) if error.code() == "copy-incomplete" => tracing::info!("{error}"),
+            other => drop(other?),
+        }
+    }
+    Ok(Looked { names: ledgers.into_iter().map(|l| l.name).collect(), mute })
+}
+
+/// A place that is taken, before anything is served there.
+pub(super) struct Listening {
+    listener: TcpListener,
+    url: String,
+    identity: Option<Identity>,
+}
+
+impl Place {
+    /// Takes the place, and reads who the node is; clap sees to it that both files are named or
+    /// neither.
+    pub(super) async fn open(&self, cx: &Context) -> Done<Listening> {
         if let Some(url) = &cx.global.node {
             return Err(Failure::usage(
                 format!("a node serves a ledger file, found --node {url}"),
@@ -75,42 +160,31 @@ impl Serve {
         }
         let identity = self.identity()?;
         log_to_stderr();
-        let options = Options {
-            create: self.new_ledgers,
-            allow_new_ledgers: self.new_ledgers,
-            ..Options::default()
-        };
-        let node = Arc::new(Node::open(cx.db(), options).await?);
         let listener = TcpListener::bind(self.listen).await.map_err(|e| taken(self.listen, &e))?;
         let address = listener.local_addr().map_err(|e| taken(self.listen, &e))?;
-        let ledgers = node.ledgers().await?;
-        let mute = without_key(&Ring::beside(&cx.db()), &ledgers);
-        for name in &mute {
-            tracing::warn!(
-                ledger = %name,
-                "the operator's key is not in the folder beside the file (.keys): nothing can be \
-                 appended; put it back from where it is kept"
-            );
-        }
-        for warning in ledgers.iter().filter_map(|l| connect::forgotten(&cx.db(), l)) {
-            tracing::warn!("{warning}");
-        }
-        // Whoever is served is not told later that the file is damaged, or an old copy.
-        for ledger in &ledgers {
-            if mute.contains(&ledger.name) {
-                node.book(ledger.id).await?;
-            } else {
-                node.ready(ledger.id).await?;
-            }
-        }
-        if let Some(file) = &self.witnesses {
-            let submitter = Submitter::new(node.clone(), trust_file(file)?)?;
-            submitter.first().await?;
-            tokio::spawn(Arc::new(submitter).run());
-        }
-        let names: Vec<String> = ledgers.into_iter().map(|l| l.name).collect();
-        let shutdown = signals()?;
         let url = format!("{}://{address}", if identity.is_some() { "https" } else { "http" });
+        Ok(Listening { listener, url, identity })
+    }
+
+    fn identity(&self) -> Done<Option<Identity>> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+            return Ok(None);
+        };
+        let (chain, secret) = (connect::pem(certificate)?, Zeroizing::new(connect::pem(key)?));
+        let named = |e| {
+            let files = format!("{} and {}", certificate.display(), key.display());
+            connect::of_file(Path::new(&files), e)
+        };
+        Identity::from_pem(&chain, &secret).map(Some).map_err(named)
+    }
+}
+
+impl Listening {
+    /// Serves until the process is asked to end.
+    pub(super) async fn serve(self, cx: &Context, node: Arc<Node>, looked: Looked) -> Done {
+        let Self { listener, url, identity } = self;
+        let Looked { names, mute } = looked;
+        let shutdown = signals()?;
         cx.out.result(
             "subak.serve/1",
             &json!({ "url": url, "ledgers": names, "without_key": mute }),
@@ -122,21 +196,6 @@ impl Serve {
         serve::serve_as(node, listener, identity, shutdown).await.map_err(|e| {
             Failure::world("serve", format!("{e:#}"), "look at the log, then start it again")
         })
-    }
-}
-
-impl Serve {
-    /// Who the node is in TLS; clap sees to it that both files are named or neither.
-    fn identity(&self) -> Done<Option<Identity>> {
-        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
-            return Ok(None);
-        };
-        let (chain, secret) = (connect::pem(certificate)?, Zeroizing::new(connect::pem(key)?));
-        let named = |e| {
-            let files = format!("{} and {}", certificate.display(), key.display());
-            connect::of_file(Path::new(&files), e)
-        };
-        Identity::from_pem(&chain, &secret).map(Some).map_err(named)
     }
 }
 

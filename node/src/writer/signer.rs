@@ -9,7 +9,7 @@ use super::Writer;
 use crate::{
     NodeError,
     headfile::HeadFile,
-    refusal::{older, world},
+    refusal::{KEY_MISSING, older, world},
     ring::{Ring, Use},
     slots::Shared,
 };
@@ -18,8 +18,6 @@ use subak_ledger::{
     book::state::State,
     log::{Hash, LedgerId, SecretKey},
 };
-
-pub(super) const KEY_MISSING: &str = "operator-key-missing";
 
 /// An operator's key, and what it has signed last.
 pub(super) struct Signer {
@@ -54,6 +52,11 @@ impl Shared {
             None if ring.has_any(Use::Successor)? => Ok(None),
             None => Err(key_missing(ring, ledger, &operator)),
         }
+    }
+
+    /// Whether the key is here that signs for a ledger.
+    pub(crate) fn operates(&self, operator: &Hash) -> Result<bool, NodeError> {
+        Ok(self.ring.find(operator, Use::Operator)?.is_some())
     }
 
     /// Who takes a ledger over.

@@ -1,0 +1,291 @@
+//! Whom a node follows just now, and when it asks.
+//!
+//! Owns the tasks: one for each peer, one for each of its ledgers that is followed. Guarantees that
+//! the peers file is obeyed while the node runs, that a peer which fails is asked again after a
+//! pause that doubles, with jitter, so that many followers of one node do not come back at
+//! once, and that all of it ends with the node. Leaves out what one question brings (`round`).
+
+use super::{
+    evidence::Evidence,
+    peers::{Peer, Peers},
+    round::{End, Round, Wanted},
+};
+use crate::{
+    Ledgers as _, Mirror, NodeError, client::Remote, readers::lock, runtime::Node, tls::Pin,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use subak_ledger::log::{Hash, LedgerId};
+use tokio::{task::JoinSet, time};
+
+/// How often the peers file and the own agreements are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// How often a peer is asked which ledgers it has, where nothing new is wanted of it.
+const LIST: Duration = Duration::from_secs(30);
+/// The first pause after a failure.
+const AGAIN: Duration = Duration::from_millis(250);
+/// The longest one.
+const LONGEST: Duration = Duration::from_mins(1);
+/// How often witnesses' lines are asked for, where they matter and are not there yet.
+const WITNESSES: Duration = Duration::from_secs(1);
+
+/// Follows peers into a node's store.
+pub struct Follower {
+    pub(super) node: Arc<Node>,
+    file: Option<PathBuf>,
+    fixed: Vec<Peer>,
+    pub(super) evidence: Evidence,
+    /// Whether heads are wanted that witnesses have signed.
+    pub(super) witnessed: bool,
+    /// Who copies a ledger, where several peers have it: each head is asked of all of them, and
+    /// entries are copied by one at a time.
+    pub(super) turns: Mutex<BTreeMap<LedgerId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Follower {
+    /// Follows the peers in `file`, which may change and need not be there, and those in `fixed`.
+    pub fn new(
+        node: Arc<Node>,
+        file: Option<PathBuf>,
+        fixed: Vec<Peer>,
+        evidence: Evidence,
+    ) -> Self {
+        Self { node, file, fixed, evidence, witnessed: false, turns: Mutex::default() }
+    }
+
+    /// Copies the heads that witnesses have signed, too.
+    #[must_use]
+    pub fn with_witnessed(self) -> Self {
+        Self { witnessed: true, ..self }
+    }
+
+    /// The peers as they are now.
+    fn peers(&self) -> Result<Vec<Peer>, NodeError> {
+        let mut peers = self.fixed.clone();
+        if let Some(file) = &self.file {
+            peers.extend(Peers::read(file)?.peer);
+        }
+        Ok(peers)
+    }
+
+    /// Follows until the node closes.
+    pub async fn run(self: Arc<Self>) {
+        let mut closing = self.node.closing();
+        let (mut tasks, mut running) = (JoinSet::new(), BTreeMap::new());
+        loop {
+            match self.peers() {
+                Ok(peers) => self.keep_up(peers, &mut tasks, &mut running),
+                Err(error) => tracing::error!(%error, "the peers are followed as before"),
+            }
+            tokio::select! {
+                () = time::sleep(LOOK) => {}
+                _ = closing.wait_for(|closing| *closing) => return,
+            }
+        }
+    }
+
+    fn keep_up(
+        self: &Arc<Self>,
+        peers: Vec<Peer>,
+        tasks: &mut JoinSet<()>,
+        running: &mut BTreeMap<String, (Peer, tokio::task::AbortHandle)>,
+    ) {
+        running.retain(|_, (peer, task)| {
+            let stays = peers.contains(peer);
+            if !stays {
+                task.abort();
+                self.forget(&peer.url);
+            }
+            stays
+        });
+        for peer in peers {
+            if !running.contains_key(&peer.url) {
+                let task = tasks.spawn(self.clone().peer(peer.clone()));
+                running.insert(peer.url.clone(), (peer, task));
+            }
+        }
+    }
+
+    /// What came from there is no copy that grows any more.
+    fn forget(&self, url: &str) {
+        for (ledger, mirror) in self.node.mirrors() {
+            if mirror.source == url {
+                let trouble = "nobody is followed for it".to_owned();
+                self.node.set_mirror(ledger, Some(Mirror { trouble, ..mirror }));
+            }
+        }
+    }
+
+    /// Connects, and follows what is wanted there.
+    async fn peer(self: Arc<Self>, peer: Peer) {
+        let mut wait = AGAIN;
+        let remote = loop {
+            match connect(&peer, self.file.as_deref()).await {
+                Ok(remote) => break Arc::new(remote),
+                Err(error) => {
+                    tracing::warn!(peer = %peer.url, %error, "a peer is away");
+                    self.say_away(&peer, &error).await;
+                    pause(&mut wait).await;
+                }
+            }
+        };
+        let (mut tasks, mut followed) = (JoinSet::new(), BTreeSet::new());
+        let (mut asked, mut listed) = (None, time::Instant::now());
+        loop {
+            let wanted = self.partners();
+            let stale = asked.as_ref() != Some(&wanted) || listed.elapsed() >= LIST;
+            if stale {
+                match self.there(&peer, &remote, &wanted).await {
+                    Ok(there) => {
+                        for wanted in there.into_values() {
+                            if followed.insert(wanted.ledger) {
+                                tasks.spawn(self.clone().ledger(
+                                    peer.url.clone(),
+                                    remote.clone(),
+                                    wanted,
+                                ));
+                            }
+                        }
+                        (asked, listed) = (Some(wanted), time::Instant::now());
+                        wait = AGAIN;
+                    }
+                    Err(error) => {
+                        tracing::warn!(peer = %peer.url, %error, "a peer's ledgers were not listed");
+                        pause(&mut wait).await;
+                    }
+                }
+            }
+            tokio::select! {
+                () = time::sleep(LOOK) => {}
+                Some(ended) = tasks.join_next() => {
+                    if let Ok(ledger) = ended {
+                        followed.remove(&ledger);
+                        // It is looked for again with the next list.
+                        time::sleep(LOOK).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn partners(&self) -> BTreeMap<LedgerId, Hash> {
+        self.node.partners().unwrap_or_else(|error| {
+            tracing::error!(%error, "the own keys could not be read");
+            BTreeMap::new()
+        })
+    }
+
+    /// What is to be followed there.
+    async fn there(
+        &self,
+        peer: &Peer,
+        remote: &Remote,
+        wanted: &BTreeMap<LedgerId, Hash>,
+    ) -> Result<BTreeMap<LedgerId, Wanted>, NodeError> {
+        // Those that are named are asked for whether they are listed or not.
+        let named = peer.named()?.into_iter();
+        let mut all: BTreeMap<LedgerId, Wanted> = named
+            .map(|(ledger, key)| (ledger, Wanted { ledger, key: Some(key.bytes()), texts: true }))
+            .collect();
+        if !peer.all && wanted.keys().all(|ledger| all.contains_key(ledger)) {
+            return Ok(all);
+        }
+        for info in remote.ledgers().await? {
+            let (ledger, key, texts) = (info.id, wanted.get(&info.id).copied(), peer.all);
+            if texts || key.is_some() {
+                all.entry(ledger).or_insert(Wanted { ledger, key, texts });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Follows one ledger until it is not to be followed any more.
+    async fn ledger(self: Arc<Self>, url: String, remote: Arc<Remote>, wanted: Wanted) -> LedgerId {
+        let ledger = wanted.ledger;
+        let mut round = Round::new(self.clone(), url, remote, wanted);
+        let mut wait = AGAIN;
+        loop {
+            match round.ask().await {
+                Ok(size) => {
+                    wait = AGAIN;
+                    self.grown(&round, size).await;
+                }
+                Err(End::Trouble(what)) => {
+                    tracing::warn!(%ledger, %what, "a ledger is not copied just now");
+                    round.say(&what);
+                    pause(&mut wait).await;
+                }
+                Err(End::Moved) => {}
+                Err(End::Own) => {
+                    self.node.set_mirror(ledger, None);
+                    return ledger;
+                }
+                Err(End::Stopped(what)) => {
+                    tracing::error!(%ledger, %what, "a ledger is not copied any more");
+                    round.say(&what);
+                    // Until a person has removed the evidence.
+                    while self.evidence.against(ledger).is_some() {
+                        time::sleep(LOOK).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns when there is something new to ask for; what fails is found out by asking.
+    async fn grown(&self, round: &Round, size: u64) {
+        let beyond = round.remote.wait_beyond(round.ledger(), size);
+        if self.witnessed && round.lacks_witnesses(size) {
+            let _ = time::timeout(WITNESSES, beyond).await;
+        } else {
+            let _ = beyond.await;
+        }
+    }
+
+    async fn say_away(&self, peer: &Peer, error: &NodeError) {
+        for (ledger, _) in peer.named().unwrap_or_default() {
+            let known = self.node.mirrors().remove(&ledger);
+            let (size, heard_at) = known.map_or((0, 0), |known| (known.size, known.heard_at));
+            let (source, trouble) = (peer.url.clone(), error.to_string());
+            self.node.set_mirror(ledger, Some(Mirror { source, size, heard_at, trouble }));
+        }
+    }
+
+    /// The right to copy a ledger, of which there is one.
+    pub(super) fn turn(&self, ledger: LedgerId) -> Arc<tokio::sync::Mutex<()>> {
+        lock(&self.turns).entry(ledger).or_default().clone()
+    }
+}
+
+async fn connect(peer: &Peer, file: Option<&Path>) -> Result<Remote, NodeError> {
+    let beside = file.and_then(Path::parent);
+    let pin = peer.ca.as_ref().map(|ca| {
+        let ca = beside.map_or_else(|| ca.clone(), |dir| dir.join(ca));
+        let pem = fs::read(&ca).map_err(|error| {
+            let what = format!("peer {}: {}: {error}", peer.url, ca.display());
+            crate::refusal::world("peer-ca", what, "put the certificate there")
+        })?;
+        Pin::from_pem(&pem)
+    });
+    Remote::connect_pinned(&peer.url, None, pin.transpose()?.as_ref()).await
+}
+
+/// Waits, longer each time, and never as long as another who failed at the same time.
+async fn pause(wait: &mut Duration) {
+    let mut byte = [0];
+    // Without randomness all wait alike.
+    let _ = getrandom::fill(&mut byte);
+    time::sleep(wait.mul_f64(0.5 + f64::from(byte[0]) / 512.0)).await;
+    *wait = (*wait * 2).min(LONGEST);
+}
+
+/// Now, milliseconds since 1970.
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
