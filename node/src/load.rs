@@ -76,7 +76,7 @@ pub fn extend(
 
 /// As [`extend`], to the last stored entry: for a copy on its way to a signed head, which may have
 /// none yet. Returns the newest signed note under it too.
-pub(crate) fn copied(
+pub fn copied(
     reader: &dyn Reader,
     ledger: LedgerId,
     mut base: Folded,

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use subak_ledger::{
     book::event::Event,
     log::{Frontier, Hash, LedgerId, Unverified, checkpoint::claimed_size, tree::leaf_hash},
-    store::{Head, Reader as _, StoredEntry},
+    store::{Head, MemoryStore, Reader as _, StoredEntry},
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -120,7 +120,7 @@ impl Log {
     /// As [`Log::sync`], of a store.
     pub fn read(
         &mut self,
-        store: &subak_ledger::store::MemoryStore,
+        store: &MemoryStore,
         ledger: LedgerId,
         bound: bool,
     ) -> Verdict {
@@ -130,8 +130,7 @@ impl Log {
             let last = store.entries(&ledger.0, common - 1, 1, 0).map_err(|e| e.to_string())?;
             let same = last.first().is_some_and(|e| e.chain == self.chain[index(common - 1)]);
             if !same {
-                holds(!bound, || format!("two durable histories, apart before entry {common}"))?;
-                self.restart();
+                self.part(store, ledger, bound)?;
             }
         }
         if head.size > self.len() {
@@ -141,14 +140,33 @@ impl Log {
         Ok(())
     }
 
-    /// Forgets this history; what was ever said stays.
-    fn restart(&mut self) {
-        self.chain.clear();
-        self.digests.clear();
-        self.roots.clear();
-        self.frontier = Frontier::default();
-        self.effects.clear();
+    /// Notes another history that the operator tells.
+    pub fn learn(&mut self, store: &MemoryStore, ledger: LedgerId) {
+        for entry in store.entries(&ledger.0, 0, usize::MAX, usize::MAX).unwrap() {
+            let source: Hash = blake3::hash(&entry.envelope).into();
+            self.heads.insert((entry.seq + 1, entry.chain));
+            for due in Self::dues(&entry.envelope) {
+                self.stories.entry((due.agreement, due.number)).or_default().insert(source);
+            }
+        }
         self.parted = true;
+    }
+
+    /// Another history is durable than before. Of an honest operator that is so where an old copy
+    /// was put back and nothing that is not in it was ever shown: then it never was.
+    fn part(&mut self, store: &MemoryStore, ledger: LedgerId, bound: bool) -> Verdict {
+        let all = store.entries(&ledger.0, 0, usize::MAX, usize::MAX).map_err(|e| e.to_string())?;
+        let same = all.iter().zip(&self.chain).take_while(|(e, chain)| e.chain == **chain);
+        let (same, shown) = (same.count() as u64, self.shown.last().copied().unwrap_or(0));
+        holds(!bound || shown <= same, || {
+            format!("two histories, apart at entry {same}: of the one, {shown} were shown")
+        })?;
+        let was = std::mem::take(self);
+        (self.acks, self.shown) = (was.acks, was.shown);
+        if shown > same {
+            (self.stories, self.heads, self.parted) = (was.stories, was.heads, true);
+        }
+        Ok(())
     }
 
     /// A head leaves the node. It must be that of a durable history, and be in the head file.

@@ -60,18 +60,11 @@ impl Follower {
     /// Goes on from what is stored, also of entries beyond the newest head reached.
     pub fn open(disk: &Disk, source: usize, of: &Org) -> Self {
         let (id, store) = (of.ledger.0, &disk.store);
-        let (mut stored, head) = (Folded::default(), store.checkpoint(&id).unwrap());
-        if head.is_some() {
-            // The run's beginning is a prefix of whatever was stored since.
-            let begun = store.head(&id).unwrap().size >= of.folded.state.size;
-            let base = if begun { of.folded.clone() } else { Folded::default() };
-            stored = load::extend(store, of.ledger, base).unwrap();
-        }
-        for entry in store.entries(&id, stored.state.size, usize::MAX, usize::MAX).unwrap() {
-            let statement = verified(&entry.envelope).unwrap();
-            stored.push(of.ledger, &entry.leaf, &statement).unwrap();
-        }
-        stored.tree.prune();
+        // The run's beginning is a prefix of whatever was stored since.
+        let begun = store.checkpoint(&id).unwrap().is_some()
+            && store.head(&id).unwrap().size >= of.folded.state.size;
+        let base = if begun { of.folded.clone() } else { Folded::default() };
+        let (stored, head) = load::copied(store, of.ledger, base).unwrap();
         let copy = Copy::new(of.ledger, stored, head);
         Self { source, ledger: of.ledger, copy, open: None, target: None }
     }
@@ -185,12 +178,6 @@ impl Follower {
         }
         self.copy.failed();
         Next::Rest
-    }
-
-    /// Whether the store has what this copy thinks that it has. After a failure it may have more.
-    pub fn agrees(&self, disk: &Disk) -> bool {
-        let stored = disk.store.head(&self.ledger.0).unwrap();
-        stored.size == self.copy.size() || self.open.is_some()
     }
 }
 

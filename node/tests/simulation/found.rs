@@ -4,13 +4,14 @@
 //! those of the tree. A shape has the same keys and the same entries in every run, so that a run
 //! pays for what happens in it only.
 
+use super::check::Log;
 use prost::Message as _;
 use prost::bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc};
 use subak_ledger::{
     book::{event::terms_digest, types::Handle},
-    log::{Draft, Hash, Header, KeyCache, LedgerId, SecretKey, Statement, Unverified},
-    store::{Batch, Head, MemoryStore, Reader as _, Store as _},
+    log::{Basis, Draft, Hash, Header, KeyCache, LedgerId, SecretKey, Statement, Unverified},
+    store::{Batch, Head, MemoryStore, Store as _},
 };
 use subak_node::{
     fold::Folded,
@@ -35,6 +36,10 @@ pub struct Org {
     pub follows: Vec<usize>,
     /// A database with its own ledger and its copies of those it follows.
     pub store: MemoryStore,
+    /// One without copies.
+    pub bare: MemoryStore,
+    /// What its operator has made durable so far.
+    pub log: Log,
 }
 
 /// An agreement, between two organisations.
@@ -130,7 +135,9 @@ impl Founding {
         let (created_at, expires_at, nonce) = (START, START + DAY, self.said.to_be_bytes());
         let author = handle(author);
         let key = self.key_of(author.as_str());
-        let header = Header { ledger, author, nonce, created_at, expires_at, basis: None };
+        // Whoever validates says what they have seen.
+        let basis = state.chain.last().map(|chain| Basis { size: state.size, chain: *chain });
+        let header = Header { ledger, author, nonce, created_at, expires_at, basis };
         let statement = verified(&sign(header, &key, events)).unwrap();
         self.sequencer.admit(&statement, &decode(&statement), None, START).unwrap()
     }
@@ -331,10 +338,12 @@ fn found(shape: &Shape) -> Founded {
         let (founding, follows) = (&all[n], follows(shape, n));
         let mut store = MemoryStore::new();
         founding.store_in(&mut store);
+        let bare = store.clone();
         follows.iter().for_each(|other| all[*other].store_in(&mut store));
         let ledger = founding.sequencer.pending().ledger;
         let folded = subak_node::load::extend(&store, ledger, Folded::default()).unwrap();
-        assert_eq!(folded.head(), store.head(&ledger.0).unwrap());
+        let mut log = Log::default();
+        log.read(&store, ledger, true).unwrap();
         Org {
             name: founding.name.clone(),
             commons: is_commons(&founding.name),
@@ -343,6 +352,8 @@ fn found(shape: &Shape) -> Founded {
             folded,
             follows,
             store,
+            bare,
+            log,
         }
     };
     let orgs = (0..all.len()).map(org).collect();

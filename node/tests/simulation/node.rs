@@ -13,7 +13,7 @@ use super::{
     net::{Addr, Appended, Failure},
 };
 use prost::bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use subak_ledger::{
     log::{Checkpoint, Hash, tree},
     store::{Batch, MemoryStore, Reader},
@@ -44,7 +44,6 @@ pub struct Order {
 
 /// What lasts beyond a process.
 pub struct Node {
-    pub org: usize,
     pub disk: Disk,
     pub heads: HeadFile,
     /// The mark in the key ring that somebody has shown this to be an old copy.
@@ -68,8 +67,8 @@ pub struct Process {
     pub kept: Option<String>,
     pub queue: Vec<Order>,
     pub followers: Vec<Follower>,
-    /// Nodes whose newer heads were shown to this one: told once.
-    pub told: BTreeSet<u64>,
+    /// Of a node that is broken on purpose: the book that the next group is judged by.
+    pub misremembers: Option<Folded>,
 }
 
 pub struct Open {
@@ -110,7 +109,7 @@ impl Node {
             kept: None,
             queue: Vec::new(),
             followers,
-            told: BTreeSet::new(),
+            misremembers: None,
         });
     }
 
@@ -183,6 +182,12 @@ impl Node {
             Ok(now) => now,
             Err(_) => return all(group, &Failure::world("clock")).into(),
         };
+        let process = self.process();
+        if let (Some(open), Some(wrong)) = (&mut process.open, process.misremembers.take())
+            && open.sequencer.head() == wrong.head()
+        {
+            open.sequencer = Sequencer::new(wrong);
+        }
         let judged: Vec<_> = group
             .into_iter()
             .map(|order| {

@@ -14,12 +14,15 @@ use prost::bytes::Bytes;
 use subak_ledger::{
     book::{
         event::InvoiceId,
-        state::{Fate, State},
+        state::{Fate, State, WorkPart},
         types::{Currency, Handle},
     },
     log::{Basis, Hash, Header, LedgerId, PublicKey, receipt::place},
 };
 use subak_proto::v1::{self, event::Kind};
+
+/// Of work; the only thing here that must say what its author has seen.
+const VALIDATION: &str = "validation";
 
 /// A statement that was sent and is not answered yet.
 pub struct Pending {
@@ -43,7 +46,8 @@ pub struct Person {
     pub left: u64,
     pub pending: Option<Pending>,
     pub receipts: Vec<Receipt>,
-    serial: u64,
+    /// Statements and references so far.
+    pub serial: u64,
 }
 
 /// What somebody sees when they decide.
@@ -90,7 +94,7 @@ impl Person {
             self.of_phyle(view, rng)?
         };
         let org = &view.founded.orgs[view.org];
-        let basis = rng.permille(500).then(|| Basis {
+        let basis = (what == VALIDATION || rng.permille(500)).then(|| Basis {
             size: view.book.size,
             chain: *view.book.chain.last().expect("there is a genesis"),
         });
@@ -159,6 +163,12 @@ impl Person {
                 let bank = self.reference(view.org);
                 let gift = v1::IncomeRecord { payer, amount, bank, note: vec![] };
                 Some(("gift", vec![Kind::IncomeRecord(gift)]))
+            }
+            10 => {
+                let waits = |part: &WorkPart| part.standing.is_none();
+                let mut all = view.book.contributions.iter();
+                let (open, _) = all.find(|(_, work)| work.parts.iter().any(waits))?;
+                Some((VALIDATION, vec![super::found::validate(open.entry)]))
             }
             _ => {
                 self.serial += 1;

@@ -543,6 +543,9 @@ impl World {
     fn poll(&mut self, n: usize, place: usize) {
         let now = self.now;
         let founded = self.founded.clone();
+        if self.nodes[n].halted().is_some() {
+            return; // then it copies nothing either
+        }
         let Node { process, disk, evidence, .. } = &mut self.nodes[n];
         let Some(process) = process.as_mut() else { return };
         let follower = &mut process.followers[place];
@@ -627,13 +630,11 @@ impl World {
         let ours = self.nodes[n].disk.store.clone();
         let notes = (ours.checkpoint(&org.ledger.0), theirs.checkpoint(&org.ledger.0));
         let (Ok(Some(note)), Ok(Some(other))) = notes else { return Ok(()) };
-        if !matches!(fault, copy::Fault::Older { .. }) {
-            let operator = org.operator.public();
-            let (ours, theirs) =
-                (Told { store: &ours, note: &note }, Told { store: &theirs, note: &other });
-            if let Some(proof) = fraud(org.ledger, &operator, ours, theirs) {
-                self.convict(n, source, &proof)?;
-            }
+        let operator = org.operator.public();
+        let (ours, theirs) =
+            (Told { store: &ours, note: &note }, Told { store: &theirs, note: &other });
+        if let Some(proof) = fraud(org.ledger, &operator, ours, theirs) {
+            self.convict(n, source, &proof)?;
         }
         let challenge = Ask::Challenge { ledger: org.ledger, note };
         self.ask(Addr::Node(n), Addr::Node(source), challenge);
@@ -666,27 +667,34 @@ impl World {
             if self.nodes[n].evidence.contains_key(&deal.payer) {
                 continue;
             }
-            self.misremember(n, deal);
+            let memory = self.misremember(n, deal);
+            let sound = memory.as_ref().map(|m| std::mem::replace(&mut self.nodes[n].last, m.clone()));
             let (org, payer) = (&founded.orgs[n], &founded.orgs[deal.payer]);
             let whose = (&org.name[..], org.ledger);
             let clock = (self.now, &mut self.rng);
             let said = relay::statement(&self.nodes[n], whose, payer.ledger, deal, clock);
+            if let Some(sound) = sound {
+                self.nodes[n].last = sound;
+            }
             if let Some(envelope) = said {
-                self.nodes[n].process().queue.push(Order { envelope, asker: None });
+                let process = self.nodes[n].process();
+                process.queue.push(Order { envelope, asker: None });
+                process.misremembers = memory;
                 self.later(8, Event::Commit(n));
             }
         }
     }
 
-    /// The broken receivers: the book in the memory of this node is changed.
-    fn misremember(&mut self, n: usize, deal: &Deal) {
+    /// The broken receivers: what the book in the memory of this node is while it relays.
+    fn misremember(&mut self, n: usize, deal: &Deal) -> Option<Folded> {
         let broken = self.config.broken;
-        let node = &mut self.nodes[n];
-        let Some(process) = node.process.as_mut() else { return };
-        let follower = process.followers.iter().find(|f| f.source == deal.payer);
-        let theirs = follower.and_then(|f| f.copy.book().agreements.get(&deal.digest));
-        let Some(last) = theirs.map(|agreement| agreement.dues.last) else { return };
-        let Some(open) = process.open.as_mut() else { return };
+        if !matches!(broken, Broken::TakesLastPlusTwo | Broken::ForgetsItsCursor) {
+            return None;
+        }
+        let process = self.nodes[n].process.as_ref()?;
+        let follower = process.followers.iter().find(|f| f.source == deal.payer)?;
+        let last = follower.copy.book().agreements.get(&deal.digest)?.dues.last;
+        let open = process.open.as_ref()?;
         let mut folded: Folded = open.sequencer.durable().clone();
         let state = Arc::make_mut(&mut folded.state);
         let agreement = Arc::make_mut(state.agreements.get_mut(&deal.digest).unwrap());
@@ -694,15 +702,14 @@ impl World {
         match broken {
             Broken::TakesLastPlusTwo if dues.last + 2 <= last => dues.last += 1,
             Broken::ForgetsItsCursor if self.rng.permille(250) => {
-                let Some(item) = dues.items.remove(&dues.last) else { return };
+                let item = dues.items.remove(&dues.last)?;
                 dues.origins.remove(&item.origin);
                 agreement.sources.remove(&dues.last);
                 dues.last -= 1;
             }
-            _ => return,
+            _ => return None,
         }
-        open.sequencer = Sequencer::new(folded.clone());
-        node.last = folded;
+        Some(folded)
     }
 
     /// Anyone may relay: somebody shows a commons what the liar has told somebody else.
@@ -896,7 +903,6 @@ fn new_node(founded: &Founded, n: usize, skew: i64) -> Node {
     let note = org.store.checkpoint(&org.ledger.0).unwrap().unwrap();
     heads.keep(&note).unwrap();
     Node {
-        org: n,
         disk: Disk::new(org.store.clone()),
         heads,
         mark: None,
