@@ -163,7 +163,7 @@ impl Log {
         })?;
         let was = std::mem::take(self);
         (self.acks, self.shown) = (was.acks, was.shown);
-        if shown > same {
+        if !bound {
             (self.stories, self.heads, self.parted) = (was.stories, was.heads, true);
         }
         Ok(())

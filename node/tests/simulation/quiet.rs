@@ -27,15 +27,10 @@ pub fn repair(world: &mut World) -> Verdict {
         if world.liar.as_ref().is_some_and(|liar| liar.org == n) {
             continue;
         }
-        let shown: Vec<String> =
-            world.people[n].receipts.iter().map(|receipt| receipt.checkpoint.clone()).collect();
-        for note in shown {
-            world.challenge(n, &note)?;
-        }
-        look(world, n);
+        show_receipts(world, n)?;
         if world.nodes[n].halted().is_some() && world.nodes[n].mark.is_none() {
             put_back(world, n);
-            look(world, n);
+            show_receipts(world, n)?;
         }
         if world.nodes[n].halted().is_some() {
             world.stats.halted += 1;
@@ -44,6 +39,17 @@ pub fn repair(world: &mut World) -> Verdict {
             world.restored.remove(&n);
         }
     }
+    Ok(())
+}
+
+/// Whoever holds a receipt shows it to the node.
+fn show_receipts(world: &mut World, n: usize) -> Verdict {
+    let receipts = &world.people[n].receipts;
+    let shown: Vec<String> = receipts.iter().map(|receipt| receipt.checkpoint.clone()).collect();
+    for note in shown {
+        world.challenge(n, &note)?;
+    }
+    look(world, n);
     Ok(())
 }
 
