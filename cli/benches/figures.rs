@@ -21,6 +21,8 @@
 mod append;
 #[path = "figures/audited.rs"]
 mod audited;
+#[path = "figures/followed.rs"]
+mod followed;
 #[path = "figures/income.rs"]
 mod income;
 #[path = "figures/limits.rs"]
@@ -59,6 +61,7 @@ fn main() {
     append::figures(&mut report);
     stored::figures(&mut report);
     audited::figures(&mut report);
+    followed::figures(&mut report);
     income::figures(&mut report);
     state::figures(&mut report);
     report.close();

@@ -41,6 +41,16 @@ pub struct Connection {
     pub file: Option<PathBuf>,
 }
 
+impl Connection {
+    /// Whether the node there appends to this ledger itself, as far as is known: else it keeps a copy.
+    pub fn is_own(&self, ledger: &LedgerInfo) -> bool {
+        match &self.embedded {
+            Some(node) => node.signs_for(&ledger.operator),
+            None => ledger.mirror.is_none(),
+        }
+    }
+}
+
 fn here(node: Node, file: Option<PathBuf>) -> Connection {
     let node = Arc::new(node);
     Connection { ledgers: node.clone(), embedded: Some(node), file }

@@ -168,6 +168,9 @@ impl Context {
         if info.sandbox {
             self.out.note(&format!("SANDBOX ledger {}: dates in it may be chosen", info.name));
         }
+        if let Some(mirror) = &info.mirror {
+            self.out.note(&describe::copy_of(&info.name, info.size, mirror));
+        }
         self.warn_of_forgotten(&connection, &info);
         Ok(Open { connection, info, book })
     }
@@ -200,7 +203,12 @@ impl Context {
             Some(w) => l.name == w || (w.len() >= 8 && l.id.to_string().starts_with(w)),
             None => true,
         };
-        let found: Vec<&LedgerInfo> = all.iter().filter(fits).collect();
+        let mut found: Vec<&LedgerInfo> = all.iter().filter(fits).collect();
+        if found.len() > 1 {
+            // Beside one's own ledgers lie copies of those of others.
+            let own: Vec<_> = found.iter().copied().filter(|l| connection.is_own(l)).collect();
+            found = if own.is_empty() { found } else { own };
+        }
         match (found.as_slice(), wanted) {
             ([one], _) => Ok((*one).clone()),
             ([], None) => Err(Failure::refused(

@@ -13,6 +13,7 @@ use subak_ledger::{
     log::{Hash, LedgerId, Statement, commit},
     store::Disclosure,
 };
+use subak_node::Mirror;
 
 /// A statement: author, expiry, and its events (at most a dozen lines of them). Where it has
 /// amounts without a currency, `book` tells which.
@@ -423,4 +424,16 @@ mod tests {
             format!("  digest\n    {hash}\n    then")
         );
     }
+}
+
+/// How far a copy is, in one line.
+pub fn copy_of(name: &str, size: u64, mirror: &Mirror) -> String {
+    let Mirror { source, size: there, heard_at, trouble } = mirror;
+    let lag = match (heard_at, there.saturating_sub(size)) {
+        (0, _) => "which has not answered yet".to_owned(),
+        (at, 0) => format!("whole as of {}", money::show_time(*at)),
+        (at, lag) => format!("{} behind as of {}", entries(lag), money::show_time(*at)),
+    };
+    let trouble = if trouble.is_empty() { String::new() } else { format!("; {trouble}") };
+    format!("ledger {name} is read from a copy of {source}, {lag}{trouble}")
 }

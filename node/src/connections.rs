@@ -1,9 +1,10 @@
 //! No more connections than so many, in TLS or not, and few writes for small answers.
 //!
 //! Guarantees that those over the limit wait in the system's queue, unaccepted, that a
-//! connection's end lets the next one in, that one on which nobody says anything ends soon, and
-//! that answers which are ready together leave together. Leaves out what is said on them, and
-//! who is there: telling one peer from another is for a proxy.
+//! connection's end lets the next one in, that one on which nobody says anything ends soon, that the
+//! last answer arrives also at who is still sending, and that answers which are ready together leave
+//! together. Leaves out what is said on them, and who is there: telling one peer from another is for
+//! a proxy.
 
 use crate::metrics::{Metrics, Present};
 use futures::{Stream, StreamExt as _, stream};
@@ -26,6 +27,9 @@ use tonic::transport::server::Connected;
 
 /// Within this a peer has shaken hands, and within as long again it has begun to ask.
 const BEGIN: Duration = Duration::from_secs(10);
+/// How long the end of a connection waits for the peer's: one that is closed on unread words is reset,
+/// and what was said last may be lost with it.
+const LINGER: Duration = Duration::from_secs(1);
 /// The longest beginning that leaves open what is spoken: that of HTTP/2.
 const BEGUN: usize = 24;
 
@@ -46,11 +50,14 @@ pub(crate) struct Counted<S> {
     silent: Option<Pin<Box<Sleep>>>,
     /// Bytes that it said until then.
     heard: usize,
+    /// Until when the peer may still be sending, once everything is said.
+    leaving: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Counted<S> {
     fn new(socket: S, place: (OwnedSemaphorePermit, Present)) -> Self {
-        Self { socket, place, yielded: false, silent: Some(Box::pin(sleep(BEGIN))), heard: 0 }
+        let silent = Some(Box::pin(sleep(BEGIN)));
+        Self { socket, place, yielded: false, silent, heard: 0, leaving: None }
     }
 
     /// The first write after a flush lets every task go first that can: one commit answers
@@ -147,7 +154,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
 
 // No vectored writes: with them h2 lets an answer of 256 bytes end a packet, without them one
 // of 1,024, and an acknowledgement lies between.
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -163,8 +170,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.leaving.is_none() {
+            ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+        }
+        let leaving = this.leaving.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        let mut unread = [0; 4_096];
+        while leaving.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut unread);
+            ready!(Pin::new(&mut this.socket).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -26,6 +26,7 @@
 //! readers    everybody else, beside it;  slots: what they see
 //! runtime    `Node`: all of it behind the trait `Ledgers`;  in it, in_order: many in a row
 //! submit     its heads, to witnesses
+//! relay      what other ledgers in the store say, appended to one's own
 //! wire       our types and the protocol's
 //! service    the gRPC services over any `Ledgers`: the log;  book: the book
 //! streamed   statements that arrive as a stream, and how many at a time
@@ -60,6 +61,7 @@ mod prepared;
 mod publish;
 mod readers;
 pub mod refusal;
+pub mod relay;
 pub mod ring;
 pub mod runtime;
 pub mod sequencer;

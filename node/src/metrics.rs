@@ -73,6 +73,12 @@ pub(crate) struct Figures {
     pub(crate) recorded_at: u64,
     /// How far it is, where it is a copy.
     pub(crate) mirror: Option<Mirror>,
+    /// Agreements under which something waits to be relayed to it.
+    pub(crate) waiting: usize,
+    /// Agreements that are frozen.
+    pub(crate) frozen: usize,
+    /// Numbers that payers' ledgers here hold for it, and that it has not taken.
+    pub(crate) in_flight: u64,
 }
 
 impl Metrics {
@@ -168,6 +174,12 @@ fn of_ledgers(text: &mut Text, ledgers: &[Figures]) {
     gauge("subak_mirror_trouble", help, &|l| {
         Some(u8::from(!l.mirror.as_ref()?.trouble.is_empty()).to_string())
     });
+    let help = "Agreements under which something waits to be relayed to the ledger.";
+    gauge("subak_agreements_waiting", help, &|l| Some(l.waiting.to_string()));
+    let help = "Agreements that are frozen: two stories under one number.";
+    gauge("subak_agreements_frozen", help, &|l| Some(l.frozen.to_string()));
+    let help = "Numbers that payers' ledgers here hold for the ledger, not taken yet.";
+    gauge("subak_numbers_in_flight", help, &|l| Some(l.in_flight.to_string()));
 }
 
 /// Microseconds as seconds, without a float.

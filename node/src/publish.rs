@@ -19,7 +19,7 @@ use subak_ledger::{
         state_root,
         types::DAY_MS,
     },
-    log::{Basis, Draft, Handle, Header, SecretKey, Statement, Unverified},
+    log::{Basis, Draft, Handle, Header, LedgerId, SecretKey, Statement, Unverified},
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -45,16 +45,32 @@ pub(crate) fn compose(
     state: &State,
     now: u64,
 ) -> Result<(Statement, Option<u64>), NodeError> {
-    let key = clerk_key(ring, state)?.ok_or_else(|| {
-        let dir = ring.dir().display();
-        let what = format!("ledger {}: its clerk's key is not in {dir}", state.ledger);
-        world(
-            "clerk-key-missing",
-            what,
-            "put the key file back, or ask the node that has it (--node)",
-        )
-    })?;
-    let at = state.root().sandbox.then_some(state.time);
+    let key = clerk_key(ring, state)?.ok_or_else(|| no_clerk_key(ring, state.ledger))?;
+    let (root, leaves) = state_root::root(state);
+    let kind = Kind::StateRoot(v1::StateRoot { root: root.to_vec(), leaves });
+    let (envelope, at) = say_as_clerk(&key, state, now, 0, vec![kind])?;
+    // Signed here, by the key that it names.
+    let statement = Unverified::parse(&envelope)?.trust_stored()?;
+    Ok((statement, at))
+}
+
+/// Why the clerk of a ledger signs nothing here.
+pub(crate) fn no_clerk_key(ring: &Ring, ledger: LedgerId) -> NodeError {
+    let what = format!("ledger {ledger}: its clerk's key is not in {}", ring.dir().display());
+    world("clerk-key-missing", what, "put the key file back, or ask the node that has it (--node)")
+}
+
+/// An envelope of the clerk, who has seen `state`, and the time to choose for it: in a sandbox
+/// that of the last entry, or `not_before`. Milliseconds.
+pub(crate) fn say_as_clerk(
+    key: &SecretKey,
+    state: &State,
+    now: u64,
+    not_before: u64,
+    kinds: Vec<Kind>,
+) -> Result<(Vec<u8>, Option<u64>), NodeError> {
+    let chosen = state.time.max(not_before).min(now.max(state.time));
+    let at = state.root().sandbox.then_some(chosen);
     let recorded_at = at.unwrap_or(now.max(state.time));
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).map_err(|e| KeyFileError::Random(e.to_string()))?;
@@ -67,13 +83,9 @@ pub(crate) fn compose(
         // The prefix that it is about.
         basis: state.chain.last().map(|chain| Basis { size: state.size, chain: *chain }),
     };
-    let (root, leaves) = state_root::root(state);
-    let kind = Kind::StateRoot(v1::StateRoot { root: root.to_vec(), leaves });
-    let events = vec![v1::Event { kind: Some(kind) }.encode_to_vec()];
-    let envelope = Draft { header, events }.sign(&key);
-    // Signed here, by the key that it names.
-    let statement = Unverified::parse(&envelope)?.trust_stored()?;
-    Ok((statement, at))
+    let encode = |kind| v1::Event { kind: Some(kind) }.encode_to_vec();
+    let events = kinds.into_iter().map(encode).collect();
+    Ok((Draft { header, events }.sign(key), at))
 }
 
 /// Leaves that may be hashed, on request, for each entry since the last root.

@@ -20,6 +20,7 @@ use crate::{
     page, publish,
     readers::{Readers, lock, off_executor},
     refusal::{KEY_MISSING, Refusal, broken, corrupt, not_found, stopping, world},
+    relay::{Board, Waiting},
     ring::Ring,
     sequencer::ledger_of,
     slots::{Kept, Shared, Slot},
@@ -36,7 +37,10 @@ use std::{
     time::Duration,
 };
 use subak_ledger::{
-    book::state::State,
+    book::{
+        agreement::{Agreement, Progress},
+        state::State,
+    },
     log::{Hash, LedgerId, SecretKey, tree},
     store::{Disclosure, Reader, SqliteStore, Store},
 };
@@ -234,6 +238,15 @@ impl Node {
         self.shared.closing.subscribe()
     }
 
+    pub(crate) fn board(&self) -> &Board {
+        &self.shared.board
+    }
+
+    /// What waits to be relayed to ledgers of this node, as of the last look at each.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        self.shared.board.all()
+    }
+
     async fn ask_writer<T>(
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, NodeError>>) -> Job,
@@ -303,16 +316,36 @@ impl Node {
 
     /// The ledgers that were folded, from memory alone.
     pub(crate) fn figures(&self) -> Vec<Figures> {
-        let figures = |(id, folded): (LedgerId, Arc<Folded>)| {
-            let signed = match self.shared.kept(id) {
-                Some(Kept::Head(note)) => covered(id, &note).ok(),
+        let folded = self.shared.slots.folded();
+        let waiting = self.waiting();
+        let figures = |(id, here): (&LedgerId, &Arc<Folded>)| {
+            let signed = match self.shared.kept(*id) {
+                Some(Kept::Head(note)) => covered(*id, &note).ok(),
                 Some(Kept::Nothing) | None => None,
             };
-            let State { size, time: recorded_at, .. } = *folded.state;
-            let (name, mirror) = (folded.state.root().name.to_string(), self.shared.mirror(id));
-            Figures { id, name, size, signed, recorded_at, mirror }
+            let State { size, time: recorded_at, .. } = *here.state;
+            let accepted = || {
+                let all = here.state.agreements.values();
+                all.filter(|a| a.progress == Progress::Accepted)
+            };
+            let beyond = |a: &Arc<Agreement>| {
+                let payer = folded.get(&LedgerId(a.terms.payer))?;
+                let last = payer.state.agreements.get(&a.terms.digest)?.dues.last;
+                Some(last.saturating_sub(a.dues.last))
+            };
+            Figures {
+                id: *id,
+                name: here.state.root().name.to_string(),
+                size,
+                signed,
+                recorded_at,
+                mirror: self.shared.mirror(*id),
+                waiting: waiting.iter().filter(|it| it.own == *id).count(),
+                frozen: accepted().filter(|a| a.frozen.is_some()).count(),
+                in_flight: accepted().filter_map(beyond).sum(),
+            }
         };
-        self.shared.slots.folded().into_iter().map(figures).collect()
+        folded.iter().map(figures).collect()
     }
 
     fn writer(&self) -> Result<mpsc::Sender<Job>, NodeError> {

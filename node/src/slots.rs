@@ -4,7 +4,7 @@
 //! leave. Guarantees that snapshots only ever grow, and that a head here is in its head file.
 //! Leaves out where snapshots come from (`load`, `writer`).
 
-use crate::{Mirror, fold::Folded, prepared::Prepared, readers::lock, ring::Ring};
+use crate::{Mirror, fold::Folded, prepared::Prepared, readers::lock, relay::Board, ring::Ring};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
@@ -79,13 +79,16 @@ pub(crate) struct Shared {
     /// Of ledgers that are copied here from elsewhere: how far that is.
     mirrors: Mutex<BTreeMap<LedgerId, Mirror>>,
     pub(crate) closing: watch::Sender<bool>,
+    /// What waits to be relayed.
+    pub(crate) board: Board,
 }
 
 impl Shared {
     pub(crate) fn new(ring: Ring, allow_new_ledgers: bool) -> Arc<Self> {
         let (slots, closing) = (Slots::default(), watch::Sender::new(false));
         let (prepared, kept, mirrors) = (Prepared::default(), Mutex::default(), Mutex::default());
-        Arc::new(Self { ring, prepared, allow_new_ledgers, slots, kept, mirrors, closing })
+        let board = Board::default();
+        Arc::new(Self { ring, prepared, allow_new_ledgers, slots, kept, mirrors, closing, board })
     }
 
     /// What of a ledger that is written here may leave; nothing is said of others.

@@ -144,6 +144,7 @@ fn round(runtime: &Runtime, load: &Load, statements: usize) -> Round {
 /// A node that serves one ledger on a port of this machine.
 pub struct Server {
     pub ledger: LedgerId,
+    pub url: String,
     pub channels: Vec<Channel>,
     end: oneshot::Sender<()>,
     served: JoinHandle<()>,
@@ -164,7 +165,8 @@ impl Server {
         Self::of(node, ledger).await
     }
 
-    async fn of(node: Arc<Node>, ledger: LedgerId) -> Self {
+    /// A ledger of this node.
+    pub async fn of(node: Arc<Node>, ledger: LedgerId) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (end, ended) = oneshot::channel();
@@ -177,7 +179,7 @@ impl Server {
             endpoint.connect().await.unwrap()
         };
         let channels = join_all((0..64 / A_CONNECTION).map(|_| connect())).await;
-        Self { ledger, channels, end, served }
+        Self { ledger, url, channels, end, served }
     }
 
     /// All of them, `in_flight` at a time; every answer must be an acknowledgement.
@@ -224,7 +226,7 @@ impl Server {
         }
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         drop(self.channels);
         let _ = self.end.send(());
         self.served.await.unwrap();

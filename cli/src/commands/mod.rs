@@ -8,6 +8,7 @@ mod backup;
 mod balance;
 mod balance_proof;
 mod bundle;
+mod certificate;
 mod checkpoint;
 mod completions;
 mod contribute;
@@ -21,9 +22,11 @@ mod held;
 mod import;
 mod income;
 mod key;
+mod ledger;
 mod log;
 mod man;
 mod mirror;
+mod network;
 mod open;
 mod operator;
 mod past;
@@ -134,6 +137,13 @@ pub enum Command {
     Mirror(mirror::Mirror),
     #[command(
         subcommand,
+        after_help = "Example:\n  subak ledger list --node http://127.0.0.1:7117"
+    )]
+    Ledger(ledger::LedgerCommand),
+    Network(network::Network),
+    Certificate(certificate::Certificate),
+    #[command(
+        subcommand,
         after_help = "Examples:\n  subak peer add https://phyle.example:7117\n  subak peer list"
     )]
     Peer(peer::PeerCommand),
@@ -186,6 +196,9 @@ impl Command {
             Self::Bundle(_) => "subak.bundle/1",
             Self::Serve(_) | Self::Mirror(_) => "subak.serve/1",
             Self::Peer(_) => "subak.peer/1",
+            Self::Ledger(_) => "subak.ledgers/1",
+            Self::Network(_) => "subak.network/1",
+            Self::Certificate(_) => "subak.certificate/1",
             Self::Witness(_) => "subak.witness/1",
             Self::Backup(_) => "subak.backup/1",
             Self::Receipt(_) => "subak.receipt/1",
@@ -233,6 +246,9 @@ impl Command {
             Self::Serve(c) => c.run(context).await,
             Self::Mirror(c) => c.run(context).await,
             Self::Peer(c) => c.run(context).await,
+            Self::Ledger(c) => c.run(context).await,
+            Self::Network(c) => c.run(context).await,
+            Self::Certificate(c) => c.run(context),
             Self::Witness(c) => c.run(context).await,
             Self::Backup(c) => c.run(context).await,
             Self::Receipt(c) => c.run(context).await,

@@ -131,12 +131,18 @@ pub struct Agreement {
     pub terms: Arc<Terms>,
     /// How far it is.
     pub progress: Progress,
+    /// The entry that first stated it to the other ledger: as offered (payer), as accepted
+    /// (commons).
+    pub stated: Option<u64>,
     /// When nothing more falls due.
     pub ends_at: Option<u64>,
     /// The arithmetic.
     pub dues: Dues,
     /// Digest of the source envelope that took a number (commons).
     pub sources: OrdMap<u64, Hash>,
+    /// The entry of the payer's log that the last number was taken from (commons): the next
+    /// number is in a later one.
+    pub taken_from: Option<u64>,
     /// Two stories exist under one number: the entry that showed it.
     pub frozen: Option<u64>,
     /// Numbers (payer) or incomes (commons) with something open.
@@ -147,6 +153,9 @@ pub struct Agreement {
     pub cash: u128,
     /// Of it, settling shares; the rest is the payer's credit.
     pub settled: u128,
+    /// Cash that has arrived, fees that the payer bears included (commons): to be held against
+    /// what has left.
+    pub arrived: u128,
 }
 
 impl Agreement {
@@ -154,14 +163,17 @@ impl Agreement {
         Self {
             terms,
             progress,
+            stated: None,
             ends_at: None,
             dues: Dues::default(),
             sources: OrdMap::new(),
+            taken_from: None,
             frozen: None,
             open: OrdSet::new(),
             written_off: OrdSet::new(),
             cash: 0,
             settled: 0,
+            arrived: 0,
         }
     }
 
@@ -262,13 +274,19 @@ impl State {
     }
 
     /// AgreementStage: true, or it does not enter the log.
-    pub(super) fn state_stage(&self, digest: &Hash, stage: Stage) -> Outcome {
+    pub(super) fn state_stage(&mut self, step: &Step<'_>, digest: &Hash, stage: Stage) -> Outcome {
         let progress = self.agreement(digest)?.progress;
         let holds = match stage {
             Stage::Offered => matches!(progress, Progress::Offered | Progress::Active),
             Stage::Accepted => progress == Progress::Accepted,
         };
-        require(holds, Code::AgreementStageWrong, || format!("stated {stage}, it is {progress:?}"))
+        require(holds, Code::AgreementStageWrong, || {
+            format!("stated {stage}, it is {progress:?}")
+        })?;
+        if self.agreement(digest)?.stated.is_none() {
+            self.change_agreement(digest, |a| a.stated = Some(step.entry));
+        }
+        Ok(())
     }
 
     /// AgreementActive (payer's ledger).

@@ -356,7 +356,7 @@ impl State {
             Event::HeldFallback { income, bucket } => self.send_to_fallback(step, *income, bucket),
             Event::AgreementOffer(terms) => self.offer(terms),
             Event::AgreementAccept { terms, proof } => self.accept(terms, proof),
-            Event::AgreementStage { agreement, stage } => self.state_stage(agreement, *stage),
+            Event::AgreementStage { agreement, stage } => self.state_stage(step, agreement, *stage),
             Event::AgreementActive { agreement, proof } => self.activate(agreement, proof),
             Event::AgreementEnd { agreement } => self.end(step, agreement),
             Event::IncomeTake { agreement, proof } => self.take_income(step, agreement, proof),

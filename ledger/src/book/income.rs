@@ -62,6 +62,7 @@ impl State {
             }
         }
         require(taken > 0, Code::ProofIrrelevant, || "it holds nothing for this agreement".into())?;
+        self.change_agreement(digest, |a| a.taken_from = Some(proven.seq));
         self.absorb_credit(step, digest);
         self.rebalance(step, terms.currency, None);
         Ok(())
@@ -383,7 +384,10 @@ impl State {
         } else {
             s.minor
         };
-        self.change_agreement(&s.agreement, |a| a.cash += u128::from(settles));
+        self.change_agreement(&s.agreement, |a| {
+            a.cash += u128::from(settles);
+            a.arrived += u128::from(s.minor);
+        });
         let items: u128 = s.items.iter().map(|i| u128::from(i.1)).sum();
         require(items <= u128::from(settles), Code::SettlesTooMuch, || {
             format!("items of {items}, cash of {settles}")

@@ -135,7 +135,6 @@ impl Round {
             Ok(Some(size)) => {
                 self.say("");
                 copy = self.copy_to(copy, size, &note).await?;
-                self.require_ours(&copy)?;
             }
             Err(fault) => return Err(self.fault(&copy, fault).await),
         }
@@ -178,7 +177,7 @@ impl Round {
             let (pushed, read) = push(copy, batch?).await;
             copy = pushed;
             if let Err(fault) = read {
-                return Err(self.fault(&copy, fault).await);
+                return Err(self.fault(&copy, seen_from(&copy, fault, note)).await);
             }
             texts.extend(copy.commitments().iter().take(BY_NAME + 1));
             if copy.size() < size {
@@ -213,6 +212,7 @@ impl Round {
     }
 
     async fn keep(&self, copy: &mut Copy, disclosures: Vec<Disclosure>) -> Result<(), End> {
+        self.require_ours(copy)?;
         let Some(effects) = copy.effects() else { return Ok(()) };
         let state = copy.book();
         let copied = Copied {
@@ -358,6 +358,17 @@ fn proven(file: &str) -> String {
         "its operator has signed two histories: the proof is {file}; nothing is copied or relayed from \
          it until that file is removed"
     )
+}
+
+/// Entries that do not fit what was copied, for a head that the operator has signed, may be those of
+/// another history of its.
+fn seen_from(copy: &Copy, fault: Fault, note: &str) -> Fault {
+    match fault {
+        Fault::Lie(what) if copy.head().is_some() && copy.knows(note) => {
+            Fault::Apart { theirs: note.to_owned(), what }
+        }
+        other => other,
+    }
 }
 
 /// Takes entries off the executor.

@@ -31,6 +31,8 @@ const LIST: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(250);
 /// The longest one.
 const LONGEST: Duration = Duration::from_mins(1);
+/// How often a peer is asked about a ledger that does not grow: whether it still answers.
+const QUIET: Duration = Duration::from_secs(20);
 /// How often witnesses' lines are asked for, where they matter and are not there yet.
 const WITNESSES: Duration = Duration::from_secs(1);
 
@@ -239,12 +241,12 @@ impl Follower {
 
     /// Returns when there is something new to ask for; what fails is found out by asking.
     async fn grown(&self, round: &Round, size: u64) {
+        let patience = match self.witnessed && round.lacks_witnesses(size) {
+            true => WITNESSES,
+            false => QUIET,
+        };
         let beyond = round.remote.wait_beyond(round.ledger(), size);
-        if self.witnessed && round.lacks_witnesses(size) {
-            let _ = time::timeout(WITNESSES, beyond).await;
-        } else {
-            let _ = beyond.await;
-        }
+        let _ = time::timeout(patience, beyond).await;
     }
 
     async fn say_away(&self, peer: &Peer, error: &NodeError) {

@@ -10,6 +10,7 @@ use crate::{
     follow::copy::Copy,
     load,
     refusal::{KEY_MISSING, world},
+    ring::Use,
     writer::{Copied, Job},
 };
 use std::collections::BTreeMap;
@@ -69,6 +70,11 @@ impl Node {
     /// Shows readers a copy that is whole up to a signed head.
     pub(crate) fn show_copy(&self, ledger: LedgerId, folded: Folded) {
         self.shared.slots.make(ledger).publish(folded);
+    }
+
+    /// Whether there is a key file of this operator here. It is not read.
+    pub fn signs_for(&self, operator: &Hash) -> bool {
+        self.shared.ring.holds(operator, Use::Operator)
     }
 
     /// Whether the key of this operator is here.

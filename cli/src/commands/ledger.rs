@@ -1,0 +1,78 @@
+//! `subak ledger`: which ledgers are in a file or at a node.
+//!
+//! Owns that list, as whoever keeps the ledgers gives it. Leaves out what is in them: nothing here is
+//! folded, so that it is quick also where the ledgers are large.
+
+use crate::{context::Context, describe, failure::Done, money};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use subak_ledger::book::types::AgentKind;
+use subak_node::{LedgerInfo, Mirror};
+
+/// The ledgers in a file, or at a node.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// List them: which are kept here, and which are copies from where
+    #[command(
+        after_help = "Examples:\n  subak ledger list\n  subak ledger list --node https://commons.example:7117"
+    )]
+    List,
+}
+
+impl LedgerCommand {
+    /// Runs it.
+    pub async fn run(self, cx: &Context) -> Done {
+        let Self::List = self;
+        let connection = cx.reader().await?;
+        let ledgers = connection.ledgers.ledgers().await?;
+        let own = |info: &LedgerInfo| connection.is_own(info);
+        let data: Vec<Value> = ledgers.iter().map(|info| row(info, own(info))).collect();
+        let cells: Vec<Vec<String>> = ledgers.iter().map(|info| cells(info, own(info))).collect();
+        let text = if cells.is_empty() {
+            "no ledger is here yet".to_owned()
+        } else {
+            let heads = ["ledger", "id", "kept by", ">entries", "|newest", "appended"];
+            cx.out.table(&heads, &cells)
+        };
+        cx.out.result("subak.ledgers/1", &json!({ "ledgers": data }), &text)
+    }
+}
+
+fn row(info: &LedgerInfo, own: bool) -> Value {
+    let mirror = info.mirror.as_ref().map(|Mirror { source, size, heard_at, trouble }| {
+        json!({
+            "source": source, "size": size, "lag": size.saturating_sub(info.size),
+            "heard_at": (*heard_at > 0).then(|| money::show_time(*heard_at)), "trouble": trouble,
+        })
+    });
+    json!({
+        "ledger": info.name, "id": info.id.to_string(), "kind": info.kind.to_string(),
+        "size": info.size, "sandbox": info.sandbox, "operator": hex::encode(info.operator),
+        "recorded_at": money::show_time(info.recorded_at), "own": own, "mirror": mirror,
+    })
+}
+
+fn cells(info: &LedgerInfo, own: bool) -> Vec<String> {
+    let place = match &info.mirror {
+        _ if own => "here".to_owned(),
+        Some(mirror) => match mirror.size.saturating_sub(info.size) {
+            0 => format!("at {}", mirror.source),
+            lag => format!("at {}, {lag} behind", mirror.source),
+        },
+        None => "elsewhere".to_owned(),
+    };
+    let kind = if info.kind == AgentKind::Commons {
+        "a commons".to_owned()
+    } else {
+        format!("a {}", info.kind)
+    };
+    let sandbox = if info.sandbox { " (SANDBOX)" } else { "" };
+    vec![
+        format!("{}{sandbox}", info.name),
+        describe::short(&info.id.0),
+        kind,
+        info.size.to_string(),
+        money::show_date(info.recorded_at),
+        place,
+    ]
+}
