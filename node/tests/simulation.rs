@@ -15,14 +15,20 @@
 //! ```
 #![allow(clippy::unwrap_used, unreachable_pub)] // a test binary exports nothing
 
+#[path = "simulation/acting.rs"]
+mod acting;
 #[path = "simulation/check.rs"]
 mod check;
 #[path = "simulation/disk.rs"]
 mod disk;
+#[path = "simulation/failing.rs"]
+mod failing;
 #[path = "simulation/faults.rs"]
 mod faults;
 #[path = "simulation/follow.rs"]
 mod follow;
+#[path = "simulation/following.rs"]
+mod following;
 #[path = "simulation/found.rs"]
 mod found;
 #[path = "simulation/net.rs"]
@@ -37,6 +43,8 @@ mod quiet;
 mod relay;
 #[path = "simulation/rng.rs"]
 mod rng;
+#[path = "simulation/serving.rs"]
+mod serving;
 #[path = "simulation/world.rs"]
 mod world;
 
@@ -147,7 +155,7 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn whatever_fails_nothing_is_lost_nothing_is_doubled_and_everything_arrives() {
-    let (seeds, most) = number("SUBAK_SEEDS").map_or(SOME, |n| (n, Duration::from_secs(86_400)));
+    let (seeds, most) = number("SUBAK_SEEDS").map_or(SOME, |n| (n, Duration::from_hours(24)));
     let first = number("SUBAK_FIRST").unwrap_or(0);
     let begun = Instant::now();
     match runs(Broken::Nothing, first, seeds, most) {
@@ -156,7 +164,8 @@ fn whatever_fails_nothing_is_lost_nothing_is_doubled_and_everything_arrives() {
             println!("{stats:?}");
             println!("{} runs in {seconds} ms", stats.runs);
             // Else the simulator would have become harmless.
-            let all = [stats.acks, stats.taken, stats.crashes, stats.restores, stats.lies, stats.proofs];
+            let all =
+                [stats.acks, stats.taken, stats.crashes, stats.restores, stats.lies, stats.proofs];
             assert!(stats.runs < 50 || all.iter().all(|count| *count > 0), "{stats:?}");
         }
         Err((seed, what)) => panic!("{what}\n{}", tell(seed)),
@@ -185,7 +194,7 @@ fn a_seed_is_one_run() {
 /// Whoever is broken in this way is caught within 100 seeds, by one of these; and it is that which is
 /// caught: with the same seed, whoever is not broken holds.
 fn caught(broken: Broken, by: &[&str]) {
-    let found = runs(broken, 0, 100, Duration::from_secs(600));
+    let found = runs(broken, 0, 100, Duration::from_mins(10));
     let (seed, what) = found.expect_err("it was not caught within 100 seeds");
     println!("{broken:?}: seed {seed}: {what}");
     assert!(by.iter().any(|by| what.contains(by)), "seed {seed} found something else: {what}");

@@ -118,12 +118,7 @@ impl Log {
     }
 
     /// As [`Log::sync`], of a store.
-    pub fn read(
-        &mut self,
-        store: &MemoryStore,
-        ledger: LedgerId,
-        bound: bool,
-    ) -> Verdict {
+    pub fn read(&mut self, store: &MemoryStore, ledger: LedgerId, bound: bool) -> Verdict {
         let head = store.head(&ledger.0).map_err(|e| e.to_string())?;
         let common = head.size.min(self.len());
         if common > 0 {
@@ -210,7 +205,7 @@ fn index(n: u64) -> usize {
 }
 
 /// What is due is taken once or still beyond the cursor, and nothing else is taken.
-pub fn exactly_once(deal: &Deal, payer: &Log, commons: &Node) -> Verdict {
+pub fn exactly_once(deal: &Deal, payer: &Log, own: &Node, commons: &Node) -> Verdict {
     let state = &commons.last.state;
     let Some(agreement) = state.agreements.get(&deal.digest) else {
         return Err("the commons has lost an agreement".into());
@@ -219,6 +214,13 @@ pub fn exactly_once(deal: &Deal, payer: &Log, commons: &Node) -> Verdict {
     let effects = payer.effects.get(&deal.digest).unwrap_or(&none);
     for (n, effect) in (1..).zip(effects) {
         holds(effect.number == n, || format!("number {} in place of {n}", effect.number))?;
+    }
+    // What the payer's book says of itself is what its log states, where it is read to the end.
+    if own.last.state.size == payer.len() {
+        let items = own.last.state.agreements[&deal.digest].dues.items.values();
+        let booked = items.map(|item| i128::from(item.due) - i128::from(item.due_reversed));
+        let (booked, stated) = (booked.sum::<i128>(), effects.iter().map(|e| e.amount).sum());
+        holds(booked == stated, || format!("the payer's book has {booked} due, its log {stated}"))?;
     }
     let last = agreement.dues.last;
     for number in 1..=last {
@@ -234,7 +236,9 @@ pub fn exactly_once(deal: &Deal, payer: &Log, commons: &Node) -> Verdict {
             continue;
         };
         let net = i128::from(income.amount) - i128::from(income.refunded);
-        holds(incomes.insert(number, net).is_none(), || format!("number {number} is income twice"))?;
+        holds(incomes.insert(number, net).is_none(), || {
+            format!("number {number} is income twice")
+        })?;
     }
     if payer.parted {
         return Ok(()); // which of two stories the sum is of, nobody can say

@@ -4,7 +4,8 @@
 //! simulator can fail.
 
 use super::{
-    disk, disk::HeadFault,
+    disk,
+    disk::HeadFault,
     found::{DAY, EUR, Org, START, handle, key, sign, verified},
     node::Death,
     rng::Rng,
@@ -134,7 +135,8 @@ pub fn twin(org: &Org, store: &MemoryStore, keep: u64, (now, rng): (u64, &mut Rn
     let (mut entries, mut nodes) = (Vec::new(), Vec::new());
     for entry in store.entries(&id.0, 0, usize::MAX, usize::MAX).unwrap() {
         if entry.seq < keep {
-            folded.push(id, &entry.leaf, &verified(&entry.envelope).unwrap()).unwrap();
+            let statement = verified(&entry.envelope).unwrap();
+            nodes.extend(folded.push(id, &entry.leaf, &statement).unwrap());
             entries.push(NewEntry {
                 leaf: entry.leaf.clone(),
                 envelope: entry.envelope.clone(),
@@ -142,8 +144,6 @@ pub fn twin(org: &Org, store: &MemoryStore, keep: u64, (now, rng): (u64, &mut Rn
             });
         }
     }
-    let mut tree = subak_node::tree::Tree::default();
-    entries.iter().for_each(|entry| nodes.extend(tree.push(&entry.leaf)));
     folded.tree.prune();
     let mut twin = MemoryStore::new();
     put(org, &mut twin, Head::EMPTY, (&entries, &nodes), None);
@@ -170,7 +170,11 @@ pub fn tell(org: &Org, twin: &mut MemoryStore, folded: Folded, (now, rng): (u64,
         let net = rng.between(1, 9_000) * 10;
         let eur = Currency::new(EUR).unwrap();
         Kind::RevenueRecord(v1::RevenueRecord {
-            invoice: Some(v1::Invoice { series: "twin".into(), number: rng.between(1, 1 << 40), line: 0 }),
+            invoice: Some(v1::Invoice {
+                series: "twin".into(),
+                number: rng.between(1, 1 << 40),
+                line: 0,
+            }),
             currency: EUR.into(),
             net,
             due: state.dues_of_revenue(None, eur, (net, 0), START + now),

@@ -39,6 +39,8 @@ pub struct Follower {
     pub source: usize,
     pub ledger: LedgerId,
     pub copy: Copy,
+    /// The copy up to a signed head, as readers get it.
+    pub whole: Option<Folded>,
     /// The question that is open, and since when.
     pub open: Option<(u64, u64)>,
     /// The head that it is on the way to.
@@ -64,9 +66,11 @@ impl Follower {
         let begun = store.checkpoint(&id).unwrap().is_some()
             && store.head(&id).unwrap().size >= of.folded.state.size;
         let base = if begun { of.folded.clone() } else { Folded::default() };
+        let whole = load::extend(store, of.ledger, base).ok();
+        let base = whole.clone().unwrap_or_default();
         let (stored, head) = load::copied(store, of.ledger, base).unwrap();
         let copy = Copy::new(of.ledger, stored, head);
-        Self { source, ledger: of.ledger, copy, open: None, target: None }
+        Self { source, ledger: of.ledger, copy, whole, open: None, target: None }
     }
 
     /// Whether it is time to ask for the newest head.
@@ -153,7 +157,8 @@ impl Follower {
         let Some(target) = self.target.clone() else { return Next::Rest };
         match self.copy.before(&target, proof) {
             Ok(()) => {
-                let more = Some(Ask::Entries { ledger: self.ledger, from: self.copy.size(), limit: 3 });
+                let more =
+                    Some(Ask::Entries { ledger: self.ledger, from: self.copy.size(), limit: 3 });
                 self.store(disk, name, more)
             }
             Err(fault) => Next::Fault(fault),
@@ -173,7 +178,7 @@ impl Follower {
             erasures: effects.erasures,
         };
         if disk.append(&[batch]).is_ok() {
-            self.copy.committed();
+            self.whole = self.copy.committed().or(self.whole.take());
             return Next::Stored(next);
         }
         self.copy.failed();

@@ -339,7 +339,9 @@ fn found(shape: &Shape) -> Founded {
         let mut store = MemoryStore::new();
         founding.store_in(&mut store);
         let bare = store.clone();
-        follows.iter().for_each(|other| all[*other].store_in(&mut store));
+        for other in &follows {
+            all[*other].store_in(&mut store);
+        }
         let ledger = founding.sequencer.pending().ledger;
         let folded = subak_node::load::extend(&store, ledger, Folded::default()).unwrap();
         let mut log = Log::default();

@@ -145,7 +145,8 @@ impl Node {
             }
         }
         // What was stored just before a crash is signed, and may not be kept yet.
-        let note = self.disk.store.checkpoint(&org.ledger.0).map_err(failed)?.expect("it is stored");
+        let note =
+            self.disk.store.checkpoint(&org.ledger.0).map_err(failed)?.expect("it is stored");
         self.heads.keep(&note).map_err(Failure::world)?;
         let process = self.process();
         process.kept = Some(note);
@@ -178,9 +179,8 @@ impl Node {
     pub fn commit(&mut self, org: &Org, now: u64, acks_first: bool) -> Committed {
         let group = std::mem::take(&mut self.process().queue);
         let reading = self.reading(now);
-        let now = match self.process().watch.judge(reading) {
-            Ok(now) => now,
-            Err(_) => return all(group, &Failure::world("clock")).into(),
+        let Ok(now) = self.process().watch.judge(reading) else {
+            return all(group, &Failure::world("clock")).into();
         };
         let process = self.process();
         if let (Some(open), Some(wrong)) = (&mut process.open, process.misremembers.take())

@@ -135,11 +135,19 @@ impl Person {
             person.serial += 1;
             let net = rng.between(1, 90_000) * unit;
             let mut due = view.book.dues_of_revenue(None, eur(), (net, 0), view.now);
-            due.iter_mut().for_each(|due| due.number += n);
+            for due in &mut due {
+                due.number += n;
+            }
             let number = person.serial;
             let invoice = Some(v1::Invoice { series: "inv".into(), number, line: 0 });
             let currency = EUR.into();
-            Kind::RevenueRecord(v1::RevenueRecord { invoice, currency, net, due, ..Default::default() })
+            Kind::RevenueRecord(v1::RevenueRecord {
+                invoice,
+                currency,
+                net,
+                due,
+                ..Default::default()
+            })
         };
         (0..count).map(|n| record(n, self, rng)).collect()
     }
@@ -158,8 +166,10 @@ impl Person {
             4..6 => Some(("run", vec![run(view)?])),
             6..9 => self.report(view, rng),
             9 => {
-                let amount = Some(v1::Amount { currency: EUR.into(), minor: rng.between(1, 9_000) });
-                let payer = view.founded.orgs[own_deals(view, |d| d.commons).first()?.payer].name.clone();
+                let amount =
+                    Some(v1::Amount { currency: EUR.into(), minor: rng.between(1, 9_000) });
+                let payer =
+                    view.founded.orgs[own_deals(view, |d| d.commons).first()?.payer].name.clone();
                 let bank = self.reference(view.org);
                 let gift = v1::IncomeRecord { payer, amount, bank, note: vec![] };
                 Some(("gift", vec![Kind::IncomeRecord(gift)]))
@@ -173,7 +183,8 @@ impl Person {
             _ => {
                 self.serial += 1;
                 let agent = if rng.permille(500) { "ana" } else { "ben" };
-                let part = vec![v1::Part { agent: agent.into(), quantity: rng.between(1, 9) * 1_000 }];
+                let part =
+                    vec![v1::Part { agent: agent.into(), quantity: rng.between(1, 9) * 1_000 }];
                 let reference = format!("test:{}-{}", view.org, self.serial);
                 let work = super::found::contribute(&reference, part, START + view.now - DAY);
                 Some(("work", vec![work]))
@@ -191,8 +202,7 @@ impl Person {
             (0..lines.len()).filter(|n| fits(&lines[*n].fate)).map(name).collect()
         };
         let text = |all: &[Handle]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let (open, paid) =
-            (of(|f| *f == Fate::Proposed), of(|f| matches!(f, Fate::Paid { .. })));
+        let (open, paid) = (of(|f| *f == Fate::Proposed), of(|f| matches!(f, Fate::Paid { .. })));
         if !open.is_empty() && rng.permille(850) {
             let (due, bank) = (view.book.dues_of_payment(run, &open), self.reference(view.org));
             let agent = text(&open);
@@ -218,8 +228,13 @@ fn own_deals(view: &View<'_>, side: fn(&Deal) -> usize) -> Vec<Deal> {
 }
 
 fn reversal(view: &View<'_>, rng: &mut Rng) -> Option<Kind> {
-    let open: Vec<&InvoiceId> =
-        view.book.revenues.iter().filter(|(_, r)| r.net > r.net_reversed).map(|(id, _)| id).collect();
+    let open: Vec<&InvoiceId> = view
+        .book
+        .revenues
+        .iter()
+        .filter(|(_, r)| r.net > r.net_reversed)
+        .map(|(id, _)| id)
+        .collect();
     let id = rng.pick(&open)?;
     let row = &view.book.revenues[id];
     let left = row.net - row.net_reversed;

@@ -76,7 +76,8 @@ fn put_back(world: &mut World, n: usize) {
     let store = transplant(&world.nodes[n].disk.store, ledger.0, &from);
     world.note(|| format!("{:<5} is put back from elsewhere", org.name));
     world.nodes[n].disk = Disk::new(store);
-    let open = |source: &usize| Follower::open(&world.nodes[n].disk, *source, &founded.orgs[*source]);
+    let open =
+        |source: &usize| Follower::open(&world.nodes[n].disk, *source, &founded.orgs[*source]);
     let followers = org.follows.iter().map(open).collect();
     world.nodes[n].start(org, followers, &org.folded);
 }
@@ -132,7 +133,7 @@ pub fn settled(world: &mut World) -> Result<(), String> {
 /// The last checks of a run.
 pub fn review(world: &mut World) -> Verdict {
     let founded = world.founded.clone();
-    let sample = world.config.seed % 4 == 0;
+    let sample = world.config.seed.is_multiple_of(4);
     for (n, org) in founded.orgs.iter().enumerate() {
         let node = &world.nodes[n];
         let frozen = node.last.state.agreements.values().filter(|a| a.frozen.is_some());
@@ -143,7 +144,7 @@ pub fn review(world: &mut World) -> Verdict {
         if sample {
             // Every now and then from the very first entry on.
             let none = subak_node::fold::Folded::default();
-            let base = if world.config.seed % 64 == 0 { &none } else { &org.folded };
+            let base = if world.config.seed.is_multiple_of(64) { &none } else { &org.folded };
             check::replays(node, org.ledger, base).map_err(|e| format!("{}: {e}", org.name))?;
         }
         let halted = node.halted().is_some();
@@ -158,8 +159,11 @@ pub fn review(world: &mut World) -> Verdict {
         let lies = world.liar.as_ref().is_some_and(|liar| liar.org == n);
         if world.amnesiac.contains(&n) && !halted && !lies {
             let receipts = &world.people[n].receipts;
-            let lost = receipts.iter().find(|receipt| !stands(receipt, &node.disk.store, org.ledger));
-            holds(lost.is_none(), || format!("{} has lost a receipt's entry, and goes on", org.name))?;
+            let lost =
+                receipts.iter().find(|receipt| !stands(receipt, &node.disk.store, org.ledger));
+            holds(lost.is_none(), || {
+                format!("{} has lost a receipt's entry, and goes on", org.name)
+            })?;
         }
         convictable(world, n)?;
     }

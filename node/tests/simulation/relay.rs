@@ -1,7 +1,7 @@
 //! What a commons' node relays: dues that it finds in its copies of its payers' ledgers.
 //!
-//! Nothing is remembered beside the logs: what is to be taken is what the own book has not taken
-//! and the copy has. The clerk says it, with proofs under the head that the copy has reached.
+//! The plan is the one that a node makes (`subak_node::relay::plan`). What a node's loop does with it
+//! is a few lines here: the clerk says it, with proofs under the head that the copy has reached.
 
 use super::{
     check::Log,
@@ -10,10 +10,12 @@ use super::{
     rng::Rng,
 };
 use prost::bytes::Bytes;
+use std::ops::RangeInclusive;
 use subak_ledger::{
     log::{Hash, Header, LedgerId, checkpoint::claimed_size, tree},
-    store::{MemoryStore, Reader as _},
+    store::{MemoryStore, Reader as _, StoredEntry},
 };
+use subak_node::relay::plan::{Found, Step, plan};
 use subak_proto::v1::{self, event::Kind};
 
 /// Entries of the payer's in one statement at most.
@@ -27,24 +29,20 @@ pub fn statement(
     deal: &Deal,
     (now, rng): (u64, &mut Rng),
 ) -> Option<Bytes> {
-    let own = node.last.state.agreements.get(&deal.digest)?;
     let copy = node.process.as_ref()?.followers.iter().find(|f| f.source == deal.payer)?;
-    let theirs = copy.copy.book().agreements.get(&deal.digest)?;
-    if own.frozen.is_some() || theirs.dues.last <= own.dues.last {
-        return None;
-    }
+    let plan = plan(&node.last.state, copy.whole.as_ref().map(|whole| &*whole.state)?);
+    let (numbers, found) = plan.steps.into_iter().find_map(|step| match step {
+        Step::Take { agreement, numbers, found, .. } if agreement == deal.digest => {
+            Some((numbers, found))
+        }
+        _ => None,
+    })?;
     let store = &node.disk.store;
     let note = store.checkpoint(&payer.0).ok()??;
-    let mut next = own.dues.last + 1;
     let mut events = Vec::new();
-    for entry in store.entries(&payer.0, 0, usize::MAX, usize::MAX).ok()? {
-        let dues = Log::dues(&entry.envelope);
-        let here = dues.iter().filter(|due| due.agreement == deal.digest).map(|due| due.number);
-        let numbers: Vec<u64> = here.collect();
-        if numbers.contains(&next) && events.len() < MOST {
-            events.push(take(store, payer, deal.digest, entry.seq, &note)?);
-            next = numbers.last()? + 1;
-        }
+    for entry in sources(store, payer, &deal.digest, &numbers, found).into_iter().take(MOST) {
+        let Some(event) = take(store, payer, deal.digest, entry, &note) else { break };
+        events.push(event);
     }
     let header = Header {
         ledger,
@@ -56,6 +54,26 @@ pub fn statement(
     };
     let clerk = key(&format!("clerk of {name}"));
     (!events.is_empty()).then(|| sign(header, &clerk, events))
+}
+
+/// The entries that hold these numbers: the plan knows some, others are looked for.
+fn sources(
+    store: &MemoryStore,
+    payer: LedgerId,
+    agreement: &Hash,
+    numbers: &RangeInclusive<u64>,
+    found: Found,
+) -> Vec<u64> {
+    let from = match found {
+        Found::Entries(entries) => return entries,
+        Found::From(entry) => entry,
+    };
+    let all = store.entries(&payer.0, from, usize::MAX, usize::MAX).unwrap();
+    let holds = |entry: &&StoredEntry| {
+        let dues = Log::dues(&entry.envelope);
+        dues.iter().any(|due| due.agreement == *agreement && numbers.contains(&due.number))
+    };
+    all.iter().filter(holds).map(|entry| entry.seq).collect()
 }
 
 /// The event that takes one entry of a payer's; none while it is not under the head.
