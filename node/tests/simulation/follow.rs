@@ -62,13 +62,29 @@ impl Follower {
     /// Goes on from what is stored, also of entries beyond the newest head reached.
     pub fn open(disk: &Disk, source: usize, of: &Org) -> Self {
         let (id, store) = (of.ledger.0, &disk.store);
+        let (there, begun) = (store.head(&id).unwrap(), &of.folded);
+        let signed = store.checkpoint(&id).unwrap();
+        if there == begun.head() && signed.is_some() {
+            // What was founded was verified then.
+            let copy = Copy::new(of.ledger, begun.clone(), signed);
+            return Self {
+                source,
+                ledger: of.ledger,
+                copy,
+                whole: Some(begun.clone()),
+                open: None,
+                target: None,
+            };
+        }
         // The run's beginning is a prefix of whatever was stored since.
-        let begun = store.checkpoint(&id).unwrap().is_some()
-            && store.head(&id).unwrap().size >= of.folded.state.size;
-        let base = if begun { of.folded.clone() } else { Folded::default() };
-        let whole = load::extend(store, of.ledger, base).ok();
-        let base = whole.clone().unwrap_or_default();
-        let (stored, head) = load::copied(store, of.ledger, base).unwrap();
+        let longer = signed.is_some() && there.size >= begun.state.size;
+        let base = if longer { begun.clone() } else { Folded::default() };
+        let (stored, head) = load::copied(store, of.ledger, base.clone()).unwrap();
+        let reached = head.as_deref().and_then(claimed_size);
+        let whole = match reached {
+            Some(size) if size == stored.state.size => Some(stored.clone()),
+            _ => load::extend(store, of.ledger, base).ok(),
+        };
         let copy = Copy::new(of.ledger, stored, head);
         Self { source, ledger: of.ledger, copy, whole, open: None, target: None }
     }

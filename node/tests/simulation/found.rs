@@ -7,7 +7,7 @@
 use super::check::Log;
 use prost::Message as _;
 use prost::bytes::Bytes;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 use subak_ledger::{
     book::{event::terms_digest, types::Handle},
     log::{Basis, Draft, Hash, Header, KeyCache, LedgerId, SecretKey, Statement, Unverified},
@@ -106,8 +106,13 @@ pub fn sign(header: Header, key: &SecretKey, events: Vec<Kind>) -> Bytes {
     Draft { header, events: events.into_iter().map(encode).collect() }.sign(key).into()
 }
 
+/// As a node does it; keys that were admitted once stay so.
 pub fn verified(envelope: &Bytes) -> Result<Statement, subak_ledger::reject::Reject> {
-    Unverified::take(envelope.clone())?.verify(&mut KeyCache::default())
+    thread_local! {
+        static KEYS: RefCell<KeyCache> = RefCell::default();
+    }
+    let unverified = Unverified::take(envelope.clone())?;
+    KEYS.with_borrow_mut(|keys| unverified.verify(keys))
 }
 
 /// A ledger that is being founded: nothing of it is stored yet, so that all of it can be proven.

@@ -101,7 +101,13 @@ impl Node {
     /// Begins a process on what the disks hold. Reading an own ledger may find it damaged: that is
     /// never so here.
     pub fn start(&mut self, org: &Org, followers: Vec<Follower>, base: &Folded) {
-        self.last = load::extend(&self.disk.store, org.ledger, base.clone()).unwrap();
+        // What was founded was verified then.
+        let founded = self.disk.store.head(&org.ledger.0).unwrap() == base.head();
+        self.last = if founded {
+            base.clone()
+        } else {
+            load::extend(&self.disk.store, org.ledger, base.clone()).unwrap()
+        };
         self.process = Some(Process {
             watch: Watch::default(),
             open: None,
