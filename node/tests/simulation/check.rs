@@ -216,7 +216,7 @@ pub fn exactly_once(deal: &Deal, payer: &Log, own: &Node, commons: &Node) -> Ver
         holds(effect.number == n, || format!("number {} in place of {n}", effect.number))?;
     }
     // What the payer's book says of itself is what its log states, where it is read to the end.
-    if own.last.state.size == payer.len() {
+    if payer.chain.last() == Some(&own.last.chain()) {
         let items = own.last.state.agreements[&deal.digest].dues.items.values();
         let booked = items.map(|item| i128::from(item.due) - i128::from(item.due_reversed));
         let (booked, stated) = (booked.sum::<i128>(), effects.iter().map(|e| e.amount).sum());
