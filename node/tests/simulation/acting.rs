@@ -65,9 +65,15 @@ impl World {
         }
         match answer {
             Answer::Appended(appended) => {
-                let org = &self.founded.orgs[n];
+                let (org, note) = (&self.founded.orgs[n], appended.checkpoint.clone());
                 let proven = person.receive(org.ledger, &org.operator.public(), appended);
-                proven.map_err(|what| format!("an answer of {} proves nothing: {what}", org.name))
+                proven
+                    .map_err(|what| format!("an answer of {} proves nothing: {what}", org.name))?;
+                // A receipt that comes late, from before the newest was put back, is shown too.
+                if self.quiet && self.amnesiac.contains(&n) {
+                    self.challenge(n, &note)?;
+                }
+                Ok(())
             }
             // A rule refuses it: for good, or because it is recorded already.
             Answer::Failed(failure) if failure.refused => {
