@@ -11,7 +11,8 @@
 //!
 //! The form: two slots of 4,096 bytes (a disk's sector, so that a write which is cut short
 //! touches one), written in turn, each a checkpoint (a signed note) and zeros after it, the
-//! second all zeros at first. The larger one that holds counts.
+//! second all zeros at first. The larger one that holds counts for where the log must at least go;
+//! both must be of it.
 
 use crate::{
     NodeError,
@@ -45,6 +46,8 @@ pub(crate) struct HeadFile {
     /// The slot that is written next.
     next: usize,
     signed: Option<Checkpoint>,
+    /// What the other slot holds.
+    before: Option<Checkpoint>,
 }
 
 impl HeadFile {
@@ -57,7 +60,7 @@ impl HeadFile {
         let path = ring.path(&operator.bytes(), Use::Operator).with_extension("head");
         let failed = |error: io::Error| failed(&path, &error);
         let Some(mut file) = find(&path).map_err(failed)? else {
-            return Ok(Self { path, image: Vec::new(), next: 0, signed: None });
+            return Ok(Self { path, image: Vec::new(), next: 0, signed: None, before: None });
         };
         // What the process before wrote, and died before it was synced, counts from here on.
         file.sync_data().map_err(failed)?;
@@ -72,6 +75,8 @@ impl HeadFile {
         let size = |slot: usize| held.get(slot).and_then(Option::as_ref).map(|head| head.size);
         let newest = (0..SLOTS).max_by_key(|slot| size(*slot)).expect("there are two");
         let signed = held.get(newest).copied().flatten();
+        let next = (newest + 1) % SLOTS;
+        let before = held.get(next).copied().flatten();
         if signed.is_none() {
             return Err(corrupt(
                 format!("{}: it holds no checkpoint of its key for {ledger}", path.display()),
@@ -79,7 +84,7 @@ impl HeadFile {
                  with a copy that others hold, and only then remove the file",
             ));
         }
-        Ok(Self { path, image: bytes, next: (newest + 1) % SLOTS, signed })
+        Ok(Self { path, image: bytes, next, signed, before })
     }
 
     /// The ledger that it is of; none before anything was kept.
@@ -99,10 +104,12 @@ impl HeadFile {
         }
     }
 
-    /// Whether the ledger as it is stored goes on from what was signed last.
+    /// Whether the ledger as it is stored goes on from what was signed last, and before that: a
+    /// larger head that somebody has shown takes the other slot beside one of another history.
     pub(crate) fn require(&self, reader: &dyn Reader, folded: &Folded) -> Result<(), NodeError> {
         let Some(signed) = self.signed else { return Ok(()) };
         self.require_size(folded.state.root().name.as_str(), folded.tree.size())?;
+        self.before.map_or(Ok(()), |before| self.holds(reader, folded, before))?;
         self.holds(reader, folded, signed)
     }
 
@@ -170,7 +177,8 @@ impl HeadFile {
             return Err(failed(error));
         }
         self.image = image;
-        (self.next, self.signed) = ((self.next + 1) % SLOTS, Some(head));
+        self.next = (self.next + 1) % SLOTS;
+        self.before = self.signed.replace(head);
         Ok(())
     }
 }

@@ -66,11 +66,13 @@ pub enum HeadFault {
     Unsynced,
 }
 
-/// What the operator's key has signed last: one note. That a cut write leaves the one before is the
+/// What the operator's key has signed last: two notes. That a cut write leaves the one before is the
 /// head file's own test; here, a write is there or not.
 #[derive(Default, Clone)]
 pub struct HeadFile {
     pub synced: Option<String>,
+    /// What the other slot holds.
+    pub before: Option<String>,
     written: Option<String>,
     pub fault: Option<HeadFault>,
 }
@@ -86,16 +88,23 @@ impl HeadFile {
             }
             None => {}
         }
-        (self.synced, self.written) = (Some(note.to_owned()), None);
+        self.written = None;
+        self.sync(note.to_owned());
         Ok(())
     }
 
-    /// What a process finds: what the one before wrote, and died before it was synced, is synced.
-    pub fn open(&mut self) -> Option<&str> {
-        if let Some(written) = self.written.take() {
-            self.synced = Some(written);
+    fn sync(&mut self, note: String) {
+        if self.synced.as_ref() != Some(&note) {
+            self.before = self.synced.replace(note);
         }
-        self.synced.as_deref()
+    }
+
+    /// What a process finds: what the one before wrote, and died before it was synced, is synced.
+    pub fn open(&mut self) -> impl Iterator<Item = &String> {
+        if let Some(written) = self.written.take() {
+            self.sync(written);
+        }
+        self.synced.iter().chain(&self.before)
     }
 
     pub fn crash(&mut self, rng: &mut Rng) {

@@ -142,11 +142,12 @@ impl Node {
             folded = load::extend(&self.disk.store, org.ledger, folded).map_err(failed)?;
             self.last = folded.clone();
         }
-        if let Some(note) = self.heads.open() {
+        for note in self.heads.open() {
             let signed = Checkpoint::open(note, org.ledger, &org.operator.public()).unwrap();
             let standing = newest::judge(&self.disk.store, &folded, signed).map_err(failed)?;
             if standing != Standing::GoesOn {
-                self.process().halted = Some(format!("older-database: {standing:?}"));
+                let process = self.process.as_mut().expect("it is up");
+                process.halted = Some(format!("older-database: {standing:?}"));
                 return Err(Failure::world("older-database"));
             }
         }
