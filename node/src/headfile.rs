@@ -11,14 +11,15 @@
 //!
 //! The form: two slots of 4,096 bytes (a disk's sector, so that a write which is cut short
 //! touches one), written in turn, each a checkpoint (a signed note) and zeros after it, the
-//! second all zeros at first. The larger one that holds counts.
+//! second all zeros at first. The larger one that holds counts for where the log must at least go;
+//! both must be of it.
 
 use crate::{
     NodeError,
     fold::Folded,
+    newest::{self, Standing},
     refusal::{corrupt, older, world},
     ring::{Ring, Use},
-    runtime::node,
 };
 use std::{
     fs::{self, File, OpenOptions},
@@ -26,7 +27,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use subak_ledger::{
-    log::{Checkpoint, Frontier, Hash, LedgerId, PublicKey, checkpoint::ledger_of_origin, tree},
+    log::{Checkpoint, Hash, LedgerId, PublicKey, checkpoint::ledger_of_origin},
     store::Reader,
     store::sync_directory,
 };
@@ -45,6 +46,8 @@ pub(crate) struct HeadFile {
     /// The slot that is written next.
     next: usize,
     signed: Option<Checkpoint>,
+    /// What the other slot holds.
+    before: Option<Checkpoint>,
 }
 
 impl HeadFile {
@@ -57,7 +60,7 @@ impl HeadFile {
         let path = ring.path(&operator.bytes(), Use::Operator).with_extension("head");
         let failed = |error: io::Error| failed(&path, &error);
         let Some(mut file) = find(&path).map_err(failed)? else {
-            return Ok(Self { path, image: Vec::new(), next: 0, signed: None });
+            return Ok(Self { path, image: Vec::new(), next: 0, signed: None, before: None });
         };
         // What the process before wrote, and died before it was synced, counts from here on.
         file.sync_data().map_err(failed)?;
@@ -72,6 +75,8 @@ impl HeadFile {
         let size = |slot: usize| held.get(slot).and_then(Option::as_ref).map(|head| head.size);
         let newest = (0..SLOTS).max_by_key(|slot| size(*slot)).expect("there are two");
         let signed = held.get(newest).copied().flatten();
+        let next = (newest + 1) % SLOTS;
+        let before = held.get(next).copied().flatten();
         if signed.is_none() {
             return Err(corrupt(
                 format!("{}: it holds no checkpoint of its key for {ledger}", path.display()),
@@ -79,7 +84,7 @@ impl HeadFile {
                  with a copy that others hold, and only then remove the file",
             ));
         }
-        Ok(Self { path, image: bytes, next: (newest + 1) % SLOTS, signed })
+        Ok(Self { path, image: bytes, next, signed, before })
     }
 
     /// The ledger that it is of; none before anything was kept.
@@ -99,10 +104,12 @@ impl HeadFile {
         }
     }
 
-    /// Whether the ledger as it is stored goes on from what was signed last.
+    /// Whether the ledger as it is stored goes on from what was signed last, and before that: a
+    /// larger head that somebody has shown takes the other slot beside one of another history.
     pub(crate) fn require(&self, reader: &dyn Reader, folded: &Folded) -> Result<(), NodeError> {
         let Some(signed) = self.signed else { return Ok(()) };
         self.require_size(folded.state.root().name.as_str(), folded.tree.size())?;
+        self.before.map_or(Ok(()), |before| self.holds(reader, folded, before))?;
         self.holds(reader, folded, signed)
     }
 
@@ -114,22 +121,14 @@ impl HeadFile {
         folded: &Folded,
         signed: Checkpoint,
     ) -> Result<(), NodeError> {
-        let (name, size) = (folded.state.root().name.as_str(), folded.tree.size());
-        if signed.size == 0 {
-            return Ok(());
-        }
-        let proof = tree::prove_consistency(signed.size, size, |level, index| {
-            node(reader, signed.ledger, level, index)
-        })?;
-        let root = folded.tree.root();
-        match tree::verify_consistency(signed.size, size, &signed.root, &root, &proof) {
-            Ok(()) => Ok(()),
-            // The proof was made of stored nodes: are they false, or the entries others?
-            Err(_) if root_at(reader, signed)? == signed.root => Err(corrupt(
+        let name = folded.state.root().name.as_str();
+        match newest::judge(reader, folded, signed)? {
+            Standing::GoesOn => Ok(()),
+            Standing::FalseTree => Err(corrupt(
                 format!("ledger {name}: its stored tree is not that of its entries"),
                 "run `subak audit` on the file, and put back a sound copy",
             )),
-            Err(_) => {
+            Standing::Shorter | Standing::Other => {
                 let size = signed.size;
                 let what = format!("has not the first {size} entries that its operator has signed");
                 Err(self.older(name, &what))
@@ -178,7 +177,8 @@ impl HeadFile {
             return Err(failed(error));
         }
         self.image = image;
-        (self.next, self.signed) = ((self.next + 1) % SLOTS, Some(head));
+        self.next = (self.next + 1) % SLOTS;
+        self.before = self.signed.replace(head);
         Ok(())
     }
 }
@@ -201,22 +201,6 @@ pub(crate) fn all(ring: &Ring) -> Result<Vec<HeadFile>, NodeError> {
     };
     let heads = ring.files("head")?.map(open).filter_map(Result::transpose);
     heads.collect()
-}
-
-/// The root of the entries themselves, as many as were signed.
-fn root_at(reader: &dyn Reader, signed: Checkpoint) -> Result<Hash, NodeError> {
-    let mut frontier = Frontier::default();
-    while frontier.size() < signed.size {
-        let page = reader.entries(&signed.ledger.0, frontier.size(), 1_024, 1 << 20)?;
-        let wanted = usize::try_from(signed.size - frontier.size()).unwrap_or(usize::MAX);
-        if page.is_empty() {
-            break;
-        }
-        for entry in page.iter().take(wanted) {
-            frontier.push(tree::leaf_hash(&entry.leaf));
-        }
-    }
-    Ok(frontier.root())
 }
 
 fn find(path: &Path) -> io::Result<Option<File>> {

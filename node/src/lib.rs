@@ -20,7 +20,7 @@
 //! keyfile    keys in OpenSSH files;  ring: the operators' and clerks' keys of a node
 //! prepared   keys for ledgers that are to be opened
 //! publish    what the node says by itself: state roots, as the clerk
-//! load       fold, from a store;  page: parts of its lists
+//! load       fold, from a store;  page: parts of its lists;  newest: is it the newest copy?
 //! verify     what of a statement needs no ledger, off the writer
 //! writer     the one thread that appends: group commit
 //! readers    everybody else, beside it;  slots: what they see
@@ -53,8 +53,9 @@ pub mod handover;
 mod headfile;
 mod http;
 pub mod keyfile;
-mod load;
+pub mod load;
 mod metrics;
+pub mod newest;
 mod page;
 mod prepared;
 mod publish;

@@ -27,7 +27,7 @@ const PAGE: (usize, usize) = (4_096, 4 << 20);
 
 /// Reads on from `base` to the stored checkpoint. [`NodeError::NotFound`] if the store does
 /// not have the ledger, [`NodeError::Corrupt`] if it contradicts itself.
-pub(crate) fn extend(
+pub fn extend(
     reader: &dyn Reader,
     ledger: LedgerId,
     mut base: Folded,
@@ -76,7 +76,7 @@ pub(crate) fn extend(
 
 /// As [`extend`], to the last stored entry: for a copy on its way to a signed head, which may have
 /// none yet. Returns the newest signed note under it too.
-pub(crate) fn copied(
+pub fn copied(
     reader: &dyn Reader,
     ledger: LedgerId,
     mut base: Folded,

@@ -127,6 +127,26 @@ async fn another_history_of_the_same_length_is_noticed() {
     assert_eq!(scene.append("4").await.unwrap(), 3);
 }
 
+/// Database and ring were put back together, and the key signed something else: the head that shows
+/// it stays beside the larger one that somebody has shown, also when the newest copy is back.
+#[tokio::test]
+async fn what_was_signed_meanwhile_is_not_forgotten() {
+    let scene = Scene::new(4).await;
+    scene.put_back(2);
+    fs::copy(scene.copy("head", 2), &scene.head).unwrap();
+    assert_eq!(scene.append("other").await.unwrap(), 2);
+    let newest = SqliteStore::open_writer(&scene.copy("db", 4), false).unwrap();
+    let shown = newest.checkpoint(&scene.ledger.0).unwrap().unwrap();
+    drop(newest);
+    let node = open(&scene.db()).await;
+    let halted = node.challenge(scene.ledger, shown).await.unwrap_err();
+    assert_eq!(halted.code(), "older-database", "{halted}");
+    node.close().await;
+    scene.put_back(4);
+    let why = "has not the first 3 entries that its operator has signed";
+    require_older(&scene.append("again").await, why);
+}
+
 /// A crash between the commit and the file: the log is ahead, as it should be then.
 #[tokio::test]
 async fn a_head_that_was_not_kept_in_time_is_made_up_for() {

@@ -19,8 +19,8 @@ pub enum Fault {
     AfterCommit,
 }
 
-/// A store that lasts as long as its value.
-#[derive(Debug, Default)]
+/// A store that lasts as long as its value. A clone is a backup: what it shares is never changed.
+#[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     logs: Vec<Log>,
     fault: Option<Fault>,
