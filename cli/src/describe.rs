@@ -169,13 +169,22 @@ pub fn event(e: &Event, book: Option<&State>) -> String {
     let name = e.name();
     match e {
         Event::Genesis(g) => format!(
-            "{name}: {} of the {} {}, stewards {}, quorum {}{}",
+            "{name}: {} of the {} {}, stewards {}, quorum {}{}{}",
             "ledger",
             g.kind,
             g.name,
             handles(&g.stewards.iter().map(|s| s.0.clone()).collect::<Vec<_>>()),
             g.quorum,
-            if g.sandbox { ", SANDBOX" } else { "" }
+            if g.sandbox { ", SANDBOX" } else { "" },
+            g.parent.as_ref().map_or_else(String::new, |p| {
+                format!(", a fork of ledger {} at {}", hex::encode(p.ledger), entries(p.size))
+            })
+        ),
+        Event::ForkCopy(part) => format!(
+            "{name}: {}, {}{}",
+            count(part.agents.len() as u64, "agent"),
+            count(part.works.len() as u64, "contribution"),
+            if part.next.is_none() { ", the last part" } else { "" }
         ),
         Event::Approve { entry, digest } => {
             format!("{name}: entry {entry}, digest {}", short(digest))

@@ -109,6 +109,10 @@ codes! {
     // Between the ledgers of a file.
     IncomeUnmatched "income-unmatched" Fault "income was taken that the payer's log does not hold" "compare both entries; the proof in the commons' entry is evidence"
     PayerBehind "payer-behind" Gap "the payer's log kept here ends before what was taken from it" "bring the copy of the payer's log up to date, then audit again"
+    // Against the ledger that a fork cites.
+    ForkParent "fork-parent" Fault "the fork cites another head than its parent's log has" "keep both: whoever founded the fork, or the parent's operator, shows another log"
+    ForkCopied "fork-copy" Fault "the fork copies something else than its parent's log gives" "do not go by its points: compare both logs, and fork the parent again"
+    ParentMissing "parent-missing" Gap "the log that the fork cites is not here, or cannot be judged so far" "audit both together: fetch the parent from its node, a mirror or a bundle"
     // Worth knowing.
     ClockAhead "clock-ahead" Warning "an entry is dated after a witness had signed it" "ask the operator and the witness whose clock is wrong: what an income is split over depends on it"
     ClockBehind "clock-behind" Warning "an entry is dated before a witness signed a head without it" "ask the operator and the witness whose clock is wrong: an entry that is dated back meets other points"
