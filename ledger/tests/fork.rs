@@ -117,15 +117,11 @@ fn every_bucket_sees_the_points_that_the_parent_gives_now_and_later() {
         [("decay", 500_000, None, &[8, 4, 2, 1, 0]), ("all", 500_000, None, &[1])];
     let rules = v1::Equation { maturity_days: 20, ..equation(1, &buckets) };
     let mut parent = with_two(rules.clone());
-    for n in 0..8_u64 {
-        let place = parent.contribute(
-            ["ana", "ben"][n as usize % 2],
-            ["commit", "hours"][n as usize / 4],
-            1_000 + n,
-        );
+    for n in 0..8_usize {
+        let place =
+            parent.contribute(["ana", "ben"][n % 2], ["commit", "hours"][n / 4], 1_000 + n as u64);
         let span = vec![v1::Span { first: Some(place), last: Some(place) }];
-        let remuneration =
-            [v1::Remuneration::Unpaid, v1::Remuneration::Paid][n as usize % 2] as i32;
+        let remuneration = [v1::Remuneration::Unpaid, v1::Remuneration::Paid][n % 2] as i32;
         let paid = v1::Validate { span, remuneration, quantity: vec![] };
         parent.say("sam", vec![Kind::Validate(paid)]).unwrap();
         parent.days(9);

@@ -16,6 +16,7 @@ mod demo;
 mod equation;
 mod erase;
 mod explain;
+mod fork;
 mod frozen;
 mod held;
 mod import;
@@ -36,7 +37,7 @@ mod settle;
 mod validate;
 mod witness;
 
-use crate::{context::Context, failure::Done};
+use crate::{context::Context, failure::Done, options::Global};
 use clap::Subcommand;
 
 /// Everything `subak` does; each variant's help is that of its own type.
@@ -112,6 +113,7 @@ pub enum Command {
     )]
     Payout(payout::Payout),
     Explain(explain::Explain),
+    Fork(fork::Fork),
     Audit(audit::Audit),
     #[command(
         subcommand,
@@ -174,6 +176,7 @@ impl Command {
             Self::Income(c) => c.schema(),
             Self::Payout(c) => c.schema(),
             Self::Explain(_) => "subak.explain/1",
+            Self::Fork(_) => "subak.fork/1",
             Self::Audit(_) => "subak.audit/1",
             Self::Bundle(_) => "subak.bundle/1",
             Self::Serve(_) => "subak.serve/1",
@@ -186,6 +189,13 @@ impl Command {
                 "subak.appended/1"
             }
             Self::Operator(_) => "subak.handover/1",
+        }
+    }
+
+    /// Options that mean something else to a command than to all others.
+    pub fn settle(&mut self, global: &mut Global) {
+        if let Self::Fork(fork) = self {
+            fork.settle(global);
         }
     }
 
@@ -219,6 +229,7 @@ impl Command {
             Self::Income(c) => c.run(context).await,
             Self::Payout(c) => c.run(context).await,
             Self::Explain(c) => c.run(context).await,
+            Self::Fork(c) => c.run(context).await,
             Self::Audit(c) => c.run(context).await,
             Self::Bundle(c) => c.run(context).await,
             Self::Serve(c) => c.run(context).await,

@@ -85,11 +85,11 @@ pub fn copy(state: &State) -> Vec<v1::ForkCopy> {
 
 /// Work that stands, by place.
 fn works(state: &State) -> Vec<v1::ForkWork> {
-    let mut ripens: BTreeMap<(Ref, usize), (u64, u32)> = BTreeMap::new();
+    let mut ripens: BTreeMap<(Ref, usize, u32), u64> = BTreeMap::new();
     for ((date, ..), task) in &state.agenda {
         if let Task::Mature { contribution, part, generation } = task {
-            // A later one of the same part is the one that still holds.
-            ripens.insert((*contribution, *part), (*date, *generation));
+            // What the part was before may have a date too, even a later one.
+            ripens.insert((*contribution, *part, *generation), *date);
         }
     }
     let name = |id: AgentId| state.agent(id).handle.to_string();
@@ -101,7 +101,7 @@ fn works(state: &State) -> Vec<v1::ForkWork> {
             if state.is_part_doubtful(place, &c, part) {
                 continue;
             }
-            let date = ripens.get(&(place, n)).filter(|(_, held)| *held == part.generation);
+            let date = ripens.get(&(place, n, part.generation));
             parts.push(v1::ForkPart {
                 agent: name(part.agent),
                 quantity: s.quantity,
@@ -111,7 +111,7 @@ fn works(state: &State) -> Vec<v1::ForkWork> {
                 counted: s.counted,
                 counted_unpaid: s.counted_unpaid,
                 maturing: s.maturing,
-                matures_at: date.map_or(0, |(date, _)| *date),
+                matures_at: date.copied().unwrap_or(0),
             });
         }
         if !parts.is_empty() {

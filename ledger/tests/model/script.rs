@@ -7,6 +7,7 @@ use super::{
     book::*,
     check,
     facts::*,
+    fork,
     stage::Stage,
     wishes::{self, rules},
     work::Claim,
@@ -82,6 +83,8 @@ pub fn play(start: (u32, u32), ops: &[Op]) -> Stage {
     flush(&mut stage, &mut draft);
     check::ideal(&stage.model, &stage.commons);
     check::replays(&stage.commons);
+    let rules = stage.model.rules.clone();
+    fork::agree(&mut stage.commons, &rules.wire);
     stage
 }
 

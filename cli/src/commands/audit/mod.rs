@@ -181,6 +181,13 @@ impl Job {
             last.findings.extend(missing);
             last.verdict = audit::verdict(&last.findings);
         }
+        let stores: Vec<&dyn subak_ledger::store::Reader> =
+            sources.iter().map(Source::reader).collect();
+        let forks = audit::forks(&stores);
+        for (place, finding) in forks.map_err(Failure::from)? {
+            found[place].findings.push(finding);
+            found[place].verdict = audit::verdict(&found[place].findings);
+        }
         let proofs = split::compare(self, sources, &mut found)?;
         self.bar.finish_and_clear();
         Ok((found, proofs))
