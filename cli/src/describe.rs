@@ -170,13 +170,22 @@ pub fn event(e: &Event, book: Option<&State>) -> String {
     let name = e.name();
     match e {
         Event::Genesis(g) => format!(
-            "{name}: {} of the {} {}, stewards {}, quorum {}{}",
+            "{name}: {} of the {} {}, stewards {}, quorum {}{}{}",
             "ledger",
             g.kind,
             g.name,
             handles(&g.stewards.iter().map(|s| s.0.clone()).collect::<Vec<_>>()),
             g.quorum,
-            if g.sandbox { ", SANDBOX" } else { "" }
+            if g.sandbox { ", SANDBOX" } else { "" },
+            g.parent.as_ref().map_or_else(String::new, |p| {
+                format!(", a fork of ledger {} at {}", hex::encode(p.ledger), entries(p.size))
+            })
+        ),
+        Event::ForkCopy(part) => format!(
+            "{name}: {}, {}{}",
+            count(part.agents.len() as u64, "agent"),
+            count(part.works.len() as u64, "contribution"),
+            if part.next.is_none() { ", the last part" } else { "" }
         ),
         Event::Approve { entry, digest } => {
             format!("{name}: entry {entry}, digest {}", short(digest))
@@ -407,6 +416,18 @@ fn terms(name: &str, t: &Terms) -> String {
     )
 }
 
+/// How far a copy is, in one line.
+pub fn copy_of(name: &str, size: u64, mirror: &Mirror) -> String {
+    let Mirror { source, size: there, heard_at, trouble } = mirror;
+    let lag = match (heard_at, there.saturating_sub(size)) {
+        (0, _) => "which has not answered yet".to_owned(),
+        (at, 0) => format!("whole as of {}", money::show_time(*at)),
+        (at, lag) => format!("{} behind as of {}", entries(lag), money::show_time(*at)),
+    };
+    let trouble = if trouble.is_empty() { String::new() } else { format!("; {trouble}") };
+    format!("ledger {name} is read from a copy of {source}, {lag}{trouble}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -432,16 +453,4 @@ mod tests {
             format!("  digest\n    {hash}\n    then")
         );
     }
-}
-
-/// How far a copy is, in one line.
-pub fn copy_of(name: &str, size: u64, mirror: &Mirror) -> String {
-    let Mirror { source, size: there, heard_at, trouble } = mirror;
-    let lag = match (heard_at, there.saturating_sub(size)) {
-        (0, _) => "which has not answered yet".to_owned(),
-        (at, 0) => format!("whole as of {}", money::show_time(*at)),
-        (at, lag) => format!("{} behind as of {}", entries(lag), money::show_time(*at)),
-    };
-    let trouble = if trouble.is_empty() { String::new() } else { format!("; {trouble}") };
-    format!("ledger {name} is read from a copy of {source}, {lag}{trouble}")
 }

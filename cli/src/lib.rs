@@ -79,6 +79,7 @@ pub fn run() -> ExitCode {
         .map_err(|e| failure::Failure::world("runtime", e.to_string(), "try again"))
         .and_then(|runtime| {
             cli.global.settle(&matches)?;
+            cli.command.settle(&mut cli.global);
             let context = Context::new(cli.global)?;
             runtime.block_on(cli.command.run(&context)).map_err(|f| context.after_all(f))
         });

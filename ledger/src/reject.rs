@@ -101,6 +101,11 @@ codes! {
     WrongDigest "wrong-digest" "the approval names other bytes than the proposal's" "read the proposal again and approve what you read"
     AlreadyApproved "already-approved" "the author has approved this already" "wait for the other stewards"
     NotProposer "not-proposer" "only the proposer withdraws a proposal" "let it expire, or ask the proposer"
+    // Forks.
+    ParentInvalid "parent-invalid" "the parent's head is not proven" "fork again from the parent's log: `subak fork`"
+    ForkIncomplete "fork-incomplete" "the ledger is a fork, and not all of its copy is there" "append the rest of it: `subak fork PARENT --continue NAME`"
+    ForkCopyMisplaced "fork-copy-misplaced" "a part of a copy stands alone in its statement, in a fork whose copy is not whole" "nothing: the copy is whole, or this is no fork"
+    ForkCopyFalse "fork-copy-false" "this is not the part of the copy that comes next" "copy the parent at the size that the genesis cites: `subak fork PARENT --continue NAME`"
     // Agents and roles.
     UnknownAgent "unknown-agent" "no agent has this handle here" "check the spelling: `subak agent list`"
     HandleTaken "handle-taken" "the handle belongs to another agent" "choose another handle"

@@ -169,10 +169,10 @@ fn a_book_knows_what_was_stated_where_numbers_came_from_and_what_has_arrived() {
     assert_eq!(kept(&payer).stated.map(|entry| entry < payer.state.size), Some(true));
     commons.state_stage(agreement, v1::Stage::Accepted).unwrap();
     assert_eq!(kept(&commons).stated, Some(stated), "the first is the one");
-    assert_eq!((kept(&commons).taken_from, kept(&payer).taken_from), (None, None));
+    assert_eq!((kept(&commons).taken_from(), kept(&payer).taken_from()), (None, None));
     let due = payer.earn(1, 100_000);
     commons.take(&payer, due, agreement).unwrap();
-    assert_eq!(kept(&commons).taken_from, Some(due));
+    assert_eq!(kept(&commons).taken_from(), Some(due));
     // The payer bears the fee: so much less is settled, and all of it has arrived.
     let fee = Some(v1::Fee { minor: 150, bearer: "phyle-a".into() });
     let received = v1::SettlementReceived {

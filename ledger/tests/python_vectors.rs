@@ -160,7 +160,7 @@ fn what_python_writes_is_read_and_written_again() {
             *accepted.entry(event.name()).or_default() += 1;
         }
     }
-    assert_eq!(accepted.len(), 46, "every kind is there");
+    assert_eq!(accepted.len(), 47, "every kind is there");
     assert!(accepted.values().all(|cases| *cases >= 2), "and more than once: {accepted:?}");
 }
 

@@ -9,6 +9,8 @@
 mod agents;
 #[path = "rejects/agreements.rs"]
 mod agreements;
+#[path = "rejects/forks.rs"]
+mod forks;
 #[path = "rejects/found.rs"]
 mod found;
 #[path = "rejects/keys.rs"]
@@ -72,6 +74,11 @@ fn what_concerns_agents_is_refused() {
 }
 
 #[test]
+fn forks_are_refused() {
+    check(forks::ROWS);
+}
+
+#[test]
 fn what_concerns_keys_is_refused() {
     check(keys::ROWS);
 }
@@ -113,6 +120,7 @@ fn every_code_is_reached() {
         agreements::ROWS,
         money::ROWS,
         payouts::ROWS,
+        forks::ROWS,
     ];
     let reached: BTreeSet<Code> = tables.into_iter().flatten().map(|row| row.code).collect();
     let all: BTreeSet<Code> = Code::ALL.iter().copied().collect();

@@ -210,6 +210,8 @@ def cases():
         ("genesis", "empty", {}, malformed),
         ("genesis", "least", genesis, ok),
         ("genesis", "all", genesis | whole_genesis | {"agent": agents, "equation": EQUATION}, ok),
+        ("genesis", "of a fork", genesis | {"parent": PARENT}, ok),
+        ("genesis", "of a fork of nothing", genesis | {"parent": {}}, malformed),
         ("genesis", "of a phyle", {k: v for k, v in genesis.items() if k != "equation"} | {"kind": "PHYLE"}, ok),
         ("approve", "empty", {}, malformed),
         ("approve", "of the genesis", {"digest": digest("body")}, ok),
@@ -314,6 +316,9 @@ def cases():
         ("agreement_active", "all", {"agreement": AGREEMENT, "proof": PROOF}, ok),
         ("agreement_end", "empty", {}, malformed),
         ("agreement_end", "zeros", {"agreement": bytes(32)}, ok),
+        ("fork_copy", "empty", {}, malformed),
+        ("fork_copy", "least", {"agent": [{"handle": "x", "kind": "PERSON"}]}, ok),
+        ("fork_copy", "all", {"agent": [{"handle": HANDLE, "kind": "PERSON", "key": [public("second")], "revoked": [bytes(32), public("third")], "admitted": True, "alias": "wayan", "alias_since": U64}], "work": [FORK_WORK], "next": digest("next")}, ok),
         ("agreement_unfreeze", "empty", {}, malformed),
         ("agreement_unfreeze", "keeps none", {"agreement": AGREEMENT, "entry": 7}, ok),
         ("agreement_unfreeze", "all", {"agreement": AGREEMENT, "entry": U64, "back_to": U64}, ok),
@@ -384,6 +389,39 @@ def record_of(record, **fields):
 
 def value_name(enum, number):
     return f"{enum.full_name}.{enum.values_by_number[number].name}"
+
+
+PARENT = {
+    "ledger": digest("parent"),
+    "size": U64,
+    "root": digest("root"),
+    "operator": public("operator"),
+    "checkpoint": "subak/1\n",
+    "path": [digest("a"), digest("b")],
+    "copy": digest("copy"),
+}
+FORK_WORK = {
+    "reference": "git:1",
+    "kind": "hours",
+    "stream": "CARE",
+    "worked_on": U32,
+    "rate": U32,
+    "claimant": "x",
+    "claimed_at": U64,
+    "part": [
+        {
+            "agent": "x",
+            "quantity": U64,
+            "remuneration": "PAID",
+            "vote": ["a", "b"],
+            "since": U64,
+            "counted": U64,
+            "counted_unpaid": U64,
+            "maturing": U64,
+            "matures_at": 253_402_300_799_999,
+        }
+    ],
+}
 
 
 def check_coverage(messages):

@@ -89,6 +89,7 @@ pub fn genesis(operator: [u8; 32], clerk: [u8; 32]) -> v1::Genesis {
             agent("phyle", v1::AgentKind::Phyle),
             agent("upstream", v1::AgentKind::Commons),
         ],
+        parent: None,
         equation: Some(v1::Equation {
             name: "measured".into(),
             version: 1,

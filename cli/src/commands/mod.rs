@@ -17,6 +17,7 @@ mod demo;
 mod equation;
 mod erase;
 mod explain;
+mod fork;
 mod frozen;
 mod held;
 mod import;
@@ -42,7 +43,7 @@ mod settle;
 mod validate;
 mod witness;
 
-use crate::{context::Context, failure::Done};
+use crate::{context::Context, failure::Done, options::Global};
 use clap::Subcommand;
 
 /// Everything `subak` does; each variant's help is that of its own type.
@@ -118,6 +119,7 @@ pub enum Command {
     )]
     Payout(payout::Payout),
     Explain(explain::Explain),
+    Fork(fork::Fork),
     Audit(audit::Audit),
     #[command(
         subcommand,
@@ -194,6 +196,7 @@ impl Command {
             Self::Income(c) => c.schema(),
             Self::Payout(c) => c.schema(),
             Self::Explain(_) => "subak.explain/1",
+            Self::Fork(_) => "subak.fork/1",
             Self::Audit(_) => "subak.audit/1",
             Self::Bundle(_) => "subak.bundle/1",
             Self::Serve(_) | Self::Mirror(_) => "subak.serve/1",
@@ -212,6 +215,13 @@ impl Command {
             }
             Self::Operator(operator::Operator::Restore { .. }) => "subak.restore/1",
             Self::Operator(_) => "subak.handover/1",
+        }
+    }
+
+    /// Options that mean something else to a command than to all others.
+    pub fn settle(&mut self, global: &mut Global) {
+        if let Self::Fork(fork) = self {
+            fork.settle(global);
         }
     }
 
@@ -245,6 +255,7 @@ impl Command {
             Self::Income(c) => c.run(context).await,
             Self::Payout(c) => c.run(context).await,
             Self::Explain(c) => c.run(context).await,
+            Self::Fork(c) => c.run(context).await,
             Self::Audit(c) => c.run(context).await,
             Self::Bundle(c) => c.run(context).await,
             Self::Relay(c) => c.run(context).await,

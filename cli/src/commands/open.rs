@@ -48,18 +48,28 @@ pub enum Phyle {
 }
 
 #[derive(Debug, Args)]
-struct Founding {
+pub(super) struct Founding {
     /// Name of the ledger: a handle
-    name: String,
+    pub(super) name: String,
     /// A steward: HANDLE (whose key is here) or HANDLE=PUBLICKEY; the first one signs
     #[arg(long = "steward", required = true, value_name = "HANDLE[=KEY]")]
-    stewards: Vec<String>,
+    pub(super) stewards: Vec<String>,
     /// How many stewards decide together
     #[arg(long, default_value_t = 1, value_name = "M")]
-    quorum: u32,
+    pub(super) quorum: u32,
     /// A ledger for trying out: dates in it may be chosen, all output says SANDBOX
     #[arg(long)]
-    sandbox: bool,
+    pub(super) sandbox: bool,
+}
+
+/// What a ledger is to be, beside who founds it.
+pub(super) struct Birth {
+    pub(super) kind: AgentKind,
+    /// Roles of the stewards, further ones.
+    pub(super) roles: Vec<i32>,
+    pub(super) agents: Vec<v1::AgentAdd>,
+    pub(super) equation: Option<v1::Equation>,
+    pub(super) parent: Option<v1::Parent>,
 }
 
 /// Arguments of `commons open`.
@@ -151,7 +161,9 @@ impl OpenCommons {
             agents.extend(handles.iter().map(|h| institution(h, kind)));
         }
         let roles = vec![Role::Maintainer.to_wire(), Role::Treasurer.to_wire()];
-        found(cx, self.founding, AgentKind::Commons, roles, agents, Some(equation)).await
+        let equation = Some(equation);
+        let birth = Birth { kind: AgentKind::Commons, roles, agents, equation, parent: None };
+        open_here(cx, self.founding, birth).await
     }
 }
 
@@ -166,7 +178,9 @@ impl OpenPhyle {
                 )
             })?;
         let agents = self.commons.iter().map(|h| institution(h, AgentKind::Commons)).collect();
-        found(cx, self.founding, kind, vec![Role::Treasurer.to_wire()], agents, None).await
+        let roles = vec![Role::Treasurer.to_wire()];
+        let birth = Birth { kind, roles, agents, equation: None, parent: None };
+        open_here(cx, self.founding, birth).await
     }
 }
 
@@ -175,14 +189,20 @@ pub fn institution(handle: &str, kind: AgentKind) -> v1::AgentAdd {
     v1::AgentAdd { handle: handle.into(), kind: kind.to_wire(), ..Default::default() }
 }
 
-async fn found(
+async fn open_here(cx: &Context, founding: Founding, birth: Birth) -> Done {
+    let connection = cx.writer(true).await?;
+    let appended = found(cx, &connection, founding, birth).await?;
+    report_opened(cx, &connection, &appended).await
+}
+
+/// Founds a ledger at a connection: the first steward signs its genesis.
+pub(super) async fn found(
     cx: &Context,
+    connection: &Connection,
     founding: Founding,
-    kind: AgentKind,
-    roles: Vec<i32>,
-    agents: Vec<v1::AgentAdd>,
-    equation: Option<v1::Equation>,
-) -> Done {
+    birth: Birth,
+) -> Done<Appended> {
+    let Birth { kind, roles, agents, equation, parent } = birth;
     let mut stewards = Vec::new();
     for text in &founding.stewards {
         stewards.push(steward(cx, text)?);
@@ -195,7 +215,6 @@ async fn found(
         ));
     }
     let secret = cx.secret(&author)?;
-    let connection = cx.writer(true).await?;
     if connection.ledgers.ledgers().await?.iter().any(|l| l.name == founding.name) {
         return Err(Failure::refused(
             "name-taken",
@@ -205,7 +224,9 @@ async fn found(
     }
     let (operator, clerk) = connection.ledgers.prepare().await?;
     let expected = cx.trust.keys();
-    if !cx.trust.is_anyone() && expected.iter().all(|key| key.bytes() != operator) {
+    // Of a fork the caller expects the parent's.
+    let founds = parent.is_none() && !cx.trust.is_anyone();
+    if founds && expected.iter().all(|key| key.bytes() != operator) {
         return Err(Failure::usage(
             "a new ledger gets a new operator key, which nobody can expect yet",
             "leave --expect out (or unset SUBAK_EXPECT), and note the key that is printed",
@@ -232,6 +253,7 @@ async fn found(
         operator_key: operator.to_vec(),
         agent: agents,
         equation,
+        parent,
     };
     let at = cx.at()?;
     let header = Header {
@@ -243,11 +265,10 @@ async fn found(
         basis: None,
     };
     let draft = Draft { header, events: vec![crate::context::encode(Kind::Genesis(genesis))] };
-    let appended = cx.send(&connection, None, &draft, &secret, Texts::default()).await?;
-    report_opened(cx, &connection, &appended).await
+    cx.send(connection, None, &draft, &secret, Texts::default()).await
 }
 
-fn steward(cx: &Context, text: &str) -> Done<v1::NamedKey> {
+pub(super) fn steward(cx: &Context, text: &str) -> Done<v1::NamedKey> {
     let (handle, key) = text.split_once('=').map_or((text, None), |(h, k)| (h, Some(k)));
     let agent = Handle::new(handle)?;
     let key = match key {

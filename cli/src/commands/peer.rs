@@ -204,11 +204,8 @@ async fn list_of_node(cx: &Context) -> Done {
 async fn list(cx: &Context) -> Done {
     let file = file(cx)?;
     let peers = Peers::read(&file)?.peer;
-    let here = if cx.db().exists() {
-        cx.reader().await?.ledgers.ledgers().await?
-    } else {
-        Vec::new()
-    };
+    let here =
+        if cx.db().exists() { cx.reader().await?.ledgers.ledgers().await? } else { Vec::new() };
     let ring = Ring::beside(&cx.db());
     let copies: Vec<&LedgerInfo> =
         here.iter().filter(|l| !ring.holds(&l.operator, Use::Operator)).collect();

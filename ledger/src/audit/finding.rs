@@ -115,6 +115,10 @@ codes! {
     PayerUnjudged "payer-unjudged" Gap "income was taken from entries of the payer that could not be judged" "see what was found in the payer's ledger, and audit again when that is mended"
     AgreementUnmatched "agreement-unmatched" Gap "an agreement is in force in one of its two ledgers, and the other one does not hold it" "bring that copy up to date, then audit again; if it is up to date, its operator has signed two histories"
     CounterpartUnknown "counterpart-unknown" Gap "a ledger knows the other side of an agreement by an operator key that the other's log does not name" "bring the other side's copy up to date, then audit again; if it is up to date, ask its stewards whom they have handed over to"
+    // Against the ledger that a fork cites.
+    ForkParent "fork-parent" Fault "the fork cites another head than its parent's log has" "keep both: whoever founded the fork, or the parent's operator, shows another log"
+    ForkCopied "fork-copy" Fault "the fork copies something else than its parent's log gives" "do not go by its points: compare both logs, and fork the parent again"
+    ParentMissing "parent-missing" Gap "the log that the fork cites is not here, or cannot be judged so far" "audit both together: fetch the parent from its node, a mirror or a bundle"
     // Worth knowing.
     ClockAhead "clock-ahead" Warning "an entry is dated after a witness had signed it" "ask the operator and the witness whose clock is wrong: what an income is split over depends on it"
     ClockBehind "clock-behind" Warning "an entry is dated before a witness signed a head without it" "ask the operator and the witness whose clock is wrong: an entry that is dated back meets other points"

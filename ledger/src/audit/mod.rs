@@ -22,6 +22,7 @@ mod disclosures;
 mod entries;
 mod examine;
 mod finding;
+mod forks;
 mod ledger;
 mod nodes;
 mod pair;
@@ -37,6 +38,7 @@ mod worth;
 pub use disclosures::Disclosures;
 pub use examine::{Examined, examine};
 pub use finding::{Code, Finding, MOST, Severity};
+pub use forks::{Citing, forks};
 pub use ledger::{LedgerAudit, LedgerReport};
 pub use parting::{begins, contradict, histories_part, parting, placed, split_view};
 pub use reconcile::reconcile;
@@ -101,8 +103,8 @@ pub struct Options<'a> {
     /// authenticated, and a ledger that was taken out whole is not missed.
     pub expect_operator: Vec<PublicKey>,
     /// The ledger of an expected operator may be in another store, one that names the same key
-    /// too, and the other side of an agreement. For whoever audits several, and asks
-    /// [`operators`] and [`reconcile`] of all of them at the end.
+    /// too, the other side of an agreement, and the parent of a fork. For whoever audits several,
+    /// and asks [`operators`], [`reconcile`] and [`forks`] of all of them at the end.
     pub several_stores: bool,
     /// A trust file; it alone decides then, and not `expect_operator`.
     pub policy: Option<&'a Policy>,
@@ -165,6 +167,7 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
         (options.progress)(done, total);
     };
     let (mut reports, mut sides, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut forked = Vec::new();
     let inspected = thread::scope(|scope| {
         let inspection = scope.spawn(reader.inspection());
         let pool = Pool::start(scope, threads);
@@ -182,6 +185,11 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
     if reports.is_empty() && whole.list().is_empty() {
         whole.add(Code::NoLedger, None, "expected at least one, found none");
     }
+    if !options.several_stores {
+        for (_, finding) in forks::forks(&[reader])? {
+            forked.push(finding);
+        }
+    }
     let missing = if options.several_stores {
         Vec::new()
     } else {
@@ -190,7 +198,7 @@ pub fn audit(reader: &dyn Reader, options: &Options<'_>) -> Result<Audit, StoreE
         operators(&reports, expected)
     };
     let gathered = std::iter::once(whole).chain(findings).flat_map(Findings::close);
-    let findings: Vec<Finding> = missing.into_iter().chain(gathered).collect();
+    let findings: Vec<Finding> = missing.into_iter().chain(gathered).chain(forked).collect();
     let mut found = Audit { verdict: verdict(&findings), ledgers: reports, findings, sides };
     if !options.several_stores {
         reconcile(std::slice::from_mut(&mut found));

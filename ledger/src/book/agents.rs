@@ -47,6 +47,7 @@ impl State {
             g.equation.is_some() == (g.kind == AgentKind::Commons),
             "a commons, and only a commons, opens with a value equation",
         )?;
+        bad(g.parent.is_none() || g.equation.is_some(), "only a commons is forked")?;
         PublicKey::admit(&g.operator)?;
         bad(
             g.operator != g.clerk
@@ -98,10 +99,10 @@ impl State {
             self.equations.push_back((step.at, equation.clone()));
             self.put_in_force(equation.clone());
         }
-        Ok(())
+        g.parent.as_ref().map_or(Ok(()), |parent| self.cite(parent))
     }
 
-    fn introduce(
+    pub(super) fn introduce(
         &mut self,
         step: &Step<'_>,
         handle: Handle,

@@ -104,6 +104,7 @@ pub fn rule(event: &Event) -> (Where, Who) {
         | Event::RevenueReverse(_)
         | Event::SettlementSent(_) => (Revenue, Roles(&[Treasurer])),
         Event::StateRoot { .. } => (Contribution, Clerk),
+        Event::ForkCopy(_) => (Contribution, Anyone),
         Event::Handover(_) => (Both, Anyone),
         Event::HandoverTake { .. } => (Both, AnyoneOrQuorum),
         Event::RulesVersion { .. } => (Both, Quorum),
@@ -218,6 +219,7 @@ impl State {
             && !self.handles.contains_key(&header.author)
         {
             self.require_open()?;
+            self.require_whole()?;
             step.event = Some(0);
             step.author = self.join(&step, &header.author, statement.key(), *name, *email)?;
             numbered.next();
@@ -272,6 +274,9 @@ impl State {
     fn run(&mut self, step: &mut Step<'_>, event: &Event) -> Outcome {
         if !matches!(event, Event::Approve { entry: 0, .. }) {
             self.require_open()?;
+            if !matches!(event, Event::ForkCopy(_)) {
+                self.require_whole()?;
+            }
         }
         // An event before it in the statement may have revoked it.
         self.require_in_use(&step.key)?;
@@ -386,6 +391,7 @@ impl State {
             Event::Handover(h) => self.hand_over(step, h),
             Event::HandoverTake { ledger, proof } => self.take_handover(step, *ledger, proof),
             Event::RulesVersion { version } => self.adopt_rules(*version),
+            Event::ForkCopy(part) => self.copy_part(step, part),
         }
     }
 

@@ -6,7 +6,9 @@
 
 use super::{
     equation::{Equation, ascending},
+    fork::MAX_COPIED,
     handover::MAX_CONSENTS,
+    keys::MAX_KEYS,
     types::*,
 };
 use crate::{
@@ -185,6 +187,7 @@ pub enum Event {
     RulesVersion {
         version: u32,
     },
+    ForkCopy(Box<ForkCopy>),
 }
 
 /// See `Genesis` in event.proto.
@@ -201,6 +204,72 @@ pub struct Genesis {
     pub operator: Hash,
     pub agents: Vec<AgentAdd>,
     pub equation: Option<Arc<Equation>>,
+    pub parent: Option<Arc<Parent>>,
+}
+
+/// See `Parent` in event.proto.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Parent {
+    pub ledger: Hash,
+    pub size: u64,
+    pub root: Hash,
+    pub operator: Hash,
+    pub checkpoint: String,
+    pub path: Vec<Hash>,
+    pub copy: Hash,
+}
+
+/// See `ForkCopy` in event.proto.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct ForkCopy {
+    /// By which the genesis, or the part before it, names it.
+    pub digest: Hash,
+    pub agents: Vec<ForkAgent>,
+    pub works: Vec<ForkWork>,
+    pub next: Option<Hash>,
+}
+
+/// See `ForkAgent` in event.proto.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct ForkAgent {
+    pub handle: Handle,
+    pub kind: AgentKind,
+    pub keys: Vec<Hash>,
+    pub revoked: Vec<Hash>,
+    pub admitted: bool,
+    pub alias: Option<(Handle, u64)>,
+}
+
+/// See `ForkWork` in event.proto.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct ForkWork {
+    pub reference: Reference,
+    pub kind: Handle,
+    pub stream: Stream,
+    pub worked_on: u32,
+    pub rate: u32,
+    pub claimant: Handle,
+    pub claimed_at: u64,
+    pub parts: Vec<ForkPart>,
+}
+
+/// See `ForkPart` in event.proto.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct ForkPart {
+    pub agent: Handle,
+    pub quantity: u64,
+    pub remuneration: Remuneration,
+    pub votes: Vec<Handle>,
+    pub since: u64,
+    pub counted: Points,
+    pub counted_unpaid: Points,
+    pub maturing: Points,
+    pub matures_at: u64,
 }
 
 /// See `AgentAdd` in event.proto.
@@ -564,6 +633,7 @@ impl Event {
             K::HandoverTake(t) => {
                 Self::HandoverTake { ledger: hash(&t.ledger, "ledger")?, proof: proof(t.proof)? }
             }
+            K::ForkCopy(c) => Self::ForkCopy(Box::new(fork_copy(&c)?)),
             K::RulesVersion(v1::RulesVersion { version }) => {
                 require(version >= 2, Code::Malformed, || {
                     format!("rules version: expected at least 2, found {version}")
@@ -622,6 +692,7 @@ impl Event {
             Self::Handover(_) => "Handover",
             Self::HandoverTake { .. } => "HandoverTake",
             Self::RulesVersion { .. } => "RulesVersion",
+            Self::ForkCopy(_) => "ForkCopy",
         }
     }
 
@@ -736,6 +807,87 @@ fn genesis(g: v1::Genesis) -> Outcome<Genesis> {
         operator: hash(&g.operator_key, "operator_key")?,
         agents: g.agent.iter().map(agent_add).collect::<Outcome<_>>()?,
         equation: g.equation.map(|e| Equation::from_wire(e).map(Arc::new)).transpose()?,
+        parent: g.parent.map(|p| parent(p).map(Arc::new)).transpose()?,
+    })
+}
+
+fn parent(p: v1::Parent) -> Outcome<Parent> {
+    require(p.size > 0, Code::Malformed, || "parent: expected entries, found 0".into())?;
+    require(p.path.len() <= 64, Code::Malformed, || "a path has at most 64 hashes".into())?;
+    Ok(Parent {
+        ledger: hash(&p.ledger, "parent ledger")?,
+        size: p.size,
+        root: hash(&p.root, "parent root")?,
+        operator: hash(&p.operator, "parent operator")?,
+        path: p.path.iter().map(|h| hash(h, "path")).collect::<Outcome<_>>()?,
+        checkpoint: p.checkpoint,
+        copy: hash(&p.copy, "copy")?,
+    })
+}
+
+fn fork_copy(c: &v1::ForkCopy) -> Outcome<ForkCopy> {
+    let rows = c.agent.len() + c.work.len();
+    require(rows > 0, Code::Malformed, || "a part of a copy has agents or work".into())?;
+    require(c.work.len() <= MAX_COPIED, Code::Malformed, || {
+        format!("work: at most {MAX_COPIED} pieces in a part, found {}", c.work.len())
+    })?;
+    Ok(ForkCopy {
+        digest: super::fork::digest_of(c),
+        agents: c.agent.iter().map(fork_agent).collect::<Outcome<_>>()?,
+        works: c.work.iter().map(fork_work).collect::<Outcome<_>>()?,
+        next: maybe(&c.next, "next")?,
+    })
+}
+
+fn fork_agent(a: &v1::ForkAgent) -> Outcome<ForkAgent> {
+    let keys = |keys: &[Vec<u8>]| keys.iter().map(|key| hash(key, "key")).collect::<Outcome<_>>();
+    let revoked: Vec<Hash> = keys(&a.revoked)?;
+    ascending(&revoked, "revoked keys")?;
+    require(a.key.len() <= MAX_KEYS, Code::Malformed, || {
+        format!("{}: at most {MAX_KEYS} keys, found {}", a.handle, a.key.len())
+    })?;
+    require(a.alias.is_empty() == (a.alias_since == 0), Code::Malformed, || {
+        "an alias, and since when, or neither".into()
+    })?;
+    let alias = (!a.alias.is_empty()).then(|| Handle::new(&a.alias)).transpose()?;
+    Ok(ForkAgent {
+        handle: Handle::new(&a.handle)?,
+        kind: AgentKind::from_wire(a.kind)?,
+        keys: keys(&a.key)?,
+        revoked,
+        admitted: a.admitted,
+        alias: alias.map(|person| (person, a.alias_since)),
+    })
+}
+
+fn fork_work(w: &v1::ForkWork) -> Outcome<ForkWork> {
+    listed(w.part.len(), 64, "parts")?;
+    Ok(ForkWork {
+        reference: Reference::new(&w.reference)?,
+        kind: Handle::new(&w.kind)?,
+        stream: Stream::from_wire(w.stream)?,
+        worked_on: w.worked_on,
+        rate: w.rate,
+        claimant: Handle::new(&w.claimant)?,
+        claimed_at: w.claimed_at,
+        parts: w.part.iter().map(fork_part).collect::<Outcome<_>>()?,
+    })
+}
+
+fn fork_part(p: &v1::ForkPart) -> Outcome<ForkPart> {
+    require(p.matures_at <= LAST_TIME, Code::Malformed, || {
+        format!("matures_at: at most {LAST_TIME}, found {}", p.matures_at)
+    })?;
+    Ok(ForkPart {
+        agent: Handle::new(&p.agent)?,
+        quantity: p.quantity,
+        remuneration: Remuneration::from_wire(p.remuneration)?,
+        votes: p.vote.iter().map(|v| Handle::new(v)).collect::<Outcome<_>>()?,
+        since: p.since,
+        counted: p.counted,
+        counted_unpaid: p.counted_unpaid,
+        maturing: p.maturing,
+        matures_at: p.matures_at,
     })
 }
 

@@ -182,8 +182,7 @@ impl State {
         }
         let a = self.agent(agent);
         let open = |d: &Doubt| !d.released.contains(&agent);
-        let votes: Vec<(&(AgentId, Hash), &Doubt)> =
-            self.doubts.iter().filter(|(_, d)| d.votes && open(d)).collect();
+        let votes = self.doubtful_votes(agent);
         if let Some((person, since)) = a.alias {
             let claimed = self.doubts_of(person).find(|(_, d)| open(d) && since >= d.since);
             let attested = votes.iter().copied().find(|(_, d)| since >= d.since);
@@ -191,25 +190,52 @@ impl State {
                 return Some(Frozen { key: *key, agent: *agent, by: By::Alias });
             }
         }
-        for place in self.places_of(agent) {
+        self.places_of(agent).find_map(|place| {
             let c = &self.contributions.at(place);
-            // What never stood has no points.
-            for part in c.parts.iter().filter(|p| p.agent == agent && p.generation > 0) {
-                let claim = self
-                    .doubts_of(c.claimant)
-                    .find(|((_, key), d)| open(d) && self.is_doubtful(place, c, part, key, d));
-                if let Some(((agent, key), _)) = claim {
-                    return Some(Frozen { key: *key, agent: *agent, by: By::Claim(place) });
-                }
-                let vote = votes.iter().find(|((voter, _), d)| {
-                    place.entry <= d.until && may_have_voted(part, *voter, d)
-                });
-                if let Some(((agent, key), _)) = vote {
-                    return Some(Frozen { key: *key, agent: *agent, by: By::Vote(place) });
-                }
-            }
+            let mut parts = c.parts.iter().filter(|p| p.agent == agent);
+            parts.find_map(|part| self.doubt_of(place, c, part, &votes))
+        })
+    }
+
+    /// What a part's points rest on that is doubtful. What never stood has none.
+    fn doubt_of(
+        &self,
+        place: Ref,
+        c: &Contribution,
+        part: &WorkPart,
+        votes: &[(&(AgentId, Hash), &Doubt)],
+    ) -> Option<Frozen> {
+        if part.generation == 0 {
+            return None;
         }
-        None
+        let open = |d: &Doubt| !d.released.contains(&part.agent);
+        let mut claims = self.doubts_of(c.claimant);
+        let claim =
+            claims.find(|((_, key), d)| open(d) && self.is_doubtful(place, c, part, key, d));
+        if let Some(((agent, key), _)) = claim {
+            return Some(Frozen { key: *key, agent: *agent, by: By::Claim(place) });
+        }
+        let vote = votes
+            .iter()
+            .find(|((voter, _), d)| place.entry <= d.until && may_have_voted(part, *voter, d));
+        let ((agent, key), _) = vote?;
+        Some(Frozen { key: *key, agent: *agent, by: By::Vote(place) })
+    }
+
+    fn doubtful_votes(&self, agent: AgentId) -> Vec<(&(AgentId, Hash), &Doubt)> {
+        let open = |d: &Doubt| !d.released.contains(&agent);
+        self.doubts.iter().filter(|(_, d)| d.votes && open(d)).collect()
+    }
+
+    /// Whether a part's points rest on what a revoked key has signed and nobody has confirmed.
+    pub(super) fn is_part_doubtful(&self, place: Ref, c: &Contribution, part: &WorkPart) -> bool {
+        let votes = || self.doubtful_votes(part.agent);
+        !self.doubts.is_empty() && self.doubt_of(place, c, part, &votes()).is_some()
+    }
+
+    /// Whether who is behind an agent rests on such a thing.
+    pub(super) fn is_alias_doubtful(&self, agent: AgentId) -> bool {
+        self.frozen(agent).is_some_and(|frozen| frozen.by == By::Alias)
     }
 
     fn doubts_of(&self, agent: AgentId) -> impl Iterator<Item = (&(AgentId, Hash), &Doubt)> {

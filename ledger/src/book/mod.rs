@@ -29,6 +29,7 @@ pub mod erasure;
 pub mod event;
 pub mod explain;
 mod foresee;
+pub mod fork;
 pub mod freeze;
 pub mod handover;
 pub mod horizon;

@@ -13,6 +13,7 @@ use super::{
     equation::{BucketDef, BucketId, Equation},
     erasure::Erasure,
     event::{Event, InvoiceId},
+    fork::Fork,
     freeze::{Acts, Doubt},
     handover::Tenure,
     keys::Revoked,
@@ -130,6 +131,9 @@ pub struct State {
 
     /// Balances.
     pub accounts: Accounts,
+
+    /// What it is a fork of, if it is one.
+    pub fork: Option<Fork>,
 
     /// The newest StateRoot.
     pub published: Option<Published>,

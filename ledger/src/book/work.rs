@@ -26,7 +26,7 @@ use smallvec::SmallVec;
 use std::collections::BTreeSet;
 
 /// Thousandths that one part may have: 10^9 units.
-const MAX_QUANTITY: u64 = 1_000_000_000_000;
+pub(super) const MAX_QUANTITY: u64 = 1_000_000_000_000;
 /// Contributions that one Validate may cover.
 const MAX_SPAN: usize = 100_000;
 
@@ -484,9 +484,9 @@ fn as_read(part: &WorkPart) -> u64 {
 
 /// Points that count, in buckets for all work and in those for unpaid work only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Counts {
-    any: Points,
-    unpaid: Points,
+pub(super) struct Counts {
+    pub(super) any: Points,
+    pub(super) unpaid: Points,
 }
 
 impl Counts {
@@ -502,7 +502,7 @@ fn counts(standing: Option<&Standing>) -> Counts {
 }
 
 /// What counts of a part in each bucket that it is for goes from one number to another.
-fn recount(
+pub(super) fn recount(
     buckets: &mut OrdMap<BucketId, Bucket>,
     c: &Contribution,
     agent: AgentId,

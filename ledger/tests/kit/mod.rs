@@ -128,6 +128,7 @@ pub fn genesis(
             agent("phyle-b", v1::AgentKind::Phyle),
         ],
         equation,
+        parent: None,
     }
 }
 
@@ -256,6 +257,13 @@ impl World {
             path: path.iter().map(|h| h.to_vec()).collect(),
             checkpoint: self.checkpoint(),
         }
+    }
+
+    /// The proof that the newest head goes on from its first `size` entries.
+    pub fn consistency(&self, size: u64) -> Vec<Vec<u8>> {
+        let read = |level: u32, index: u64| Ok::<_, ()>(self.nodes[&(level, index)]);
+        let path = tree::prove_consistency(size, self.frontier.size(), read).unwrap();
+        path.iter().map(|hash| hash.to_vec()).collect()
     }
 
     pub fn id(&self, agent: &str) -> AgentId {

@@ -7,6 +7,7 @@ use super::{
     book::*,
     check,
     facts::*,
+    fork,
     stage::Stage,
     table,
     wishes::{self, rules},
@@ -84,6 +85,8 @@ pub fn play(start: (u32, u32), ops: &[Op]) -> Stage {
     check::ideal(&stage.model, &stage.commons);
     check::replays(&stage.commons);
     table::agrees(&stage);
+    let rules = stage.model.rules.clone();
+    fork::agree(&mut stage.commons, &rules.wire);
     stage
 }
 

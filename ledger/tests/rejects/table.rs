@@ -158,6 +158,10 @@ fn samples() -> Vec<Kind> {
             entry: 1,
             back_to: 1,
         }),
+        Kind::ForkCopy(v1::ForkCopy {
+            agent: vec![v1::ForkAgent { handle: "x".into(), kind: 1, ..Default::default() }],
+            ..Default::default()
+        }),
     ]
 }
 

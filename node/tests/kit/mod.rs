@@ -91,6 +91,7 @@ pub fn genesis(name: &str, operator: [u8; 32], clerk: [u8; 32], sandbox: bool) -
         clerk_key: clerk.to_vec(),
         operator_key: operator.to_vec(),
         agent: vec![],
+        parent: None,
         equation: Some(v1::Equation {
             name: "test".into(),
             version: 1,

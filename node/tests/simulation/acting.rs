@@ -184,7 +184,7 @@ impl World {
                 let source = *blake3::hash(&entry.envelope).as_bytes();
                 let first = dues.iter().find(|due| due.agreement == deal.digest);
                 let known = first.and_then(|due| own.sources.get(&due.number));
-                known.is_some_and(|known| *known != source)
+                known.is_some_and(|known| known.envelope != source)
             });
             let Some(entry) = other else { continue };
             let payer = founded.orgs[org].ledger;

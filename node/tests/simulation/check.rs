@@ -226,7 +226,7 @@ pub fn exactly_once(deal: &Deal, payer: &Log, own: &Node, commons: &Node) -> Ver
     for number in 1..=last {
         let from = agreement.sources.get(&number);
         let told = payer.stories.get(&(deal.digest, number));
-        holds(from.zip(told).is_some_and(|(from, told)| told.contains(from)), || {
+        holds(from.zip(told).is_some_and(|(from, told)| told.contains(&from.envelope)), || {
             format!("number {number} was taken from what its payer never recorded, or skipped")
         })?;
     }

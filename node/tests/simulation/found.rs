@@ -242,6 +242,7 @@ fn genesis(name: &str, shape: &Shape, upstream: &[usize]) -> v1::Genesis {
         operator_key: public("operator"),
         agent: shape.orgs.iter().filter(|other| **other != name).map(agent).collect(),
         equation: is_commons(name).then(|| equation(shape, upstream)),
+        ..Default::default()
     }
 }
 

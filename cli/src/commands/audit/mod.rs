@@ -233,6 +233,13 @@ impl Job {
             last.findings.extend(missing);
             last.verdict = audit::verdict(&last.findings);
         }
+        let stores: Vec<&dyn subak_ledger::store::Reader> =
+            judged.iter().map(Source::reader).collect();
+        let forks = audit::forks(&stores);
+        for (place, finding) in forks.map_err(Failure::from)? {
+            found[place].findings.push(finding);
+            found[place].verdict = audit::verdict(&found[place].findings);
+        }
         let proofs = split::compare(self, &judged, &mut found)?;
         // Last, so that a copy that was found false counts as one.
         let table = audit::reconcile(&mut found);
