@@ -103,7 +103,7 @@ pub(super) async fn accept(cx: &Context, wanted: &str, elsewhere: &Elsewhere) ->
         }
         Err(why) => {
             let text = format!(
-                "agreement {short} is accepted (stated in entry {})\n  not active yet: {}\n  next, the payer: `subak agreement activate {short} --ledger {}{}`",
+                "agreement {short} is accepted (stated in entry {})\n  not active yet: {}\n  next, the payer's node, by itself if it follows this one; else the payer: `subak agreement activate {short} --ledger {}{}`",
                 stated,
                 why.message,
                 payer.info.name,
