@@ -7,7 +7,7 @@
 
 use super::{
     finding::{Code, Findings},
-    side::{Heard, Known, Share, Side, Stated},
+    side::{Heard, Known, Share, Side, Stated, Taken},
     table::{Row, Standing},
 };
 use crate::{
@@ -69,7 +69,9 @@ impl<'s> Both<'s> {
         let mut unjudged = (0u64, None);
         let stated: BTreeMap<u64, Hash> =
             self.said.stated.iter().map(|s| (s.entry, s.digest)).collect();
-        for take in &self.heard.taken {
+        // Once stewards have unfrozen it, what they decided against has no part in it any more.
+        let counts = |take: &&Taken| self.taking.frozen || !take.second;
+        for take in self.heard.taken.iter().filter(counts) {
             let seq = take.seq.expect("the book has checked the proof's leaf");
             if !payer.readable
                 || payer.stopped.is_some_and(|(at, rule)| seq > at || (seq == at && !rule))
@@ -87,8 +89,7 @@ impl<'s> Both<'s> {
             let there = stated.get(&seq);
             let place = format!("entry {seq} of ledger {}", payer.id);
             if take.second {
-                // Once stewards have unfrozen it, they have judged it: it stays in the log.
-                if there != Some(&take.digest) && self.taking.frozen {
+                if there != Some(&take.digest) {
                     findings.add(Code::SecondStory, Some(take.entry), &place);
                 }
             } else if there != Some(&take.digest) {

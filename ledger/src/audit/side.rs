@@ -85,7 +85,8 @@ pub(super) struct Taken {
     pub(super) seq: Option<u64>,
     /// Of the payer's envelope.
     pub(super) digest: Hash,
-    /// Whether the book took nothing from it: its numbers had been taken from another entry.
+    /// Whether nothing of it stands: its numbers had been taken from another entry, or the stewards
+    /// have decided against it.
     pub(super) second: bool,
 }
 
@@ -146,12 +147,13 @@ impl Heard {
         }
     }
 
-    /// Marks the takes that the book took nothing from.
+    /// Marks the takes of which nothing stands.
     fn tell_apart(&mut self, agreement: &Agreement) {
-        let sources: BTreeSet<&Hash> =
-            agreement.sources.values().map(|source| &source.envelope).collect();
+        let from = agreement.sources.values().map(|source| (source.entry, &source.envelope));
+        let sources: BTreeSet<(u64, &Hash)> = from.collect();
         for take in &mut self.taken {
-            take.second = !sources.contains(&take.digest);
+            let from = take.seq.map(|seq| (seq, &take.digest));
+            take.second = !from.is_some_and(|from| sources.contains(&from));
         }
     }
 
