@@ -198,7 +198,9 @@ fn records_out_of_place_are_found() {
     ];
     for (what, change) in unsound {
         let found = sound_without_text(change);
-        assert!(found.as_deref().is_ok_and(|said| said == "fault") || found.is_err(), "{what}");
+        // A copy on its way has no signed head yet either: that could not be judged.
+        let expected = if *what == "no checkpoint" { "gap" } else { "fault" };
+        assert!(found.as_deref().is_ok_and(|said| said == expected) || found.is_err(), "{what}");
     }
     assert_eq!(id.len(), 32);
 }
