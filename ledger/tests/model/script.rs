@@ -84,7 +84,11 @@ pub fn play(start: (u32, u32), ops: &[Op]) -> Stage {
     flush(&mut stage, &mut draft);
     check::ideal(&stage.model, &stage.commons);
     check::replays(&stage.commons);
-    table::agrees(&stage);
+    // Of a payer with two logs each one contradicts what was taken from the other.
+    if stage.others.is_empty() {
+        table::agrees(&stage);
+        stage.count("table");
+    }
     let rules = stage.model.rules.clone();
     fork::agree(&mut stage.commons, &rules.wire);
     stage
