@@ -43,7 +43,10 @@ impl Elsewhere {
     pub async fn reader(&self, cx: &Context, mine: &Connection) -> Done<Connection> {
         match (&self.other_db, &self.other_node) {
             (Some(db), _) => connect::reader(db).await,
-            (None, Some(url)) => connect::node(url, &cx.trust, cx.node_ca()).await,
+            (None, Some(url)) => {
+                connect::node(url, &cx.trust, cx.node_ca().filter(|_| url.starts_with("https:")))
+                    .await
+            }
             (None, None) => Ok(mine.clone()),
         }
     }
@@ -52,7 +55,10 @@ impl Elsewhere {
     pub async fn writer(&self, cx: &Context, mine: &Connection) -> Done<Connection> {
         match (&self.other_db, &self.other_node) {
             (Some(db), _) => connect::writer(db, false).await,
-            (None, Some(url)) => connect::node(url, &cx.trust, cx.node_ca()).await,
+            (None, Some(url)) => {
+                connect::node(url, &cx.trust, cx.node_ca().filter(|_| url.starts_with("https:")))
+                    .await
+            }
             (None, None) => Ok(mine.clone()),
         }
     }

@@ -424,6 +424,9 @@ pub fn copy_of(name: &str, size: u64, mirror: &Mirror) -> String {
         (at, 0) => format!("whole as of {}", money::show_time(*at)),
         (at, lag) => format!("{} behind as of {}", entries(lag), money::show_time(*at)),
     };
+    if source.is_empty() {
+        return format!("ledger {name} is read from a copy: {trouble}");
+    }
     let trouble = if trouble.is_empty() { String::new() } else { format!("; {trouble}") };
     format!("ledger {name} is read from a copy of {source}, {lag}{trouble}")
 }

@@ -163,7 +163,8 @@ check "vic has 240.00 upstream" shows "240.00" at upstream balance vic --ledger 
 
 say "a refund goes the same way back"
 at phyle revenue reverse a/1 --net "2000.00 EUR" --cause refund --as tess --ledger sample-phyle
-until_holds "the commons has taken it over" shows "200.00" at commons income list --ledger sample-commons
+until_holds "the commons has taken it over" \
+    shows '"reversed":"200.00"' at commons income list --ledger sample-commons --json
 
 say "the upstream commons' node is away for a while; the others go on"
 kill "${nodes[2]}"
@@ -177,8 +178,12 @@ say "who routes how much to whom"
 by commons network "$(cat commons/url)" --node-ca certificates.pem
 
 say "audited from outside, over the network, believing nobody"
-by auditor audit "$(cat phyle/url)" "$(cat commons/url)" "$(cat upstream/url)" \
-    --node-ca certificates.pem --no-memory
-check "the audit is sound" true
+audited() {
+    by auditor audit "$(cat phyle/url)" "$(cat commons/url)" "$(cat upstream/url)" \
+        --node-ca certificates.pem --no-memory "$@"
+}
+audited
+check "the audit is sound" shows '"verdict":"sound"' audited --json
+check "both sides of each agreement add up to the cent" shows '"balanced":true' audited --json
 echo
 echo "every check held"

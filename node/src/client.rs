@@ -41,6 +41,7 @@ use subak_ledger::{
         checkpoint::{bears, claimed_size},
         entry::ledger_id_of_genesis,
         receipt::place,
+        statement::MAX_ENVELOPE,
         tree,
     },
     store::Disclosure,
@@ -626,8 +627,14 @@ impl Ledgers for Remote {
         let read =
             sent.map(|sent| wire::disclosure_in(sent).and_then(|d| commit(d, ledger, &origin)));
         let found: Vec<_> = read.collect::<Result<_, _>>().map_err(|what| self.lie(what))?;
-        match found.iter().find(|found| !commitments.contains(&found.commitment)) {
-            Some(_) => Err(self.lie("a text that was not asked for")),
+        // Each at most once, so that an answer is no longer than what was asked for.
+        let mut asked = commitments.iter();
+        if found.iter().any(|found| !asked.any(|asked| *asked == found.commitment)) {
+            return Err(self.lie("texts that were not asked for, or not in that order"));
+        }
+        let size = |d: &Disclosure| d.bytes.len() + d.tag.len() + d.field.len();
+        match found.iter().map(size).find(|size| *size > MAX_ENVELOPE) {
+            Some(size) => Err(self.lie(format!("a text of {size} bytes: at most {MAX_ENVELOPE}"))),
             None => Ok(found),
         }
     }

@@ -203,7 +203,8 @@ pub(crate) fn older(name: &str, what: &str) -> NodeError {
         code: "older-database".into(),
         message: format!("ledger {name} {what}; nothing is appended or signed"),
         next: "put back the newest copy of the database: signing again what was signed \
-               differently would be a fork, and anyone could prove it; if that copy is lost, \
+               differently would be a fork, and anyone could prove it; what a mirror has comes \
+               back by `subak operator restore URL`; if that copy is lost, \
                its stewards can move it on from what is left: `subak operator offer` on a copy \
                elsewhere; or go on in new ledgers"
             .into(),

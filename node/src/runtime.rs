@@ -454,7 +454,7 @@ impl Ledgers for Node {
                     Err(error) => return Err(error),
                 }
             }
-            info.mirror = self.shared.mirror(info.id);
+            info.mirror = if self.writes { self.mirror_of(&info) } else { None };
             items.push(info);
         }
         Ok(Page { items, more: found.more })

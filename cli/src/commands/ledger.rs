@@ -55,9 +55,10 @@ fn row(info: &LedgerInfo, own: bool) -> Value {
 fn cells(info: &LedgerInfo, own: bool) -> Vec<String> {
     let place = match &info.mirror {
         _ if own => "here".to_owned(),
+        Some(mirror) if mirror.source.is_empty() => "elsewhere".to_owned(),
         Some(mirror) => match mirror.size.saturating_sub(info.size) {
-            0 => format!("at {}", mirror.source),
-            lag => format!("at {}, {lag} behind", mirror.source),
+            0 => format!("elsewhere; copied from {}", mirror.source),
+            lag => format!("elsewhere; copied from {}, {lag} behind", mirror.source),
         },
         None => "elsewhere".to_owned(),
     };

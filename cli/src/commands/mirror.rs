@@ -2,7 +2,10 @@
 //!
 //! Owns the options. Leaves out copying (`subak_node::follow`) and serving (`serve`).
 
-use super::serve::{Place, follow, look};
+use super::{
+    peer::verifier_key,
+    serve::{Place, follow, look},
+};
 use crate::{
     connect,
     context::Context,
@@ -39,7 +42,8 @@ pub struct Mirror {
 impl Mirror {
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
-        for key in &self.vkey {
+        let vkey: Vec<String> = self.vkey.iter().map(|key| verifier_key(key)).collect();
+        for key in &vkey {
             parse_verifier_key(key)?;
         }
         let mut peers = Vec::new();
@@ -47,14 +51,14 @@ impl Mirror {
             connect::require_url(url, cx.node_ca())?;
             let ca = cx.node_ca().map(std::path::absolute).transpose();
             let ca = ca.map_err(|e| Failure::file(cx.node_ca().unwrap_or(&cx.db()), &e))?;
-            let (url, follow, all) = (url.clone(), self.vkey.clone(), self.vkey.is_empty());
+            let (url, follow, all) = (url.clone(), vkey.clone(), vkey.is_empty());
             peers.push(Peer { url, ca, follow, all });
         }
         let listening = self.place.open(cx).await?;
         let options = Options { create: true, allow_new_ledgers: false, ..Options::default() };
         let node = Arc::new(Node::open(cx.db(), options).await?);
         let looked = look(cx, &node).await?;
-        follow(cx, &node, peers, true);
+        follow(cx, &node, peers, true, None);
         listening.serve(cx, node, looked).await
     }
 }

@@ -111,6 +111,7 @@ async fn visit(cx: &Context, url: &str, found: &mut Found) -> Done<(Vec<String>,
     let (mut names, mut sources) = (Vec::new(), Vec::new());
     for info in ledgers {
         match &info.mirror {
+            Some(mirror) if mirror.source.is_empty() => {}
             Some(mirror) => sources.push(mirror.source.clone()),
             None => names.push(info.name.clone()),
         }

@@ -149,6 +149,13 @@ async fn restore(cx: &Context, url: String) -> Done {
     connect::require_url(&url, cx.node_ca())?;
     let connection = cx.writer(false).await?;
     let info = cx.choose(&connection, cx.global.ledger.as_deref()).await?;
+    if !connection.is_own(&info) {
+        return Err(Failure::refused(
+            "not-the-operator",
+            format!("ledger {}: its operator's key is not beside this file", info.name),
+            "a copy grows by itself: `subak peer add`, or `subak mirror`",
+        ));
+    }
     let node = connection.embedded.ok_or_else(|| {
         let what = "what was lost is fetched into the ledger file, not into a node";
         Failure::usage(what, "stop the node, and name its file with --db instead of --node")

@@ -16,7 +16,10 @@ use std::{path::PathBuf, time::Duration};
 use subak_ledger::log::{LedgerId, checkpoint::parse_verifier_key};
 use subak_node::{
     LedgerInfo, Ledgers as _, Mirror,
-    follow::peers::{self, Peers},
+    follow::{
+        evidence::Evidence,
+        peers::{self, Peers},
+    },
     ring::{Ring, Use},
 };
 
@@ -70,6 +73,12 @@ impl PeerCommand {
     }
 }
 
+/// A verifier key, also as a line for a trust file has it: `log KEY`.
+pub(super) fn verifier_key(text: &str) -> String {
+    let key = text.trim().strip_prefix("log ").unwrap_or(text.trim());
+    key.split_whitespace().next().unwrap_or_default().to_owned()
+}
+
 fn file(cx: &Context) -> Done<PathBuf> {
     match &cx.global.node {
         None => Ok(peers::file_of(&cx.db())),
@@ -82,6 +91,7 @@ fn file(cx: &Context) -> Done<PathBuf> {
 
 async fn add(cx: &Context, url: String, vkey: Vec<String>, all: bool) -> Done {
     let file = file(cx)?;
+    let vkey: Vec<String> = vkey.iter().map(|key| verifier_key(key)).collect();
     for key in &vkey {
         parse_verifier_key(key)?;
     }
@@ -206,7 +216,7 @@ async fn list(cx: &Context) -> Done {
     let peers = Peers::read(&file)?.peer;
     let here =
         if cx.db().exists() { cx.reader().await?.ledgers.ledgers().await? } else { Vec::new() };
-    let ring = Ring::beside(&cx.db());
+    let (ring, evidence) = (Ring::beside(&cx.db()), Evidence::beside(&cx.db()));
     let copies: Vec<&LedgerInfo> =
         here.iter().filter(|l| !ring.holds(&l.operator, Use::Operator)).collect();
     let (mut rows, mut lines, mut data) = (Vec::new(), Vec::new(), Vec::new());
@@ -227,6 +237,14 @@ async fn list(cx: &Context) -> Done {
             if there.is_none() && !named.contains(&copy.id) {
                 continue;
             }
+            let proven = evidence.against(copy.id);
+            let trouble = match (proven, there) {
+                (Some(proof), _) => format!("two histories: {}", proof.display()),
+                (None, Some(there)) if there < copy.size => {
+                    format!("{there} entries there, more were signed")
+                }
+                _ => String::new(),
+            };
             rows.push(Row {
                 peer: peer.url.clone(),
                 ledger: copy.name.clone(),
@@ -234,7 +252,7 @@ async fn list(cx: &Context) -> Done {
                 here: copy.size,
                 there,
                 heard_at: there.map_or(0, |_| money::now()),
-                trouble: String::new(),
+                trouble,
             });
         }
     }
@@ -250,10 +268,7 @@ async fn list(cx: &Context) -> Done {
     };
     if !rows.is_empty() {
         let cells: Vec<_> = rows.iter().map(Row::cells).collect();
-        text = format!(
-            "{text}\n\n{}",
-            cx.out.table(&HEADS[..4], &cells.iter().map(|c| c[..4].to_vec()).collect::<Vec<_>>())
-        );
+        text = format!("{text}\n\n{}", cx.out.table(&HEADS, &cells));
     }
     cx.out.result("subak.peer/1", &json!({ "peers": data, "copies": copied }), &text)
 }

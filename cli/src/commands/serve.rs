@@ -17,6 +17,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use subak_ledger::log::policy::Policy;
 use subak_node::{
     LedgerInfo, Ledgers as _,
     follow::{
@@ -101,7 +102,9 @@ impl Serve {
             submitter.first().await?;
             tokio::spawn(Arc::new(submitter).run());
         }
-        follow(cx, &node, Vec::new(), cx.trust.asking().is_some());
+        let policy = cx.trust.asking().cloned();
+        let witnessed = policy.is_some();
+        follow(cx, &node, Vec::new(), witnessed, policy);
         if !self.no_relay {
             relay(cx, &node);
         }
@@ -124,10 +127,16 @@ fn relay(cx: &Context, node: &Arc<Node>) {
 }
 
 /// Follows the peers of the ledger file, and those in `fixed`.
-pub(super) fn follow(cx: &Context, node: &Arc<Node>, fixed: Vec<Peer>, witnessed: bool) {
+pub(super) fn follow(
+    cx: &Context,
+    node: &Arc<Node>,
+    fixed: Vec<Peer>,
+    witnessed: bool,
+    policy: Option<Policy>,
+) {
     let (file, evidence) = (peers::file_of(&cx.db()), Evidence::beside(&cx.db()));
     let follower = Follower::new(node.clone(), Some(file), fixed, evidence);
-    let follower = if witnessed { follower.with_witnessed() } else { follower };
+    let follower = if witnessed { follower.with_witnessed(policy) } else { follower };
     tokio::spawn(Arc::new(follower).run());
 }
 

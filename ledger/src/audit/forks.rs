@@ -59,54 +59,77 @@ fn judge(
     findings: &mut Findings,
 ) -> Result<(), StoreError> {
     let id = LedgerId(parent.ledger);
-    // The copy with the most entries: one that ends too soon says nothing.
-    let mut longest: Option<(&dyn Reader, u64)> = None;
+    let mut copies: Vec<(u64, &dyn Reader)> = Vec::new();
     for store in stores {
         let listed = readable(store.ledgers())?.unwrap_or_default();
-        if !listed.iter().any(|row| row.id == parent.ledger) {
-            continue;
-        }
-        let size = readable(store.head(&parent.ledger))?.map_or(0, |head| head.size);
-        if longest.is_none_or(|(_, most)| most < size) {
-            longest = Some((*store, size));
+        if listed.iter().any(|row| row.id == parent.ledger) {
+            let size = readable(store.head(&parent.ledger))?.map_or(0, |head| head.size);
+            copies.push((size, *store));
         }
     }
-    let Some((store, size)) = longest else {
-        findings.add(Code::ParentMissing, Some(0), &format!("ledger {id}"));
-        return Ok(());
-    };
-    if size < parent.size {
-        let detail = format!("ledger {id}: expected {} entries, found {size}", parent.size);
-        findings.add(Code::ParentMissing, Some(0), &detail);
-        return Ok(());
+    copies.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
+    // A copy that its operator has not signed, or that ends too soon, says nothing; of those that do
+    // say something, one that has what is cited is enough.
+    let (mut against, mut why) = (None, format!("ledger {id}"));
+    for (size, store) in copies {
+        match compare(store, size, parent)? {
+            Ok(found) if found.is_empty() => return Ok(()),
+            Ok(found) => drop(against.get_or_insert(found)),
+            Err(reason) => why = format!("ledger {id}: {reason}"),
+        }
+    }
+    match against {
+        Some(found) => found.iter().for_each(|(code, what)| findings.add(*code, Some(0), what)),
+        None => findings.add(Code::ParentMissing, Some(0), &why),
+    }
+    Ok(())
+}
+
+/// What one copy of the parent has against what is cited; or why it says nothing.
+fn compare(
+    store: &dyn Reader,
+    size: u64,
+    parent: &Parent,
+) -> Result<Result<Vec<(Code, String)>, String>, StoreError> {
+    let mut found = Vec::new();
+    // Who signs the head that proves it is a question of that one's size.
+    let signed = claimed_size(&parent.checkpoint).unwrap_or(parent.size).max(parent.size);
+    if size < signed {
+        return Ok(Err(format!("expected {signed} entries, found {size}")));
     }
     let mut log = Folding::new(store, parent.ledger);
     if let Err(why) = log.to(parent.size)? {
-        findings.add(Code::ParentMissing, Some(0), &format!("ledger {id}: {why}"));
-        return Ok(());
+        return Ok(Err(why));
     }
-    if log.tree.root() != parent.root {
-        let (expected, found) = (hex::encode(log.tree.root()), hex::encode(parent.root));
-        let detail = format!("of {} entries: expected {expected}, cited {found}", parent.size);
-        findings.add(Code::ForkParent, Some(0), &detail);
-        return Ok(());
+    let of = parent.size;
+    let mut differ = |code, what: &str, here: Hash, cited: Hash| {
+        if here != cited {
+            let (here, cited) = (hex::encode(here), hex::encode(cited));
+            found.push((code, format!("{what}: expected {here}, cited {cited}")));
+        }
+    };
+    differ(Code::ForkParent, &format!("root of {of} entries"), log.tree.root(), parent.root);
+    let copied = digest_of(&copy(&log.state)[0]);
+    differ(Code::ForkCopied, &format!("copy of {of} entries"), copied, parent.copy);
+    if let Err(why) = log.to(signed)? {
+        return Ok(Err(why));
     }
-    let expected = digest_of(&copy(&log.state)[0]);
-    if expected != parent.copy {
-        let (expected, found) = (hex::encode(expected), hex::encode(parent.copy));
-        let detail = format!("of {} entries: expected {expected}, found {found}", parent.size);
-        findings.add(Code::ForkCopied, Some(0), &detail);
-    }
-    // Who signs the head that proves it is a question of that one's size.
-    let signed = claimed_size(&parent.checkpoint).unwrap_or(parent.size);
-    let read = log.to(signed.min(size))?;
     let operator = log.state.operator_of(signed);
-    if read.is_ok() && operator != parent.operator {
-        let (expected, found) = (hex::encode(operator), hex::encode(parent.operator));
-        let detail = format!("of {signed} entries: expected operator {expected}, cited {found}");
-        findings.add(Code::ForkParent, Some(0), &detail);
+    differ(Code::ForkParent, &format!("operator of {signed} entries"), operator, parent.operator);
+    if let Ok(head) = log.state.signed_head(&parent.checkpoint) {
+        differ(Code::ForkParent, &format!("root of {signed} entries"), log.tree.root(), head.root);
     }
-    Ok(())
+    // What nobody has signed for accuses nobody.
+    let note = readable(store.checkpoint(&parent.ledger))?.flatten().unwrap_or_default();
+    let own = claimed_size(&note).unwrap_or_default();
+    if own < log.state.size {
+        return Ok(Err("its signed head is older than what is cited".into()));
+    }
+    if let Err(why) = log.to(own)? {
+        return Ok(Err(why));
+    }
+    let holds = log.state.signed_head(&note).is_ok_and(|head| head.root == log.tree.root());
+    Ok(if holds { Ok(found) } else { Err("its operator has not signed this copy".into()) })
 }
 
 /// A log, folded from its beginning.

@@ -839,6 +839,11 @@ fn fork_copy(c: &v1::ForkCopy) -> Outcome<ForkCopy> {
     })
 }
 
+/// A date of the parent's: no rule that adds days to it wraps.
+fn past(what: &str, ms: u64) -> Outcome {
+    require(ms <= LAST_TIME, Code::Malformed, || format!("{what}: at most {LAST_TIME}, found {ms}"))
+}
+
 fn fork_agent(a: &v1::ForkAgent) -> Outcome<ForkAgent> {
     let keys = |keys: &[Vec<u8>]| keys.iter().map(|key| hash(key, "key")).collect::<Outcome<_>>();
     let revoked: Vec<Hash> = keys(&a.revoked)?;
@@ -849,6 +854,7 @@ fn fork_agent(a: &v1::ForkAgent) -> Outcome<ForkAgent> {
     require(a.alias.is_empty() == (a.alias_since == 0), Code::Malformed, || {
         "an alias, and since when, or neither".into()
     })?;
+    past("alias_since", a.alias_since)?;
     let alias = (!a.alias.is_empty()).then(|| Handle::new(&a.alias)).transpose()?;
     Ok(ForkAgent {
         handle: Handle::new(&a.handle)?,
@@ -862,6 +868,7 @@ fn fork_agent(a: &v1::ForkAgent) -> Outcome<ForkAgent> {
 
 fn fork_work(w: &v1::ForkWork) -> Outcome<ForkWork> {
     listed(w.part.len(), 64, "parts")?;
+    past("claimed_at", w.claimed_at)?;
     Ok(ForkWork {
         reference: Reference::new(&w.reference)?,
         kind: Handle::new(&w.kind)?,
@@ -875,9 +882,8 @@ fn fork_work(w: &v1::ForkWork) -> Outcome<ForkWork> {
 }
 
 fn fork_part(p: &v1::ForkPart) -> Outcome<ForkPart> {
-    require(p.matures_at <= LAST_TIME, Code::Malformed, || {
-        format!("matures_at: at most {LAST_TIME}, found {}", p.matures_at)
-    })?;
+    past("matures_at", p.matures_at)?;
+    past("since", p.since)?;
     Ok(ForkPart {
         agent: Handle::new(&p.agent)?,
         quantity: p.quantity,

@@ -8,14 +8,17 @@ use crate::{
     NodeError, RawEntry,
     batch::{Batch, verify},
     readers::off_executor,
-    wire,
+    wire::{self, away},
 };
 use futures::{Stream, StreamExt as _, stream};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use subak_ledger::log::{LedgerId, Statement};
 use subak_proto::v1;
+use tokio::time::{Instant, timeout};
 use tonic::Streaming;
 
+/// How long a node may take to send more of a log, and how long entries wait for others of a batch.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Batches that are verified beside the one that is being used.
 const AHEAD: usize = 2;
 
@@ -62,9 +65,11 @@ type Open = (Arc<Remote>, Option<Streaming<v1::EntriesReply>>);
 
 async fn next_batch((this, stream): Open) -> Result<Option<(Vec<RawEntry>, Open)>, NodeError> {
     let Some(mut stream) = stream else { return Ok(None) };
-    let mut batch = Batch::default();
-    while !batch.is_full() {
-        let Some(reply) = stream.message().await.map_err(|status| this.failed(&status))? else {
+    let (mut batch, begun) = (Batch::default(), Instant::now());
+    while !batch.is_full() && (batch.entries.is_empty() || begun.elapsed() < PATIENCE) {
+        let reply = timeout(PATIENCE, stream.message()).await;
+        let reply = reply.map_err(|_| away(&this.url, "it has stopped in the middle of a log"))?;
+        let Some(reply) = reply.map_err(|status| this.failed(&status))? else {
             let rest = (!batch.entries.is_empty()).then_some((batch.entries, (this, None)));
             return Ok(rest);
         };

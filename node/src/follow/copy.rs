@@ -123,6 +123,11 @@ impl Copy {
         (self.durable.state.size == reached).then_some(&self.durable)
     }
 
+    /// Where what is stored ends.
+    pub fn stored(&self) -> Head {
+        self.durable.head()
+    }
+
     /// Believes who has followed whom as operator, as somebody has read it in the whole log who has
     /// verified that. For heads whose signer stands in entries that are yet to be copied.
     pub fn learn(&mut self, operators: impl IntoIterator<Item = Tenure>) {

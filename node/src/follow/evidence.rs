@@ -11,6 +11,7 @@ use std::{
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 use subak_ledger::{
     log::{
@@ -61,15 +62,20 @@ impl Evidence {
 }
 
 fn write(dir: &Path, file: &Path, text: &str) -> io::Result<()> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
     fs::create_dir_all(dir)?;
-    let part = file.with_extension("part");
+    sync_directory(dir)?;
+    // Two sources may show it at the same time.
+    let part = file.with_extension(format!("part-{}", NEXT.fetch_add(1, Relaxed)));
     let mut out = fs::File::create(&part)?;
     out.write_all(text.as_bytes())?;
     out.sync_all()?;
-    if file.exists() {
-        return fs::remove_file(part);
-    }
-    fs::rename(part, file)?;
+    let kept = match fs::hard_link(&part, file) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    };
+    fs::remove_file(part)?;
+    kept?;
     sync_directory(file)
 }
 

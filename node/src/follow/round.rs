@@ -20,7 +20,7 @@ use crate::{
     writer::Copied,
 };
 use futures::StreamExt as _;
-use std::{collections::BTreeSet, pin::pin, sync::Arc};
+use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 use subak_ledger::{
     log::{
         Hash, LedgerId, PublicKey,
@@ -29,15 +29,22 @@ use subak_ledger::{
     },
     store::Disclosure,
 };
+use tokio::time::Instant;
 
 /// More entries than this are copied from one source at a time.
 const LONG: u64 = 4_096;
+/// For so long; then others have a chance.
+const LEASE: Duration = Duration::from_secs(30);
+/// Bytes of texts that are stored at a time, but for an answer's last ones.
+const TEXTS: usize = 8 << 20;
 
 /// Why a round did not end with a whole copy.
 #[derive(Debug)]
 pub(super) enum End {
     /// For now: why.
     Trouble(String),
+    /// It goes on at once, after others had a chance.
+    Again,
     /// Somebody else has copied or changed what is stored: to be read again.
     Moved,
     /// This node signs for it now.
@@ -137,7 +144,8 @@ impl Round {
                     return Ok(size);
                 }
                 self.say("");
-                copy = self.copy_to(copy, size, &note).await?;
+                let until = long.then(|| Instant::now() + LEASE);
+                copy = self.copy_to(copy, size, &note, until).await?;
             }
             Err(fault) => return Err(self.fault(&copy, fault).await),
         }
@@ -179,7 +187,13 @@ impl Round {
         }
     }
 
-    async fn copy_to(&mut self, mut copy: Copy, size: u64, note: &str) -> Result<Copy, End> {
+    async fn copy_to(
+        &mut self,
+        mut copy: Copy,
+        size: u64,
+        note: &str,
+        until: Option<Instant>,
+    ) -> Result<Copy, End> {
         if copy.size() > size {
             let (own, url) = (copy.size(), &self.url);
             let what = format!("{url} shows {size} entries, {own} were copied under a later head");
@@ -195,14 +209,25 @@ impl Round {
             };
             let (pushed, read) = push(copy, batch?, self.wanted.texts).await;
             copy = pushed;
+            let mut wanted: Vec<Hash> = match &read {
+                Ok(commitments) => commitments.iter().copied().collect(),
+                Err(_) => Vec::new(),
+            };
             let texts = match read {
-                Ok(commitments) => self.texts(commitments).await?,
+                Ok(_) => self.texts(&copy, &mut wanted).await?,
                 Err(fault) => return Err(self.fault(&copy, seen_from(&copy, fault, note)).await),
             };
             if copy.size() < size {
                 self.on_the_way(&mut copy, size, note, texts).await?;
             } else {
                 self.arrived(&mut copy, note, texts).await?;
+            }
+            while !wanted.is_empty() {
+                let texts = self.texts(&copy, &mut wanted).await?;
+                self.store(&copy, texts).await?;
+            }
+            if copy.size() < size && until.is_some_and(|until| Instant::now() > until) {
+                return Err(End::Again);
             }
         }
         if limit == 0 {
@@ -246,21 +271,7 @@ impl Round {
 
     async fn keep(&mut self, copy: &mut Copy, disclosures: Vec<Disclosure>) -> Result<(), End> {
         self.require_ours(copy)?;
-        let Some(effects) = copy.effects() else { return Ok(()) };
-        let state = copy.book();
-        let copied = Copied {
-            ledger: self.ledger(),
-            name: state.root().name.to_string(),
-            operator: state.operator(),
-            restores: self.wanted.restores,
-            expected: effects.expected,
-            entries: effects.entries.to_vec(),
-            nodes: effects.nodes.to_vec(),
-            checkpoint: effects.checkpoint.map(str::to_owned),
-            disclosures,
-            erasures: effects.erasures.to_vec(),
-        };
-        self.follower.node.keep_copied(copied).await?;
+        self.store(copy, disclosures).await?;
         if let Some(whole) = copy.committed() {
             self.follower.node.show_copy(self.ledger(), whole);
         }
@@ -268,39 +279,68 @@ impl Round {
         Ok(())
     }
 
-    /// The texts behind these commitments, as far as they are given.
-    async fn texts(&self, wanted: BTreeSet<Hash>) -> Result<Vec<Disclosure>, End> {
-        let wanted: Vec<Hash> = wanted.into_iter().collect();
-        let mut found = Vec::new();
-        for mut left in wanted.chunks(MOST_ASKED) {
-            // An answer may hold fewer than there are.
-            while !left.is_empty() {
-                let some = self.remote.disclosures_of(self.ledger(), left.to_vec()).await?;
-                let last = some.last().map(|last| last.commitment);
-                let at = last.and_then(|last| left.iter().position(|c| *c == last));
-                left = at.map_or(&[], |at| &left[at + 1..]);
-                found.extend(some);
-            }
+    /// Stores what is pending, and these texts.
+    async fn store(&self, copy: &Copy, disclosures: Vec<Disclosure>) -> Result<(), End> {
+        let effects = copy.effects();
+        if effects.is_none() && disclosures.is_empty() {
+            return Ok(());
         }
+        let state = copy.book();
+        let copied = Copied {
+            ledger: self.ledger(),
+            name: state.root().name.to_string(),
+            operator: state.operator(),
+            restores: self.wanted.restores,
+            expected: copy.stored(),
+            entries: effects.as_ref().map_or(Vec::new(), |e| e.entries.to_vec()),
+            nodes: effects.as_ref().map_or(Vec::new(), |e| e.nodes.to_vec()),
+            checkpoint: effects.as_ref().and_then(|e| e.checkpoint.map(str::to_owned)),
+            disclosures,
+            erasures: effects.as_ref().map_or(Vec::new(), |e| e.erasures.to_vec()),
+        };
+        Ok(self.follower.node.keep_copied(copied).await?)
+    }
+
+    /// Some of the texts behind these commitments, as far as they are given and not erased; what is
+    /// left of `wanted` is to be asked for again.
+    async fn texts(&self, copy: &Copy, wanted: &mut Vec<Hash>) -> Result<Vec<Disclosure>, End> {
+        let (mut found, mut size) = (Vec::new(), 0);
+        while !wanted.is_empty() && size < TEXTS {
+            let asked = wanted[..wanted.len().min(MOST_ASKED)].to_vec();
+            let some = self.remote.disclosures_of(self.ledger(), asked.clone()).await?;
+            // An answer may hold fewer than there are: it ends with the last one.
+            let last = some.last().map(|last| last.commitment);
+            let at = last.and_then(|last| asked.iter().position(|c| *c == last));
+            wanted.drain(..at.map_or(asked.len(), |at| at + 1));
+            size += some.iter().map(|d| d.bytes.len()).sum::<usize>();
+            found.extend(some);
+        }
+        let book = copy.book();
+        found.retain(|d| book.erasure_of(&d.commitment, &d.author, &d.field).is_none());
         Ok(found)
     }
 
     /// Keeps the newest head that witnesses have signed.
     async fn take_witnessed(&mut self, copy: &Copy) -> Result<(), End> {
-        if !self.follower.witnessed || !self.lacks_witnesses(copy.size()) {
+        let follower = &self.follower;
+        if !follower.witnessed || !self.lacks_witnesses(copy.size()) {
             return Ok(());
         }
         let note = self.remote.fetch_checkpoint(self.ledger(), true).await?;
         let state = copy.book();
         let Ok(head) = state.signed_head(&note) else { return Ok(()) };
-        if head.size <= self.witnessed || head.size > copy.size() {
+        // Fewer lines never take the place of more that something may wait for.
+        let enough = follower.policy.as_ref().is_none_or(|policy| policy.witnessed(&note).is_ok());
+        if head.size <= self.witnessed || head.size > copy.size() || !enough {
             return Ok(());
         }
         if let Err(fault) = self.is_of(copy, &note).await {
             return Err(self.fault(copy, fault).await);
         }
         self.follower.node.keep_witnessed(self.ledger(), note).await?;
-        self.witnessed = head.size;
+        if self.follower.policy.is_some() {
+            self.witnessed = head.size;
+        }
         Ok(())
     }
 

@@ -15,13 +15,13 @@ use crate::{
     tls::Pin,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use subak_ledger::log::{Hash, LedgerId};
+use subak_ledger::log::{Hash, LedgerId, policy::Policy};
 use tokio::{task::JoinSet, time};
 
 /// How often the peers file and the own agreements are looked at.
@@ -45,8 +45,10 @@ pub struct Follower {
     file: Option<PathBuf>,
     fixed: Vec<Peer>,
     pub(super) evidence: Evidence,
-    /// Whether heads are wanted that witnesses have signed.
+    /// Whether heads are wanted that witnesses have signed,
     pub(super) witnessed: bool,
+    /// and how many of them must have, where something waits for them.
+    pub(super) policy: Option<Policy>,
     /// Who copies a ledger, where several peers have it: each head is asked of all of them, and
     /// entries are copied by one at a time.
     pub(super) turns: Mutex<BTreeMap<LedgerId, Arc<tokio::sync::Mutex<()>>>>,
@@ -60,13 +62,22 @@ impl Follower {
         fixed: Vec<Peer>,
         evidence: Evidence,
     ) -> Self {
-        Self { node, file, fixed, evidence, witnessed: false, turns: Mutex::default() }
+        Self {
+            node,
+            file,
+            fixed,
+            evidence,
+            witnessed: false,
+            policy: None,
+            turns: Mutex::default(),
+        }
     }
 
-    /// Copies the heads that witnesses have signed, too.
+    /// Copies the heads that witnesses have signed, too; with a policy only those that enough of its
+    /// witnesses have, and soon.
     #[must_use]
-    pub fn with_witnessed(self) -> Self {
-        Self { witnessed: true, ..self }
+    pub fn with_witnessed(self, policy: Option<Policy>) -> Self {
+        Self { witnessed: true, policy, ..self }
     }
 
     /// Fetches what this node has signed of its own ledger and lost, since an old copy of the database
@@ -86,7 +97,7 @@ impl Follower {
             End::Trouble(what) | End::Stopped(what) => {
                 world("not-restored", what, "ask another node that has copied it")
             }
-            End::Moved | End::Own => {
+            End::Moved | End::Again | End::Own => {
                 world("not-restored", "something else has appended meanwhile", "try again")
             }
         });
@@ -164,7 +175,7 @@ impl Follower {
                 }
             }
         };
-        let (mut tasks, mut followed) = (JoinSet::new(), BTreeSet::new());
+        let (mut tasks, mut followed) = (JoinSet::new(), BTreeMap::new());
         let (mut asked, mut listed) = (None, time::Instant::now());
         loop {
             let wanted = self.partners();
@@ -173,13 +184,9 @@ impl Follower {
                 match self.there(&peer, &remote, &wanted).await {
                     Ok(there) => {
                         for wanted in there.into_values() {
-                            if followed.insert(wanted.ledger) {
-                                tasks.spawn(self.clone().ledger(
-                                    peer.url.clone(),
-                                    remote.clone(),
-                                    wanted,
-                                ));
-                            }
+                            let (url, remote) = (peer.url.clone(), remote.clone());
+                            let begin = || tasks.spawn(self.clone().ledger(url, remote, wanted));
+                            followed.entry(wanted.ledger).or_insert_with(begin);
                         }
                         (asked, listed) = (Some(wanted), time::Instant::now());
                         wait = AGAIN;
@@ -192,12 +199,10 @@ impl Follower {
             }
             tokio::select! {
                 () = time::sleep(LOOK) => {}
-                Some(ended) = tasks.join_next() => {
-                    if let Ok(ledger) = ended {
-                        followed.remove(&ledger);
-                        // It is looked for again with the next list.
-                        time::sleep(LOOK).await;
-                    }
+                Some(_) = tasks.join_next() => {
+                    // It is looked for again with the next list.
+                    followed.retain(|_, task| !task.is_finished());
+                    time::sleep(LOOK).await;
                 }
             }
         }
@@ -252,7 +257,7 @@ impl Follower {
                     round.say(&what);
                     pause(&mut wait).await;
                 }
-                Err(End::Moved) => time::sleep(BREATH).await,
+                Err(End::Moved | End::Again) => time::sleep(BREATH).await,
                 Err(End::Own) => {
                     self.node.set_mirror(ledger, None);
                     return ledger;
@@ -271,15 +276,24 @@ impl Follower {
 
     /// Returns when there is something new to ask for; what fails is found out by asking.
     async fn grown(&self, round: &Round, size: u64) {
-        let waits = self.witnessed && round.lacks_witnesses(size);
+        let waits = self.policy.is_some() && round.lacks_witnesses(size);
         let patience = if waits { WITNESSES } else { QUIET };
         let beyond = round.remote.wait_beyond(round.ledger(), size);
-        let _ = time::timeout(patience, beyond).await;
+        // What the source has no room for is asked for as often as if it were quiet.
+        if let Ok(Err(_)) = time::timeout(patience, beyond).await {
+            time::sleep(patience / 4).await;
+        }
     }
 
     fn say_away(&self, peer: &Peer, error: &NodeError) {
+        let mut mirrors = self.node.mirrors();
         for (ledger, _) in peer.named().unwrap_or_default() {
-            let known = self.node.mirrors().remove(&ledger);
+            let known = mirrors.remove(&ledger);
+            // Another peer tells of it, or it is this node's own by now.
+            let others = known.as_ref().is_some_and(|known| known.source != peer.url);
+            if others || self.node.is_own(ledger) {
+                continue;
+            }
             let (size, heard_at) = known.map_or((0, 0), |known| (known.size, known.heard_at));
             let (source, trouble) = (peer.url.clone(), error.to_string());
             self.node.set_mirror(ledger, Some(Mirror { source, size, heard_at, trouble }));

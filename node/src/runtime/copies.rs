@@ -5,7 +5,7 @@
 
 use super::Node;
 use crate::{
-    Mirror, NodeError,
+    LedgerInfo, Mirror, NodeError,
     fold::Folded,
     follow::copy::Copy,
     load,
@@ -44,6 +44,22 @@ impl Node {
     /// Whether there is a key file of this operator here. It is not read.
     pub fn signs_for(&self, operator: &Hash) -> bool {
         self.shared.ring.holds(operator, Use::Operator)
+    }
+
+    /// Whether this node signs for a ledger, as far as it has been folded.
+    pub(crate) fn is_own(&self, ledger: LedgerId) -> bool {
+        let folded = self.shared.slots.find(ledger).and_then(|slot| slot.get());
+        folded.is_some_and(|folded| self.signs_for(&folded.state.operator()))
+    }
+
+    /// How far the copy of a ledger is; of one that nobody is followed for, that.
+    pub(super) fn mirror_of(&self, info: &LedgerInfo) -> Option<Mirror> {
+        let known = self.shared.mirror(info.id);
+        if known.is_some() || self.signs_for(&info.operator) {
+            return known;
+        }
+        let trouble = "its operator's key is not here, and nobody is followed for it".to_owned();
+        Some(Mirror { source: String::new(), size: info.size, heard_at: 0, trouble })
     }
 
     /// Whether the key of this operator is here.
