@@ -194,6 +194,8 @@ async fn an_altered_or_backdated_copy_for_one_reader_is_proven_by_another() {
     let rice = open_commons(&*fresh.node, "rice", false).await;
     for n in 0..4 {
         fresh.node.append(hour(rice, &n.to_string())).await.unwrap();
+        // So that there is a time between two entries.
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let public = operator(&*fresh.node, rice).await;
     let key = Ring::beside(&fresh.path).find(&public.bytes(), Use::Operator).unwrap().unwrap();

@@ -109,14 +109,20 @@ fn compare(
         }
     };
     differ(Code::ForkParent, &format!("root of {of} entries"), log.tree.root(), parent.root);
-    let copied = digest_of(&copy(&log.state)[0]);
-    differ(Code::ForkCopied, &format!("copy of {of} entries"), copied, parent.copy);
+    // Another log gives another copy: that is told already.
+    if log.tree.root() == parent.root {
+        let copied = digest_of(&copy(&log.state)[0]);
+        differ(Code::ForkCopied, &format!("copy of {of} entries"), copied, parent.copy);
+    }
     if let Err(why) = log.to(signed)? {
         return Ok(Err(why));
     }
     let operator = log.state.operator_of(signed);
     differ(Code::ForkParent, &format!("operator of {signed} entries"), operator, parent.operator);
-    if let Ok(head) = log.state.signed_head(&parent.checkpoint) {
+    if log.state.operator_of(of) == parent.operator
+        && let Ok(head) = log.state.signed_head(&parent.checkpoint)
+        && signed > of
+    {
         differ(Code::ForkParent, &format!("root of {signed} entries"), log.tree.root(), head.root);
     }
     // What nobody has signed for accuses nobody.

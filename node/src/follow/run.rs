@@ -278,10 +278,16 @@ impl Follower {
     async fn grown(&self, round: &Round, size: u64) {
         let waits = self.policy.is_some() && round.lacks_witnesses(size);
         let patience = if waits { WITNESSES } else { QUIET };
-        let beyond = round.remote.wait_beyond(round.ledger(), size);
-        // What the source has no room for is asked for as often as if it were quiet.
-        if let Ok(Err(_)) = time::timeout(patience, beyond).await {
-            time::sleep(patience / 4).await;
+        let there = round.remote.wait_beyond(round.ledger(), size);
+        let here = self.node.wait_beyond(round.ledger(), size);
+        tokio::select! {
+            () = time::sleep(patience) => {}
+            // Somebody else has copied it, or this node has taken it over.
+            Ok(()) = here => {}
+            grown = there => if grown.is_err() {
+                // What the source has no room for is asked for as if it were quiet.
+                time::sleep(patience / 4).await;
+            },
         }
     }
 
