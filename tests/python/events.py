@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from formats import public_bytes
 
 U64 = 2**64 - 1
+# The last millisecond of the year 9999.
+LAST_TIME = 253_402_300_799_999
 U32 = 2**32 - 1
 MAX_MONEY = 10**15
 
@@ -318,7 +320,8 @@ def cases():
         ("agreement_end", "zeros", {"agreement": bytes(32)}, ok),
         ("fork_copy", "empty", {}, malformed),
         ("fork_copy", "least", {"agent": [{"handle": "x", "kind": "PERSON"}]}, ok),
-        ("fork_copy", "all", {"agent": [{"handle": HANDLE, "kind": "PERSON", "key": [public("second")], "revoked": [bytes(32), public("third")], "admitted": True, "alias": "wayan", "alias_since": U64}], "work": [FORK_WORK], "next": digest("next")}, ok),
+        ("fork_copy", "all", {"agent": [{"handle": HANDLE, "kind": "PERSON", "key": [public("second")], "revoked": [bytes(32), public("third")], "admitted": True, "alias": "wayan", "alias_since": LAST_TIME}], "work": [FORK_WORK], "next": digest("next")}, ok),
+        ("fork_copy", "a date that would wrap", {"agent": [{"handle": "x", "kind": "PERSON", "alias": "wayan", "alias_since": LAST_TIME + 1}]}, malformed),
         ("agreement_unfreeze", "empty", {}, malformed),
         ("agreement_unfreeze", "keeps none", {"agreement": AGREEMENT, "entry": 7}, ok),
         ("agreement_unfreeze", "all", {"agreement": AGREEMENT, "entry": U64, "back_to": U64}, ok),
@@ -407,18 +410,18 @@ FORK_WORK = {
     "worked_on": U32,
     "rate": U32,
     "claimant": "x",
-    "claimed_at": U64,
+    "claimed_at": LAST_TIME,
     "part": [
         {
             "agent": "x",
             "quantity": U64,
             "remuneration": "PAID",
             "vote": ["a", "b"],
-            "since": U64,
+            "since": LAST_TIME,
             "counted": U64,
             "counted_unpaid": U64,
             "maturing": U64,
-            "matures_at": 253_402_300_799_999,
+            "matures_at": LAST_TIME,
         }
     ],
 }
