@@ -121,7 +121,9 @@ fn incomes(commons: &Member) -> String {
 
 fn proofs(member: &Member) -> Vec<std::path::PathBuf> {
     let files = fs::read_dir(member.path("subak.db.evidence")).into_iter().flatten();
-    files.map(|file| file.unwrap().path()).collect()
+    let files = files.map(|file| file.unwrap().path());
+    // Beside it lies for a moment what is being written.
+    files.filter(|file| file.extension().is_some_and(|it| it == "fraud-proof")).collect()
 }
 
 /// An old backup with the keys of its day, and nobody there to tell: what it then signs is a second
