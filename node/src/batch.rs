@@ -9,7 +9,7 @@ use std::thread;
 use subak_ledger::log::{KeyCache, Statement, Unverified};
 
 /// Entries that are verified and folded at a time,
-const BATCH: usize = 4_096;
+pub(crate) const BATCH: usize = 4_096;
 /// and bytes of their envelopes, but for the last message.
 const BATCH_BYTES: usize = 8 << 20;
 

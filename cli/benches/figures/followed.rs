@@ -178,7 +178,10 @@ async fn appended(source: &Serving, mirror: Option<&Serving>, statements: usize)
     let copy = match mirror {
         Some(mirror) => {
             let copy = Remote::connect(&mirror.url, None).await.unwrap();
-            until(&copy, ledger, 1).await;
+            // What was there before is no part of it.
+            for info in remote.ledgers().await.unwrap() {
+                until(&copy, info.id, info.size).await;
+            }
             Some(copy)
         }
         None => None,

@@ -34,6 +34,9 @@ const AGAIN: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_mins(1);
 /// How often a peer is asked about a ledger that does not grow: whether it still answers.
 const QUIET: Duration = Duration::from_secs(20);
+/// The least time from one question about a ledger that is mirrored to the next: what a busy source
+/// spends on those who follow it does not grow with its appends. A partner's is asked at once.
+const EASE: Duration = Duration::from_millis(100);
 /// Before what somebody else has changed is read again.
 const BREATH: Duration = Duration::from_millis(10);
 /// How often witnesses' lines are asked for, where they matter and are not there yet.
@@ -247,10 +250,14 @@ impl Follower {
         let mut round = Round::new(self.clone(), url, remote, wanted);
         let mut wait = AGAIN;
         loop {
+            let asked = time::Instant::now();
             match round.ask().await {
                 Ok(size) => {
                     wait = AGAIN;
                     self.grown(&round, size).await;
+                    if wanted.texts {
+                        time::sleep_until(asked + EASE).await;
+                    }
                 }
                 Err(End::Trouble(what)) => {
                     tracing::warn!(%ledger, %what, "a ledger is not copied just now");
