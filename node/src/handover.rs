@@ -9,6 +9,7 @@
 use crate::{
     Ledgers as _, NodeError,
     keyfile::{self, KeyFileError},
+    load,
     readers::off_executor,
     refusal::{KEY_MISSING, world},
     ring::{Ring, Use},
@@ -68,6 +69,10 @@ impl Node {
         let note = self.own_checkpoint(ledger).await?;
         let state = self.book(ledger).await?;
         let head = state.signed_head(&note)?;
+        let stored = self.read(move |reader| Ok(reader.head(&ledger.0)?.size)).await?;
+        if stored > head.size && !self.operates(&state.operator())? {
+            return Err(load::on_its_way(&ledger, head.size, stored));
+        }
         if head.size == state.size {
             // Others' lines are not handed over.
             let operator = PublicKey::admit(&state.operator())?;

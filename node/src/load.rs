@@ -38,16 +38,7 @@ pub fn extend(
         return Err(match reader.head(&ledger.0)? {
             Head::EMPTY => unknown(&ledger),
             // Stored without one is only what a follower copies.
-            head => {
-                let found = head.size;
-                let what =
-                    format!("ledger {ledger}: {found} entries are copied so far, no signed head");
-                world(
-                    "copy-incomplete",
-                    what,
-                    "try again when the copy is whole: `subak peer list`",
-                )
-            }
+            head => on_its_way(&ledger, 0, head.size),
         });
     };
     if base.state.root.is_none() {
@@ -93,6 +84,21 @@ pub fn copied(
         push_all(&mut base, ledger, &page)?;
         base.tree.prune();
     }
+}
+
+/// A copy that has more entries than lie under its newest signed head: on its way to the next one, or
+/// broken off there. Nobody can take it over: a handover goes on from a head that was signed.
+pub(crate) fn on_its_way(ledger: &LedgerId, signed: u64, copied: u64) -> NodeError {
+    let signed = match signed {
+        0 => "no signed head of any of them".to_owned(),
+        signed => format!("the newest signed head here is of {signed}"),
+    };
+    world(
+        "copy-incomplete",
+        format!("ledger {ledger}: {copied} entries are copied so far, {signed}"),
+        "let it be copied to the end, from its operator's node or any other copy (`subak peer add \
+         URL`), and try again: `subak peer list`",
+    )
 }
 
 fn push_all(base: &mut Folded, ledger: LedgerId, page: &[StoredEntry]) -> Result<(), NodeError> {

@@ -368,7 +368,7 @@ impl Node {
         if self.shared.is_closing() { stopping() } else { broken() }
     }
 
-    async fn read<T, F>(&self, read: F) -> Result<T, NodeError>
+    pub(crate) async fn read<T, F>(&self, read: F) -> Result<T, NodeError>
     where
         T: Send + 'static,
         F: FnOnce(&dyn Reader) -> Result<T, NodeError> + Send + 'static,

@@ -582,11 +582,14 @@ impl Writer {
             folded = load::extend(&*self.store, ledger, folded)?;
             slot.publish(folded.clone());
         }
+        let mut signer = self.shared.signer(&folded.state)?;
+        if folded.head() != head && signer.is_none() {
+            return Err(load::on_its_way(&ledger, folded.head().size, head.size));
+        }
         if folded.head() != head {
             let what = format!("the log goes on to {head}, without a signed head");
             return Err(damaged(&ledger, folded.head().size, &what));
         }
-        let mut signer = self.shared.signer(&folded.state)?;
         if let Some(Signer { key, head }) = &mut signer {
             head.require(&*self.store, &folded)?;
             // What was committed just before a crash is signed, and not kept yet.

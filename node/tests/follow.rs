@@ -252,6 +252,10 @@ async fn a_long_log_is_stored_in_parts_and_gone_on_with() {
         if let Err(error) = copy.node.book(rice).await {
             assert_eq!(error.code(), "copy-incomplete", "{error}");
         }
+        // Nor is it taken over: what follows here is signed, and not yet known.
+        if let Err(error) = copy.node.offer_handover(rice, now() + 60_000).await {
+            assert_eq!(error.code(), "copy-incomplete", "{error}");
+        }
     }
     copy.until_size(rice, ENTRIES + 1).await;
     assert_eq!(copy.node.book(rice).await.unwrap().chain, near.book(rice).await.unwrap().chain);
@@ -431,6 +435,30 @@ async fn a_node_whose_peers_are_away_goes_on_with_its_own() {
     let rice = open_commons(&*copy.node, "rice", false).await;
     assert_eq!(copy.node.append(hour(rice, "1")).await.unwrap().entry, 1);
     assert_eq!(copy.node.book(rice).await.unwrap().size, 2);
+}
+
+/// A peer may have more ledgers than questions can wait there at a time: all of them are copied, and
+/// all of them grow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_with_many_ledgers_is_copied_whole() {
+    let server = server().await;
+    let near = &server.fresh.node;
+    let mut ledgers = Vec::new();
+    for n in 0..110 {
+        ledgers.push(open_commons(&**near, &format!("commons-{n}"), false).await);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let copy = Copying::of(dir.path(), all_of(&server.url)).await;
+    for ledger in &ledgers {
+        copy.until_size(*ledger, 1).await;
+    }
+    for ledger in &ledgers {
+        near.append(hour(*ledger, "1")).await.unwrap();
+    }
+    for ledger in &ledgers {
+        copy.until_size(*ledger, 2).await;
+    }
+    copy.node.close().await;
 }
 
 /// A copy of a copy is as good as one of the source.

@@ -4,10 +4,10 @@
 //! The nodes of a figure begin with copies of one database, each with the keys of its own ledgers alone.
 //! In the first figure payer and commons are the program itself, in processes of their own; the
 //! limit is the median time of the payer's own answers in the same run: a round trip and a commit. In
-//! the second one the commons is, and the payers' nodes share this process.
+//! the second one the commons is, and the payers' nodes, each with its own database, share this process.
 
 use crate::{
-    followed::Serving,
+    followed::{Serving, copied},
     kit::{append, now, say_seeing},
     report::{Report, Round, Row, Unit, median},
     town::{EUR, Town, unique},
@@ -21,7 +21,7 @@ use std::{
 };
 use subak_ledger::{
     book::{state::State, types::Currency},
-    log::{Basis, LedgerId},
+    log::{Basis, LedgerId, PublicKey, checkpoint::verifier_key},
 };
 use subak_node::{
     Ledgers as _,
@@ -88,25 +88,41 @@ async fn agreed(phyles: usize, agreements: usize) -> Agreed {
 }
 
 impl Agreed {
+    /// The database of whoever has this ledger, and no other one.
+    async fn only(&self, all: &str, name: &str, own: &Arc<State>) -> PathBuf {
+        let db = self.dir.path().join(name);
+        let operator = PublicKey::admit(&own.operator()).unwrap();
+        let follow = vec![verifier_key(&own.ledger, &operator)];
+        let peer = Peer { url: all.into(), ca: None, follow, all: false };
+        copied(&db, peer, own.ledger, own.size).await;
+        self.give_keys(&db, std::slice::from_ref(own));
+        db
+    }
+
     /// The database, with the keys of these ledgers.
     fn with_keys_of(&self, name: &str, own: &[Arc<State>]) -> PathBuf {
-        let (from, db) = (self.dir.path().join("all.db"), self.dir.path().join(name));
-        fs::copy(&from, &db).unwrap();
+        let db = self.dir.path().join(name);
+        fs::copy(self.dir.path().join("all.db"), &db).unwrap();
+        self.give_keys(&db, own);
+        db
+    }
+
+    fn give_keys(&self, db: &Path, own: &[Arc<State>]) {
         let clerk = subak_ledger::log::Handle::new("clerk").unwrap();
         let keys = own.iter().flat_map(|book| {
             let clerk = book.agent(book.find(&clerk).unwrap()).keys.clone();
             clerk.into_iter().chain([book.operator()])
         });
         let keys: Vec<String> = keys.map(hex::encode).collect();
-        let ring = key_ring_of(&db);
+        let ring = key_ring_of(db);
         fs::create_dir(&ring).unwrap();
-        for file in fs::read_dir(key_ring_of(&from)).unwrap().map(Result::unwrap) {
+        let all = key_ring_of(&self.dir.path().join("all.db"));
+        for file in fs::read_dir(all).unwrap().map(Result::unwrap) {
             let is_own = |key: &String| file.file_name().to_string_lossy().starts_with(&**key);
             if keys.iter().any(is_own) {
                 fs::copy(file.path(), ring.join(file.file_name())).unwrap();
             }
         }
-        db
     }
 }
 
@@ -170,22 +186,21 @@ fn revenue(ledger: LedgerId, book: &State) -> Vec<u8> {
 fn quiet(report: &mut Report, runtime: &Runtime) {
     let (nodes, each) = report.size((100, 10), (10, 2));
     let agreed = runtime.block_on(agreed(nodes, each));
-    let payers = agreed.with_keys_of("payers.db", &agreed.phyles);
-    let urls = runtime.block_on(async {
-        let node = Arc::new(Node::open(&payers, Options::default()).await.unwrap());
+    let (urls, [alone, quiet]) = runtime.block_on(async {
+        let all = Node::open(&agreed.dir.path().join("all.db"), Options::default()).await.unwrap();
+        let all = served(Arc::new(all)).await;
         let mut urls = Vec::new();
-        for _ in 0..nodes {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            urls.push(format!("http://{}", listener.local_addr().unwrap()));
-            tokio::spawn(serve(node.clone(), listener, std::future::pending()));
+        for (n, phyle) in agreed.phyles.iter().enumerate() {
+            let db = agreed.only(&all, &format!("payer-{n}.db"), phyle).await;
+            let node = Node::open(&db, Options::default()).await.unwrap();
+            urls.push(served(Arc::new(node)).await);
         }
-        urls
+        let alone = agreed.only(&all, "alone.db", &agreed.commons).await;
+        (urls, [alone, agreed.only(&all, "quiet.db", &agreed.commons).await])
     });
-    let own = std::slice::from_ref(&agreed.commons);
-    let alone = measured(&agreed.with_keys_of("alone.db", own), report);
-    let db = agreed.with_keys_of("quiet.db", own);
-    follow(&db, urls);
-    let following = measured(&db, report);
+    let alone = measured(&alone, report);
+    follow(&quiet, urls);
+    let following = measured(&quiet, report);
     let text = format!(
         "{} agreements with the ledgers of {nodes} nodes: {:.2} % of a core (asked <= 1), {} MB (asked \
          <= 100 more); without peers {:.2} %, {} MB",
@@ -196,6 +211,13 @@ fn quiet(report: &mut Report, runtime: &Runtime) {
         alone.1
     );
     report.show(QUIET, &text);
+}
+
+async fn served(node: Arc<Node>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(serve(node, listener, std::future::pending()));
+    url
 }
 
 /// Percent of a core, and megabytes, of a node at rest.

@@ -61,8 +61,10 @@ fn catch_up(report: &mut Report, runtime: &Runtime) {
     });
     let round = || {
         let limit = limits::strict(&some);
+        let dir = tempfile::tempdir().unwrap();
+        let peer = Peer { url: source.url.clone(), ca: None, follow: Vec::new(), all: true };
         let begun = Instant::now();
-        runtime.block_on(copied(&source.url, ledger, count as u64));
+        runtime.block_on(copied(&dir.path().join("copy.db"), peer, ledger, count as u64));
         Round { figure: rate(count, begun.elapsed()), limit }
     };
     let rounds = (0..report.size(3, 1)).map(|_| round()).collect();
@@ -77,12 +79,9 @@ fn catch_up(report: &mut Report, runtime: &Runtime) {
 }
 
 /// Returns when a new node has all entries of a ledger, durable.
-async fn copied(url: &str, ledger: LedgerId, size: u64) {
-    let dir = tempfile::tempdir().unwrap();
-    let db = dir.path().join("copy.db");
-    let node = Arc::new(Node::open(&db, Options::default()).await.unwrap());
-    let peer = Peer { url: url.into(), ca: None, follow: Vec::new(), all: true };
-    let follower = Follower::new(node.clone(), None, vec![peer], Evidence::beside(&db));
+pub async fn copied(db: &Path, peer: Peer, ledger: LedgerId, size: u64) {
+    let node = Arc::new(Node::open(db, Options::default()).await.unwrap());
+    let follower = Follower::new(node.clone(), None, vec![peer], Evidence::beside(db));
     let following = tokio::spawn(Arc::new(follower).run());
     while !node.book(ledger).await.is_ok_and(|book| book.size == size) {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -72,7 +72,8 @@ impl Remote {
         let (mut batch, begun) = (Batch::default(), Instant::now());
         while !batch.is_full() && (batch.entries.is_empty() || begun.elapsed() < PATIENCE) {
             let reply = timeout(PATIENCE, stream.message()).await;
-            let reply = reply.map_err(|_| away(&self.url, "it has stopped in the middle of a log"))?;
+            let reply =
+                reply.map_err(|_| away(&self.url, "it has stopped in the middle of a log"))?;
             let Some(reply) = reply.map_err(|status| self.failed(&status))? else { break };
             for entry in reply.entry {
                 batch.push(wire::entry_in(entry).map_err(|what| self.lie(what))?);

@@ -9,15 +9,11 @@
 use super::{
     copy::{Copy, Fault},
     evidence,
-    run::{Follower, now},
+    run::{Follower, Source, now},
 };
 use crate::{
-    Ledgers as _, Mirror, NodeError,
-    client::{Remote, Verified},
-    disclose,
-    page::MOST_ASKED,
-    readers::off_executor,
-    writer::Copied,
+    Ledgers as _, Mirror, NodeError, client::Verified, disclose, page::MOST_ASKED,
+    readers::off_executor, writer::Copied,
 };
 use futures::StreamExt as _;
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
@@ -79,8 +75,7 @@ pub(super) struct Wanted {
 /// A followed ledger, as far as one node has shown it.
 pub(super) struct Round {
     follower: Arc<Follower>,
-    url: String,
-    pub(super) remote: Arc<Remote>,
+    source: Arc<Source>,
     wanted: Wanted,
     copy: Option<Copy>,
     /// Entries of the newest head that witnesses have signed.
@@ -90,14 +85,9 @@ pub(super) struct Round {
 }
 
 impl Round {
-    pub(super) fn new(
-        follower: Arc<Follower>,
-        url: String,
-        remote: Arc<Remote>,
-        wanted: Wanted,
-    ) -> Self {
+    pub(super) fn new(follower: Arc<Follower>, source: Arc<Source>, wanted: Wanted) -> Self {
         let (copy, witnessed, heard) = (None, 0, (0, 0));
-        Self { follower, url, remote, wanted, copy, witnessed, heard }
+        Self { follower, source, wanted, copy, witnessed, heard }
     }
 
     pub(super) fn ledger(&self) -> LedgerId {
@@ -111,7 +101,7 @@ impl Round {
     /// Tells readers how far the copy is.
     pub(super) fn say(&self, trouble: &str) {
         let (size, heard_at) = self.heard;
-        let (source, trouble) = (self.url.clone(), trouble.to_owned());
+        let (source, trouble) = (self.source.url.clone(), trouble.to_owned());
         let mirror = Mirror { source, size, heard_at, trouble };
         self.follower.node.set_mirror(self.ledger(), Some(mirror));
     }
@@ -131,11 +121,15 @@ impl Round {
     async fn copied(&mut self) -> Result<u64, End> {
         let mut copy = self.stored().await?;
         self.require_ours(&copy)?;
-        let note = self.remote.fetch_checkpoint(self.ledger(), false).await?;
-        self.heard = (claimed_size(&note).unwrap_or_default(), now());
+        let note = self.source.remote.fetch_checkpoint(self.ledger(), false).await?;
         match copy.judge(&note) {
-            Ok(None) => {}
+            Ok(None) => self.heard = (copy.size(), now()),
             Ok(Some(size)) => {
+                // Of a log that is not known yet anybody can say any number; of one that is, only who
+                // signs for it, or has read who does.
+                if copy.head().is_none() || copy.knows(&note) {
+                    self.heard = (size, now());
+                }
                 // Of several sources of a long log one is enough.
                 let turn = self.follower.turn(self.ledger());
                 let long = size.saturating_sub(copy.size()) > LONG;
@@ -143,6 +137,11 @@ impl Round {
                 if let Some(Err(_)) = held {
                     return Ok(size);
                 }
+                let follower = self.follower.clone();
+                let _place = match long {
+                    true => follower.long.acquire().await.ok(),
+                    false => None,
+                };
                 self.say("");
                 let until = long.then(|| Instant::now() + LEASE);
                 copy = self.copy_to(copy, size, &note, until).await?;
@@ -195,12 +194,12 @@ impl Round {
         until: Option<Instant>,
     ) -> Result<Copy, End> {
         if copy.size() > size {
-            let (own, url) = (copy.size(), &self.url);
+            let (own, url) = (copy.size(), &self.source.url);
             let what = format!("{url} shows {size} entries, {own} were copied under a later head");
             return Err(End::Trouble(what));
         }
         let limit = size - copy.size();
-        let mut batches = pin!(self.remote.verified(self.ledger(), copy.size(), limit));
+        let mut batches = pin!(self.source.remote.verified(self.ledger(), copy.size(), limit));
         while copy.size() < size {
             let Some(batch) = batches.next().await else {
                 let found = copy.size();
@@ -259,10 +258,10 @@ impl Round {
     ) -> Result<(), End> {
         if !copy.knows(note) {
             // Another operator has followed meanwhile, and who it is stands further on.
-            let book = self.remote.book(self.ledger()).await?;
+            let book = self.source.remote.book(self.ledger()).await?;
             copy.learn(book.operators.iter().copied());
         }
-        let proof = self.remote.consistency(self.ledger(), copy.size(), size).await?;
+        let proof = self.source.remote.consistency(self.ledger(), copy.size(), size).await?;
         if let Err(fault) = copy.before(note, &proof) {
             return Err(self.fault(copy, fault).await);
         }
@@ -307,7 +306,7 @@ impl Round {
         let (mut found, mut size) = (Vec::new(), 0);
         while !wanted.is_empty() && size < TEXTS {
             let asked = wanted[..wanted.len().min(MOST_ASKED)].to_vec();
-            let some = self.remote.disclosures_of(self.ledger(), asked.clone()).await?;
+            let some = self.source.remote.disclosures_of(self.ledger(), asked.clone()).await?;
             // An answer may hold fewer than there are: it ends with the last one.
             let last = some.last().map(|last| last.commitment);
             let at = last.and_then(|last| asked.iter().position(|c| *c == last));
@@ -326,7 +325,7 @@ impl Round {
         if !follower.witnessed || !self.lacks_witnesses(copy.size()) {
             return Ok(());
         }
-        let note = self.remote.fetch_checkpoint(self.ledger(), true).await?;
+        let note = self.source.remote.fetch_checkpoint(self.ledger(), true).await?;
         let state = copy.book();
         let Ok(head) = state.signed_head(&note) else { return Ok(()) };
         // Fewer lines never take the place of more that something may wait for.
@@ -366,7 +365,10 @@ impl Round {
     async fn fault(&self, copy: &Copy, fault: Fault) -> End {
         let (theirs, what) = match fault {
             Fault::Lie(what) => {
-                return End::Trouble(format!("{} sent what does not hold: {what}", self.url));
+                return End::Trouble(format!(
+                    "{} sent what does not hold: {what}",
+                    self.source.url
+                ));
             }
             Fault::Older { theirs, size } => match self.is_of(copy, &theirs).await {
                 Ok(()) => return self.older(copy, size).await,
@@ -381,13 +383,13 @@ impl Round {
             End::Trouble(format!(
                 "{}: {what}; it shows no entry that would prove it, and nothing more is taken from \
                  there",
-                self.url
+                self.source.url
             ))
         };
         let Some(ours) = copy.head().map(str::to_owned) else { return not_proven() };
         let key = copy.book().operator_of(claimed_size(&theirs).unwrap_or(u64::MAX));
         let Ok(key) = PublicKey::admit(&key) else { return not_proven() };
-        let (here, there) = (&*self.follower.node, &*self.remote);
+        let (here, there) = (&*self.follower.node, &*self.source.remote);
         let proof = evidence::prove(self.ledger(), &key, (here, &ours), (there, &theirs)).await;
         let Some(proof) = proof else { return not_proven() };
         match self.follower.evidence.keep(self.ledger(), &proof).await {
@@ -404,10 +406,13 @@ impl Round {
     /// nothing, if it is the operator.
     async fn older(&self, copy: &Copy, size: u64) -> End {
         let ours = copy.head().unwrap_or_default().to_owned();
-        let told = self.remote.challenge(self.ledger(), ours).await;
+        let told = self.source.remote.challenge(self.ledger(), ours).await;
         let answer = told.err().map_or_else(String::new, |error| format!("; it answers: {error}"));
         let own = copy.size();
-        End::Trouble(format!("{} shows {size} entries, {own} were signed before{answer}", self.url))
+        End::Trouble(format!(
+            "{} shows {size} entries, {own} were signed before{answer}",
+            self.source.url
+        ))
     }
 }
 

@@ -22,7 +22,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use subak_ledger::log::{Hash, LedgerId, policy::Policy};
-use tokio::{task::JoinSet, time};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time,
+};
 
 /// How often the peers file and the own agreements are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -37,10 +41,22 @@ const QUIET: Duration = Duration::from_secs(20);
 /// The least time from one question about a ledger that is mirrored to the next: what a busy source
 /// spends on those who follow it does not grow with its appends. A partner's is asked at once.
 const EASE: Duration = Duration::from_millis(100);
+/// Questions that wait at one peer for a ledger to grow; beyond them its other ledgers are asked again
+/// and again. A node answers 256 calls of a connection at a time, and 512 in all.
+const WAITS: usize = 100;
+/// Long logs that are copied at a time: each takes all cores and some tens of megabytes.
+const LONG_ONES: usize = 4;
 /// Before what somebody else has changed is read again.
 const BREATH: Duration = Duration::from_millis(10);
 /// How often witnesses' lines are asked for, where they matter and are not there yet.
 const WITNESSES: Duration = Duration::from_secs(1);
+
+/// A peer that answers.
+pub(super) struct Source {
+    pub(super) url: String,
+    pub(super) remote: Arc<Remote>,
+    waits: Semaphore,
+}
 
 /// Follows peers into a node's store.
 pub struct Follower {
@@ -55,7 +71,13 @@ pub struct Follower {
     /// Who copies a ledger, where several peers have it: each head is asked of all of them, and
     /// entries are copied by one at a time.
     pub(super) turns: Mutex<BTreeMap<LedgerId, Arc<tokio::sync::Mutex<()>>>>,
+    /// Room for long ones.
+    pub(super) long: Semaphore,
+    /// The ledgers of others that the own ones have agreements with.
+    partners: watch::Sender<Partners>,
 }
+
+type Partners = BTreeMap<LedgerId, Hash>;
 
 impl Follower {
     /// Follows the peers in `file`, which may change and need not be there, and those in `fixed`.
@@ -73,6 +95,8 @@ impl Follower {
             witnessed: false,
             policy: None,
             turns: Mutex::default(),
+            long: Semaphore::new(LONG_ONES),
+            partners: watch::Sender::new(Partners::new()),
         }
     }
 
@@ -93,9 +117,10 @@ impl Follower {
         evidence: Evidence,
     ) -> Result<u64, NodeError> {
         let remote = Arc::new(connect(peer, None).await?);
+        let source = Arc::new(Source { url: peer.url.clone(), remote, waits: Semaphore::new(0) });
         let follower = Arc::new(Self::new(node, None, Vec::new(), evidence));
         let wanted = Wanted { ledger, key: None, texts: true, restores: true };
-        let mut round = Round::new(follower.clone(), peer.url.clone(), remote, wanted);
+        let mut round = Round::new(follower.clone(), source, wanted);
         let restored = round.ask().await.map_err(|end| match end {
             End::Trouble(what) | End::Stopped(what) => {
                 world("not-restored", what, "ask another node that has copied it")
@@ -122,9 +147,12 @@ impl Follower {
         let mut closing = self.node.closing();
         let (mut tasks, mut running) = (JoinSet::new(), BTreeMap::new());
         loop {
+            self.look_at_partners();
             match self.peers() {
                 Ok(peers) => self.keep_up(peers, &mut tasks, &mut running),
-                Err(error) => tracing::error!(%error, "the peers are followed as before"),
+                Err(error) => {
+                    tracing::error!(%error, "the peers file is not obeyed until it is mended")
+                }
             }
             tokio::select! {
                 () = time::sleep(LOOK) => {}
@@ -178,30 +206,29 @@ impl Follower {
                 }
             }
         };
+        let source =
+            Arc::new(Source { url: peer.url.clone(), remote, waits: Semaphore::new(WAITS) });
         let (mut tasks, mut followed) = (JoinSet::new(), BTreeMap::new());
-        let (mut asked, mut listed) = (None, time::Instant::now());
+        let mut partners = self.partners.subscribe();
         loop {
-            let wanted = self.partners();
-            let stale = asked.as_ref() != Some(&wanted) || listed.elapsed() >= LIST;
-            if stale {
-                match self.there(&peer, &remote, &wanted).await {
-                    Ok(there) => {
-                        for wanted in there.into_values() {
-                            let (url, remote) = (peer.url.clone(), remote.clone());
-                            let begin = || tasks.spawn(self.clone().ledger(url, remote, wanted));
-                            followed.entry(wanted.ledger).or_insert_with(begin);
-                        }
-                        (asked, listed) = (Some(wanted), time::Instant::now());
-                        wait = AGAIN;
+            let wanted = partners.borrow_and_update().clone();
+            match self.there(&peer, &source.remote, &wanted).await {
+                Ok(there) => {
+                    for wanted in there.into_values() {
+                        let begin = || tasks.spawn(self.clone().ledger(source.clone(), wanted));
+                        followed.entry(wanted.ledger).or_insert_with(begin);
                     }
-                    Err(error) => {
-                        tracing::warn!(peer = %peer.url, %error, "a peer's ledgers were not listed");
-                        pause(&mut wait).await;
-                    }
+                    wait = AGAIN;
+                }
+                Err(error) => {
+                    tracing::warn!(peer = %peer.url, %error, "a peer's ledgers were not listed");
+                    pause(&mut wait).await;
+                    continue;
                 }
             }
             tokio::select! {
-                () = time::sleep(LOOK) => {}
+                () = time::sleep(LIST) => {}
+                Ok(()) = partners.changed() => {}
                 Some(_) = tasks.join_next() => {
                     // It is looked for again with the next list.
                     followed.retain(|_, task| !task.is_finished());
@@ -211,11 +238,15 @@ impl Follower {
         }
     }
 
-    fn partners(&self) -> BTreeMap<LedgerId, Hash> {
-        self.node.partners().unwrap_or_else(|error| {
-            tracing::error!(%error, "the own keys could not be read");
-            BTreeMap::new()
-        })
+    fn look_at_partners(&self) {
+        let found = self.node.partners();
+        self.partners.send_if_modified(|partners| {
+            let differs = *partners != found;
+            if differs {
+                *partners = found;
+            }
+            differs
+        });
     }
 
     /// What is to be followed there.
@@ -245,16 +276,16 @@ impl Follower {
     }
 
     /// Follows one ledger until it is not to be followed any more.
-    async fn ledger(self: Arc<Self>, url: String, remote: Arc<Remote>, wanted: Wanted) -> LedgerId {
+    async fn ledger(self: Arc<Self>, source: Arc<Source>, wanted: Wanted) -> LedgerId {
         let ledger = wanted.ledger;
-        let mut round = Round::new(self.clone(), url, remote, wanted);
+        let mut round = Round::new(self.clone(), source.clone(), wanted);
         let mut wait = AGAIN;
         loop {
             let asked = time::Instant::now();
             match round.ask().await {
                 Ok(size) => {
                     wait = AGAIN;
-                    self.grown(&round, size).await;
+                    self.grown(&source, &round, size).await;
                     if wanted.texts {
                         time::sleep_until(asked + EASE).await;
                     }
@@ -282,17 +313,20 @@ impl Follower {
     }
 
     /// Returns when there is something new to ask for; what fails is found out by asking.
-    async fn grown(&self, round: &Round, size: u64) {
+    async fn grown(&self, source: &Source, round: &Round, size: u64) {
         let waits = self.policy.is_some() && round.lacks_witnesses(size);
         let patience = if waits { WITNESSES } else { QUIET };
-        let there = round.remote.wait_beyond(round.ledger(), size);
+        let there = async {
+            let _place = source.waits.try_acquire().ok()?;
+            source.remote.wait_beyond(round.ledger(), size).await.ok()
+        };
         let here = self.node.wait_beyond(round.ledger(), size);
         tokio::select! {
             () = time::sleep(patience) => {}
             // Somebody else has copied it, or this node has taken it over.
             Ok(()) = here => {}
-            grown = there => if grown.is_err() {
-                // What the source has no room for is asked for as if it were quiet.
+            grown = there => if grown.is_none() {
+                // What there is no room for is asked for as if it were quiet.
                 time::sleep(patience / 4).await;
             },
         }

@@ -90,12 +90,12 @@ impl Node {
 
     /// Which ledgers of others the ledgers that this node signs for have agreements with, with the
     /// operator's key that the terms name.
-    pub(crate) fn partners(&self) -> Result<BTreeMap<LedgerId, Hash>, NodeError> {
+    pub(crate) fn partners(&self) -> BTreeMap<LedgerId, Hash> {
         let mut partners = BTreeMap::new();
         let folded = self.shared.slots.folded();
         for (id, folded) in &folded {
             let state = &folded.state;
-            if state.agreements.is_empty() || !self.operates(&state.operator())? {
+            if state.agreements.is_empty() || !self.signs_for(&state.operator()) {
                 continue;
             }
             for terms in state.agreements.values().map(|agreement| &agreement.terms) {
@@ -108,10 +108,10 @@ impl Node {
             }
         }
         for (id, folded) in &folded {
-            if partners.contains_key(id) && self.operates(&folded.state.operator())? {
+            if partners.contains_key(id) && self.signs_for(&folded.state.operator()) {
                 partners.remove(id);
             }
         }
-        Ok(partners)
+        partners
     }
 }
