@@ -6,7 +6,7 @@
 //! node that answers nothing. Leaves out sending again: what broke off is for whoever knows what
 //! the statements mean.
 
-use super::{Remote, own};
+use super::{Remote, ledgers::own};
 use crate::{
     Answers, Appended, NodeError, Statements,
     wire::{self, away},
