@@ -4,7 +4,7 @@
 //! `equation` (the rules a commons gives itself), `split` (an income over points,
 //! exactly), `accounts` (balanced postings), `state` (everything that is folded
 //! from the log), `chain`, `contributions` and `references` (its tables with a row for each entry), then one file of guards and effects for each group of events:
-//! `agents`, `keys`, `freeze` (what a revoked key has signed), `erasure`, `work`, `lots`, `agreement`, `income`, `payout`, `revenue`;
+//! `agents`, `keys`, `freeze` (what a revoked key has signed), `erasure`, `work`, `lots`, `agreement`, `income`, `payout` (with `drawn` and `funds`), `revenue`;
 //! `apply` runs them, `foresee` says what a statement must state, `explain` reads the
 //! result, `check` works it out a second time for the audit; `state_root` makes one hash of
 //! what everybody has, and `balance_proof` the file that holds one agent's part of it.
@@ -23,6 +23,7 @@ pub mod check;
 mod compact;
 pub mod contributions;
 pub mod decimal;
+mod drawn;
 pub mod equation;
 pub mod equation_toml;
 pub mod erasure;
@@ -31,6 +32,7 @@ pub mod explain;
 mod foresee;
 pub mod fork;
 pub mod freeze;
+mod funds;
 pub mod handover;
 pub mod horizon;
 mod income;
