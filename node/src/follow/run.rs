@@ -121,7 +121,7 @@ impl Follower {
         loop {
             match self.peers() {
                 Ok(peers) => self.keep_up(peers, &mut tasks, &mut running),
-                Err(error) => tracing::error!(%error, "the peers are followed as before"),
+                Err(error) => tracing::error!(%error, "nothing changes in whom is followed"),
             }
             tokio::select! {
                 () = time::sleep(LOOK) => {}
