@@ -118,8 +118,9 @@ impl Found {
     /// Reads the ledger file, if it is meant: one is named, or nothing else is and one is here.
     /// Returns its peers.
     async fn at_home(&mut self, cx: &Context, alone: bool) -> Done<Vec<Stop>> {
-        let named = cx.global.node.is_none() && cx.global.db.is_some();
-        if !named && !(alone && cx.db().exists()) {
+        let is_named = cx.global.node.is_none() && cx.global.db.is_some();
+        let is_only = alone && cx.db().exists();
+        if !is_named && !is_only {
             return Ok(Vec::new());
         }
         let connection = cx.reader().await?;
@@ -153,9 +154,10 @@ impl Found {
         for info in &ledgers {
             match &info.mirror {
                 Some(mirror) if mirror.source.is_empty() => {}
-                // One that has no second spelling is visited as it is, and said to be none.
+                // What is no URL is visited as it is, and said to be none.
                 Some(mirror) => {
-                    sources.push(node_url(&mirror.source).unwrap_or_else(|| mirror.source.clone()))
+                    let url = node_url(&mirror.source);
+                    sources.push(url.unwrap_or_else(|| mirror.source.clone()));
                 }
                 None => names.push(info.name.clone()),
             }
