@@ -236,11 +236,20 @@ fn the_network_is_walked_and_says_how_far_each_agreement_is() {
     commons.kill();
     phyle.kill();
     place.type_in(&format!("agreement accept {digest} --as ana --other-db phyle.db")).done();
+    place.type_in("backup old.db --db phyle.db").done();
     let record = "revenue record a/1 --net \"1000.00 EUR\" --db phyle.db --as tess";
     place.type_in(record).done();
     let (commons, phyle) = (place.serve(&["--no-relay"]), phyle_served(&place));
     let walked = flow(&both(&commons, &phyle));
     assert_eq!((&walked["state"], &walked["in_flight"]), (&json!("in-flight"), &json!(1)));
+
+    // Of several copies of a ledger the longest is used, whichever is read first.
+    let old = place.serve(&["--db", "old.db"]);
+    let size = place.data("phyle show --db phyle.db")["size"].clone();
+    for line in [both(&old, &phyle), both(&phyle, &old)] {
+        let ledger = place.data(&line)["ledgers"][0].clone();
+        assert_eq!((&ledger["size"], &ledger["read_at"]), (&size, &json!(phyle.url)), "{line}");
+    }
 
     // A node says with whom its ledgers have agreements; a name where it knows one.
     let kept = place.data(&format!("ledger list --node {}", commons.url))["ledgers"][0].clone();
