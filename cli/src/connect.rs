@@ -18,6 +18,7 @@ use subak_ledger::{book::state::State, log::Hash, store::StoreError};
 use subak_node::{
     LedgerInfo, Ledgers, NodeError,
     client::Remote,
+    follow::peers,
     ring::Ring,
     runtime::{Node, Options},
     tls::Pin,
@@ -112,9 +113,25 @@ pub async fn node(url: &str, trust: &Trust, ca: Option<&Path>) -> Done<Connectio
 /// A node as a client of it, for what needs no more than its bytes.
 pub async fn remote(url: &str, expect: Option<Hash>, ca: Option<&Path>) -> Done<Remote> {
     require_url(url, ca)?;
-    let pin =
-        ca.map(|file| Pin::from_pem(&pem(file)?).map_err(|e| of_file(file, e))).transpose()?;
+    let pin = ca.map(pin).transpose()?;
     Ok(Remote::connect_pinned(url, expect, pin.as_ref()).await?)
+}
+
+/// The only certificates that are believed, from a file.
+pub fn pin(file: &Path) -> Done<Pin> {
+    Pin::from_pem(&pem(file)?).map_err(|e| of_file(file, e))
+}
+
+/// The one spelling of a URL that somebody has typed, for what is kept or compared.
+pub fn node_url(url: &str) -> Done<String> {
+    peers::node_url(url).ok_or_else(|| not_a_node(url))
+}
+
+fn not_a_node(url: &str) -> Failure {
+    Failure::usage(
+        format!("node {url:?}: expected http://HOST:PORT or https://HOST:PORT"),
+        "write it as in http://127.0.0.1:7117",
+    )
 }
 
 /// Whether this is where a node can be.
@@ -122,10 +139,7 @@ pub fn require_url(url: &str, ca: Option<&Path>) -> Done {
     let uri: Option<Uri> = url.parse().ok();
     let known = |u: &Uri| matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some();
     if !uri.as_ref().is_some_and(known) {
-        return Err(Failure::usage(
-            format!("node {url:?}: expected http://HOST:PORT or https://HOST:PORT"),
-            "write it as in http://127.0.0.1:7117",
-        ));
+        return Err(not_a_node(url));
     }
     if let Some(file) = ca.filter(|_| !url.starts_with("https:")) {
         return Err(Failure::usage(
@@ -169,6 +183,7 @@ pub fn as_folded(listed: &LedgerInfo, book: &State, trust: &Trust) -> Done<Ledge
         chain: book.chain.last().copied().unwrap_or_default(),
         recorded_at: book.time,
         mirror: listed.mirror.clone(),
+        agreements: listed.agreements.clone(),
     };
     if let Some(what) = difference(listed, &info) {
         return Err(lie(format!("the list of ledgers lies: {what}")));

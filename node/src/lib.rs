@@ -112,6 +112,18 @@ pub struct LedgerInfo {
     pub recorded_at: u64,
     /// Where it comes from, if this node is not its operator and copies it.
     pub mirror: Option<Mirror>,
+    /// With whom it has agreements; nothing where whoever lists it has not folded it.
+    pub agreements: Option<Agreements>,
+}
+
+/// With whom a ledger has agreements: the word of whoever keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreements {
+    /// How many, whatever became of them.
+    pub count: u64,
+    /// The ledgers that they are with, each once, in order of their ids, and no more than a list has
+    /// room for.
+    pub partners: Vec<LedgerId>,
 }
 
 /// How far the copy of a ledger is: the word of whoever keeps the copy. What of the ledger is there

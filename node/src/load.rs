@@ -154,6 +154,7 @@ pub(crate) fn info(reader: &dyn Reader, ledger: LedgerId) -> Result<(LedgerInfo,
         chain: head.chain,
         recorded_at: leaf.recorded_at,
         mirror: None,
+        agreements: None,
     };
     Ok((info, known))
 }

@@ -455,6 +455,7 @@ impl Ledgers for Node {
                 }
             }
             info.mirror = if self.writes { self.mirror_of(&info) } else { None };
+            info.agreements = self.agreements_of(info.id);
             items.push(info);
         }
         Ok(Page { items, more: found.more })

@@ -5,7 +5,7 @@
 //! as what it was. Leaves out what is asked and answered (`service`, `client`).
 
 use crate::{
-    Append, Appended, LedgerInfo, Mirror, NodeError, RawEntry, Wait,
+    Agreements, Append, Appended, LedgerInfo, Mirror, NodeError, RawEntry, Wait,
     refusal::{corrupt, world},
 };
 use prost::{Message as _, bytes::Bytes};
@@ -58,7 +58,19 @@ pub(crate) fn info_out(info: LedgerInfo) -> v1::LedgerInfo {
         chain: info.chain.to_vec(),
         recorded_at: info.recorded_at,
         mirror: info.mirror.map(mirror_out),
+        agreements: info.agreements.map(agreements_out),
     }
+}
+
+fn agreements_out(agreements: Agreements) -> v1::Agreements {
+    let partner = agreements.partners.iter().map(|partner| partner.0.to_vec()).collect();
+    v1::Agreements { count: agreements.count, partner }
+}
+
+fn agreements_in(agreements: v1::Agreements) -> Result<Agreements, String> {
+    let partners = hashes(&agreements.partner, "ledger.agreements.partner")?;
+    let partners = partners.into_iter().map(LedgerId).collect();
+    Ok(Agreements { count: agreements.count, partners })
 }
 
 fn mirror_out(mirror: Mirror) -> v1::Mirror {
@@ -81,6 +93,7 @@ pub(crate) fn info_in(info: v1::LedgerInfo) -> Result<LedgerInfo, String> {
         chain: hash(&info.chain, "ledger.chain")?,
         recorded_at: info.recorded_at,
         mirror: info.mirror.map(mirror_in),
+        agreements: info.agreements.map(agreements_in).transpose()?,
         name: info.name,
     })
 }

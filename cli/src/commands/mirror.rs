@@ -48,10 +48,11 @@ impl Mirror {
         }
         let mut peers = Vec::new();
         for url in &self.from {
-            connect::require_url(url, cx.node_ca())?;
+            let url = connect::node_url(url)?;
+            connect::require_url(&url, cx.node_ca())?;
             let ca = cx.node_ca().map(std::path::absolute).transpose();
             let ca = ca.map_err(|e| Failure::file(cx.node_ca().unwrap_or(&cx.db()), &e))?;
-            let (url, follow, all) = (url.clone(), vkey.clone(), vkey.is_empty());
+            let (follow, all) = (vkey.clone(), vkey.is_empty());
             peers.push(Peer { url, ca, follow, all });
         }
         let listening = self.place.open(cx).await?;

@@ -1,9 +1,10 @@
 //! `subak network`: who routes how much to whom, from node to node.
 //!
 //! Owns the walk: a node says which ledgers it keeps and from where it copies others, and so the
-//! next node is found. Guarantees that every figure comes from entries that were verified under
-//! their operator's signed head, that a node which is away hides no other, and that the walk ends.
-//! Leaves out judgement: `subak audit URL…` compares both sides of each agreement.
+//! next node is found; a ledger file also names peers. Guarantees that every figure comes from
+//! entries that were verified under their operator's signed head, that a node which is away or
+//! slow hides no other, and that the walk ends. Leaves out judgement: `subak audit URL…`
+//! compares both sides of each agreement.
 
 use crate::{
     connect,
@@ -16,6 +17,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -27,19 +29,26 @@ use subak_ledger::{
     },
     log::{Hash, LedgerId},
 };
-use subak_node::Ledgers as _;
+use subak_node::{
+    LedgerInfo, Ledgers, NodeError,
+    follow::peers::{self, Peers, node_url},
+};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a node may take to say what it keeps.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long all ledgers of a node may take to be read: some millions of entries.
+const READING: Duration = Duration::from_mins(5);
 
 /// Walk the network of phyles and commons: who routes how much to whom.
 ///
-/// Begins at the nodes named, or at --node, and goes on to those from which they copy ledgers. Every
-/// ledger is verified entry by entry, and the longest copy of each is used. With --node-ca only
-/// that certificate is believed.
+/// Begins at the nodes named, or at --node, and goes on to those from which they copy ledgers; with
+/// --db at that ledger file and its peers. Every ledger is verified entry by entry, and the longest
+/// copy of each is used. With --expect or a trust file only those operators are believed, with
+/// --node-ca only that certificate.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  subak network --node https://commons.example:7117\n  subak network http://127.0.0.1:7117 http://127.0.0.1:7118 --json"
+    after_help = "Examples:\n  subak network --node https://commons.example:7117\n  subak network http://127.0.0.1:7117 http://127.0.0.1:7118 --json\n  subak network --db subak.db"
 )]
 pub struct Network {
     /// Where to begin
@@ -50,6 +59,9 @@ pub struct Network {
     most: usize,
 }
 
+/// A node to visit, and the certificates that alone it may show.
+type Stop = (String, Option<PathBuf>);
+
 /// What was found.
 #[derive(Default)]
 struct Found {
@@ -57,74 +69,133 @@ struct Found {
     nodes: Vec<(String, Result<Vec<String>, String>)>,
     /// The longest verified copy of each ledger, and where it was read.
     books: BTreeMap<LedgerId, (Arc<State>, String)>,
-    /// Ledgers that did not verify, with where and why.
-    refused: Vec<(String, String, String)>,
+    /// Ledgers that were not read, or are not believed: which, where and why.
+    refused: Vec<(String, String, Failure)>,
 }
 
 impl Network {
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
-        let mut next: VecDeque<String> = self.from.into();
-        next.extend(cx.global.node.clone());
-        if next.is_empty() {
+        let mut found = Found::default();
+        let mut next = self.first(cx)?;
+        let alone = next.is_empty();
+        next.extend(found.at_home(cx, alone).await?);
+        if next.is_empty() && found.nodes.is_empty() {
             return Err(Failure::usage(
                 "a walk begins at a node",
-                "name one: `subak network http://127.0.0.1:7117`",
+                "name one: `subak network http://127.0.0.1:7117`, or a ledger file that has peers",
             ));
         }
-        for url in &next {
-            connect::require_url(url, cx.node_ca().filter(|_| url.starts_with("https:")))?;
-        }
-        let (mut found, mut seen) = (Found::default(), BTreeSet::new());
-        let mut left_out = 0u64;
-        while let Some(url) = next.pop_front() {
+        let (mut seen, mut left_out, mut visited) = (BTreeSet::new(), 0u64, 0);
+        while let Some((url, ca)) = next.pop_front() {
             if !seen.insert(url.clone()) {
                 continue;
             }
-            if found.nodes.len() >= self.most {
+            if visited >= self.most {
                 left_out += 1;
                 continue;
             }
-            match visit(cx, &url, &mut found).await {
+            visited += 1;
+            match found.visit(cx, &url, ca.as_deref()).await {
                 Ok((names, sources)) => {
                     found.nodes.push((url, Ok(names)));
-                    next.extend(sources);
+                    next.extend(sources.into_iter().map(|source| (source, None)));
                 }
                 Err(failure) => found.nodes.push((url, Err(failure.to_string()))),
             }
         }
         found.report(cx, left_out)
     }
+
+    /// The nodes that were named.
+    fn first(&self, cx: &Context) -> Done<VecDeque<Stop>> {
+        let named = self.from.iter().chain(&cx.global.node);
+        named.map(|url| Ok((connect::node_url(url)?, None))).collect()
+    }
 }
 
-/// Reads what a node keeps; returns the names of those ledgers, and where it has the copies from.
-async fn visit(cx: &Context, url: &str, found: &mut Found) -> Done<(Vec<String>, Vec<String>)> {
-    let ca = cx.node_ca().filter(|_| url.starts_with("https:"));
-    let asked = async {
-        let remote = connect::remote(url, None, ca).await?;
-        let ledgers = remote.ledgers().await?;
-        Ok((remote, ledgers))
-    };
-    let (remote, ledgers) = tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| {
-        Err(Failure::world("no-answer", format!("{url} did not answer in time"), "try again"))
-    })?;
-    let (mut names, mut sources) = (Vec::new(), Vec::new());
-    for info in ledgers {
-        match &info.mirror {
-            Some(mirror) if mirror.source.is_empty() => {}
-            Some(mirror) => sources.push(mirror.source.clone()),
-            None => names.push(info.name.clone()),
+impl Found {
+    /// Reads the ledger file, if it is meant: one is named, or nothing else is and one is here.
+    /// Returns its peers.
+    async fn at_home(&mut self, cx: &Context, alone: bool) -> Done<Vec<Stop>> {
+        let is_named = cx.global.node.is_none() && cx.global.db.is_some();
+        let is_only = alone && cx.db().exists();
+        if !is_named && !is_only {
+            return Ok(Vec::new());
         }
-        let known = found.books.get(&info.id).map_or(0, |(book, _)| book.size);
-        if known > info.size || (known == info.size && info.mirror.is_some()) {
-            continue;
+        let connection = cx.reader().await?;
+        let ledgers = connection.ledgers.ledgers().await?;
+        let place = cx.db().display().to_string();
+        self.read(cx, &*connection.ledgers, &ledgers, &place).await;
+        let own = ledgers.iter().filter(|info| connection.is_own(info));
+        self.nodes.push((place, Ok(own.map(|info| info.name.clone()).collect())));
+        let file = peers::file_of(&cx.db());
+        let peers = Peers::read(&file)?.peer.into_iter();
+        Ok(peers.map(|peer| (peer.url.clone(), peer.ca_beside(&file))).collect())
+    }
+
+    /// Reads what a node keeps; returns the names of those ledgers, and where it has the copies from.
+    async fn visit(
+        &mut self,
+        cx: &Context,
+        url: &str,
+        ca: Option<&Path>,
+    ) -> Done<(Vec<String>, Vec<String>)> {
+        let ca = ca.or(cx.node_ca()).filter(|_| url.starts_with("https:"));
+        let asked = async {
+            let remote = connect::remote(url, None, ca).await?;
+            let ledgers = remote.ledgers().await?;
+            Ok((remote, ledgers))
+        };
+        let (remote, ledgers) = timeout(PATIENCE, asked).await.unwrap_or_else(|_| {
+            Err(Failure::world("no-answer", format!("{url} did not answer in time"), "try again"))
+        })?;
+        let (mut names, mut sources) = (Vec::new(), Vec::new());
+        for info in &ledgers {
+            match &info.mirror {
+                Some(mirror) if mirror.source.is_empty() => {}
+                // What is no URL is visited as it is, and said to be none.
+                Some(mirror) => {
+                    let url = node_url(&mirror.source);
+                    sources.push(url.unwrap_or_else(|| mirror.source.clone()));
+                }
+                None => names.push(info.name.clone()),
+            }
         }
-        match remote.book(info.id).await {
-            Ok(book) => drop(found.books.insert(info.id, (book, url.to_owned()))),
-            Err(error) => found.refused.push((info.name, url.to_owned(), error.to_string())),
+        self.read(cx, &remote, &ledgers, url).await;
+        Ok((names, sources))
+    }
+
+    /// Reads those of these ledgers of which there may be more than was read elsewhere.
+    async fn read(&mut self, cx: &Context, from: &dyn Ledgers, all: &[LedgerInfo], place: &str) {
+        let until = Instant::now() + READING;
+        for info in all {
+            // What is said to be there is a reason to ask, and no more.
+            let known = self.books.get(&info.id).map_or(0, |(book, _)| book.size);
+            if known >= info.size {
+                continue;
+            }
+            let read = timeout_at(until, from.book(info.id)).await.unwrap_or_else(|_| {
+                let what = format!("it was not read within {} minutes", READING.as_secs() / 60);
+                Err(NodeError::World {
+                    code: "no-answer".into(),
+                    message: what,
+                    next: "try again, or ask another node".into(),
+                })
+            });
+            let believed = read.map_err(Failure::from).and_then(|book| {
+                connect::as_folded(info, &book, &cx.trust)?;
+                Ok(book)
+            });
+            match believed {
+                Ok(book) if book.size > known => {
+                    self.books.insert(info.id, (book, place.to_owned()));
+                }
+                Ok(_) => {}
+                Err(failure) => self.refused.push((info.name.clone(), place.to_owned(), failure)),
+            }
         }
     }
-    Ok((names, sources))
 }
 
 /// One agreement, as far as either side was found.
@@ -143,20 +214,18 @@ impl Flow<'_> {
         let items = side?.dues.items.values();
         Some(items.map(|item| item.due - item.due_reversed).sum())
     }
+}
 
-    fn state(&self) -> String {
-        match (self.payer, self.commons) {
-            (_, Some(commons)) if commons.frozen.is_some() => "frozen".to_owned(),
-            (None, _) => "the payer's ledger was not found".to_owned(),
-            (_, None) => "the commons' ledger was not found".to_owned(),
-            (Some(payer), Some(commons)) => {
-                let behind = payer.dues.last.saturating_sub(commons.dues.last);
-                match behind {
-                    0 => format!("{:?}", payer.progress).to_lowercase(),
-                    n => format!("{n} in flight"),
-                }
-            }
-        }
+/// How far an agreement is: a word for programs, and the words for people.
+struct Stage {
+    word: &'static str,
+    text: String,
+    in_flight: Option<u64>,
+}
+
+impl Stage {
+    fn new(word: &'static str, text: &str) -> Self {
+        Self { word, text: text.to_owned(), in_flight: None }
     }
 }
 
@@ -177,6 +246,45 @@ impl Found {
         flows.into_values().collect()
     }
 
+    /// How far an agreement is, by both ledgers as they were read.
+    fn stage(&self, flow: &Flow<'_>) -> Stage {
+        let terms = &flow.either().terms;
+        let found = |ledger| self.books.get(&LedgerId(ledger)).map(|(book, _)| book);
+        let over = |side: Option<&Agreement>, ledger| {
+            let end = side.and_then(|side| side.ends_at);
+            end.zip(found(ledger)).is_some_and(|(end, book)| book.time >= end)
+        };
+        let has_ended = over(flow.payer, terms.payer) || over(flow.commons, terms.commons);
+        match (flow.payer, flow.commons) {
+            (_, Some(commons)) if commons.frozen.is_some() => Stage::new("frozen", "frozen"),
+            (Some(payer), Some(commons)) if payer.dues.last > commons.dues.last => {
+                let n = payer.dues.last - commons.dues.last;
+                let text = format!("{n} in flight");
+                Stage { word: "in-flight", text, in_flight: Some(n) }
+            }
+            (Some(payer), Some(_)) if payer.progress == Progress::Offered => {
+                Stage::new("accepted", "accepted, not active yet")
+            }
+            (Some(_), Some(_)) if has_ended => {
+                Stage { in_flight: Some(0), ..Stage::new("ended", "ended") }
+            }
+            (Some(_), Some(_)) => Stage { in_flight: Some(0), ..Stage::new("active", "active") },
+            (Some(_), None) if found(terms.commons).is_none() => {
+                Stage::new("commons-not-found", "the commons' ledger was not found")
+            }
+            (Some(payer), None) if payer.progress == Progress::Offered => {
+                Stage::new("offered", "offered, not accepted yet")
+            }
+            (Some(_), None) => {
+                Stage::new("commons-behind", "not in the commons' log as it was read")
+            }
+            (None, _) if found(terms.payer).is_none() => {
+                Stage::new("payer-not-found", "the payer's ledger was not found")
+            }
+            (None, _) => Stage::new("payer-behind", "not in the payer's log as it was read"),
+        }
+    }
+
     fn name(&self, ledger: Hash, handle: &str) -> String {
         let known = self.books.get(&LedgerId(ledger));
         known.map_or_else(|| handle.to_owned(), |(book, _)| book.root().name.to_string())
@@ -194,7 +302,8 @@ impl Found {
             })
             .collect();
         for (name, url, why) in &self.refused {
-            lines.push(cx.out.bad(&format!("{name} at {url} does not verify: {why}")));
+            let what = if why.status == 4 { "was not read" } else { "is not believed" };
+            lines.push(cx.out.bad(&format!("{name} at {url} {what}: {why}")));
         }
         if left_out > 0 {
             lines.push(format!("{} not visited: see --most", describe::count(left_out, "node")));
@@ -213,17 +322,18 @@ impl Found {
                 "read_at": url, "operator": hex::encode(book.operator()),
             })).collect::<Vec<_>>(),
             "not_verified": self.refused.iter().map(|(name, url, why)| json!({
-                "ledger": name, "url": url, "message": why,
+                "ledger": name, "url": url, "code": why.code, "message": why.message,
             })).collect::<Vec<_>>(),
             "not_visited": left_out,
             "flows": flows.iter().map(|flow| self.json(flow)).collect::<Vec<_>>(),
         });
         cx.out.result("subak.network/1", &data, &text)?;
         let away = self.nodes.iter().any(|(_, kept)| kept.is_err());
-        match (self.refused.is_empty(), away) {
-            (false, _) => Err(Failure::told(1)),
-            (true, true) => Err(Failure::told(4)),
-            (true, false) => Ok(()),
+        let worst = self.refused.iter().map(|(.., why)| why.status);
+        // What contradicts comes before what could not be read: status 1 before 4.
+        match worst.chain(away.then_some(4)).min() {
+            Some(status) => Err(Failure::told(status)),
+            None => Ok(()),
         }
     }
 
@@ -243,7 +353,7 @@ impl Found {
             m(Flow::due(flow.payer)),
             m(Flow::due(flow.commons)),
             m(settled),
-            flow.state(),
+            self.stage(flow).text,
         ]
     }
 
@@ -251,6 +361,7 @@ impl Found {
         let terms = &flow.either().terms;
         let m = |v: Option<Minor>| v.map(|v| money::json(v.into(), terms.currency));
         let settled = flow.commons.map(|a| u64::try_from(a.settled).unwrap_or(u64::MAX));
+        let stage = self.stage(flow);
         json!({
             "agreement": hex::encode(flow.digest),
             "payer": self.name(terms.payer, terms.payer_handle.as_str()),
@@ -259,7 +370,7 @@ impl Found {
             "commons_ledger": hex::encode(terms.commons),
             "share_ppm": terms.share, "base": terms.base.word(), "currency": terms.currency.as_str(),
             "due": m(Flow::due(flow.payer)), "taken": m(Flow::due(flow.commons)),
-            "settled": m(settled), "state": flow.state(),
+            "settled": m(settled), "state": stage.word, "in_flight": stage.in_flight,
         })
     }
 }

@@ -1,27 +1,32 @@
 //! `subak peer`: whom the node of this ledger file follows.
 //!
-//! Owns the commands on the peers file, and what a person sees of the copies. Leaves out following
-//! (`subak_node::follow`); a running node sees a change of the file within seconds.
+//! Owns the commands that change the peers file. Guarantees that nothing said before is lost
+//! unheard, and that what contradicts the node that is meant is refused before it is written.
+//! Leaves out how far the copies are (`list`), and following (`subak_node::follow`); a running node
+//! sees a change of the file within seconds.
+
+mod list;
 
 use crate::{
     connect,
     context::Context,
     describe,
     failure::{Done, Failure},
-    money,
 };
 use clap::Subcommand;
-use serde_json::{Value, json};
-use std::{path::PathBuf, time::Duration};
-use subak_ledger::log::{LedgerId, checkpoint::parse_verifier_key};
+use serde_json::json;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use subak_ledger::log::{LedgerId, PublicKey, checkpoint::parse_verifier_key};
 use subak_node::{
-    LedgerInfo, Ledgers as _, Mirror,
-    follow::{
-        evidence::Evidence,
-        peers::{self, Peers},
-    },
+    LedgerInfo, Ledgers as _,
+    client::Remote,
+    follow::peers::{self, Added, Peer, Peers},
     ring::{Ring, Use},
 };
+use tokio::time::timeout;
 
 /// How long a peer may take to say what it has.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,7 +38,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// (`subak serve`).
 #[derive(Debug, Subcommand)]
 pub enum PeerCommand {
-    /// Follow a node
+    /// Follow a node, or more of one that is followed already
+    ///
+    /// What is said adds to what was said of that node before. Another --node-ca takes the place of
+    /// the one before, another key of a ledger too; what is to end is removed first.
     #[command(
         after_help = "Examples:\n  subak peer add https://phyle.example:7117\n  subak peer add https://commons.example:7117 --vkey \"subak/6f…+1f2e3d4c+AZ…\" --node-ca commons.pem"
     )]
@@ -56,7 +64,7 @@ pub enum PeerCommand {
     /// Follow a node no more; what was copied stays
     #[command(after_help = "Example:\n  subak peer remove https://phyle.example:7117")]
     Remove {
-        /// As it was added
+        /// As `subak peer list` shows it
         url: String,
     },
 }
@@ -65,9 +73,9 @@ impl PeerCommand {
     /// Runs it.
     pub async fn run(self, cx: &Context) -> Done {
         match self {
-            Self::Add { url, vkey, all } => add(cx, url, vkey, all).await,
-            Self::List if cx.global.node.is_some() => list_of_node(cx).await,
-            Self::List => list(cx).await,
+            Self::Add { url, vkey, all } => add(cx, &url, &vkey, all).await,
+            Self::List if cx.global.node.is_some() => list::of_node(cx).await,
+            Self::List => list::of_file(cx).await,
             Self::Remove { url } => remove(cx, &url),
         }
     }
@@ -89,186 +97,193 @@ fn file(cx: &Context) -> Done<PathBuf> {
     }
 }
 
-async fn add(cx: &Context, url: String, vkey: Vec<String>, all: bool) -> Done {
+async fn add(cx: &Context, url: &str, vkey: &[String], all: bool) -> Done {
     let file = file(cx)?;
-    let vkey: Vec<String> = vkey.iter().map(|key| verifier_key(key)).collect();
-    for key in &vkey {
+    let url = connect::node_url(url)?;
+    connect::require_url(&url, cx.node_ca())?;
+    let follow: Vec<String> = vkey.iter().map(|key| verifier_key(key)).collect();
+    for key in &follow {
         parse_verifier_key(key)?;
     }
-    // As the node will write it: the certificate's path from where the file lies.
+    // The certificate's path from wherever the node is started.
     let ca =
         cx.node_ca().map(std::path::absolute).transpose().map_err(|e| Failure::file(&file, &e))?;
-    let found = there(cx, &url, ca.as_deref()).await;
-    if let Err(failure) = &found
-        && failure.status == 2
-    {
-        return Err(failure.clone());
+    let said = Peer { url, ca, follow, all };
+    // Asked as the node will ask it, with what stands in the file already.
+    let planned = Peers::read(&file)?.add(&said)?.now;
+    let ca = planned.ca_beside(&file);
+    if let Some(ca) = &ca {
+        connect::pin(ca)?;
     }
-    let mut all_peers = Peers::read(&file)?;
-    let peer = peers::Peer { url: url.clone(), ca, follow: vkey, all };
-    all_peers.peer.retain(|known| known.url != url);
-    all_peers.peer.push(peer);
-    all_peers.write(&file)?;
-    let said = match &found {
-        Ok(ledgers) if ledgers.is_empty() => "it keeps no ledger now".to_owned(),
-        Ok(ledgers) => {
-            let names: Vec<&str> = ledgers.iter().map(|l| &*l.name).collect();
-            format!("it keeps {}", names.join(", "))
+    let found = match there(cx, &planned.url, ca.as_deref()).await {
+        Ok((remote, ledgers)) => {
+            require_other(cx, &said.url, &ledgers)?;
+            require_named(cx, &remote, &said, &ledgers).await?;
+            Ok(ledgers)
         }
-        Err(failure) => format!("it could not be asked now: {failure}"),
+        Err(failure) if failure.status == 4 => Err(failure),
+        Err(failure) => return Err(failure),
     };
-    let text = format!("{url} is followed, from {}\n  {said}", file.display());
-    let ledgers: Vec<_> = found.unwrap_or_default().iter().map(|l| l.id.to_string()).collect();
-    cx.out.result("subak.peer/1", &json!({ "url": url, "file": file, "ledgers": ledgers }), &text)
+    let added = Peers::change(&file, |peers| peers.add(&said))?;
+    report(cx, &file, &added, found)
+}
+
+/// A node does not follow itself: whoever signs for a ledger whose operator's key is beside this
+/// file is the node of this file.
+fn require_other(cx: &Context, url: &str, ledgers: &[LedgerInfo]) -> Done {
+    let ring = Ring::beside(&cx.db());
+    let own = |l: &&LedgerInfo| l.mirror.is_none() && ring.holds(&l.operator, Use::Operator);
+    match ledgers.iter().find(own) {
+        None => Ok(()),
+        Some(own) => Err(Failure::refused(
+            "own-node",
+            format!(
+                "{url} is the node of {} itself: it signs for {}, whose operator's key is beside \
+                 that file",
+                cx.db().display(),
+                own.name
+            ),
+            "name the node of somebody else; if two nodes have that key, stop one of them: two \
+             histories can be proven",
+        )),
+    }
+}
+
+/// What is named must be there, and have had that operator; what cannot be found out now is said.
+async fn require_named(cx: &Context, remote: &Remote, said: &Peer, there: &[LedgerInfo]) -> Done {
+    for (ledger, key) in said.named()? {
+        let Some(info) = there.iter().find(|info| info.id == ledger) else {
+            return Err(Failure::refused(
+                "no-ledger",
+                format!("{} does not have ledger {ledger}; {}", said.url, keeps(there)),
+                "compare the key with whoever gave it to you, or ask the node that has it",
+            ));
+        };
+        if info.operator == key.bytes() {
+            continue;
+        }
+        // Another may have followed since, which the log says.
+        let read = timeout(PATIENCE, remote.book(ledger)).await;
+        match read.map(|book| book.map_err(Failure::from)) {
+            Ok(Ok(book)) if book.operators.iter().any(|term| term.key == key.bytes()) => {}
+            Ok(Ok(book)) => return Err(another_operator(info, ledger, &key, &book.operator())),
+            Ok(Err(failure)) if failure.status != 4 => return Err(failure),
+            Ok(Err(_)) | Err(_) => cx.out.warning(&format!(
+                "whether the operator of {} has or had the key {} could not be found out now; the \
+                 node will, before it copies",
+                info.name,
+                hex::encode(key.bytes())
+            )),
+        }
+    }
+    Ok(())
+}
+
+fn another_operator(
+    info: &LedgerInfo,
+    ledger: LedgerId,
+    expected: &PublicKey,
+    found: &[u8; 32],
+) -> Failure {
+    Failure::refused(
+        "operator-unexpected",
+        format!(
+            "ledger {} ({ledger}): expected the operator key {}, found {}, and it never was another's",
+            info.name,
+            hex::encode(expected.bytes()),
+            hex::encode(found)
+        ),
+        "compare the key with the commons or phyle; one of the two is not what it says",
+    )
+}
+
+fn keeps(ledgers: &[LedgerInfo]) -> String {
+    if ledgers.is_empty() {
+        return "it has no ledger now".to_owned();
+    }
+    let names: Vec<&str> = ledgers.iter().map(|l| &*l.name).collect();
+    format!("it has {}", names.join(", "))
+}
+
+fn report(cx: &Context, file: &Path, added: &Added, found: Done<Vec<LedgerInfo>>) -> Done {
+    let Added { before, now } = added;
+    let changed = before.as_ref() != Some(now);
+    let mut lines = vec![match before {
+        None => format!("{} is followed, from {}", now.url, file.display()),
+        Some(_) if changed => format!("{} is followed; changed in {}", now.url, file.display()),
+        Some(_) => format!("{} is followed already, and nothing changes", now.url),
+    }];
+    let known = found.as_deref().unwrap_or_default();
+    lines.push(format!("  copied from there: {}", what(now, known)?));
+    let before_url = before.as_ref().map(|p| &p.url).filter(|url| **url != now.url);
+    lines.extend(before_url.map(|url| format!("  its URL was {url}")));
+    let before_ca =
+        before.as_ref().and_then(|p| p.ca.as_ref()).filter(|ca| Some(*ca) != now.ca.as_ref());
+    if let Some(ca) = &now.ca {
+        lines.push(format!("  believed by the certificate in {} alone", ca.display()));
+    }
+    lines.extend(before_ca.map(|ca| format!("  no more by that in {}", ca.display())));
+    lines.push(match &found {
+        Ok(ledgers) => format!("  {}", keeps(ledgers)),
+        Err(failure) => format!("  it could not be asked now, and nothing is checked: {failure}"),
+    });
+    let data = json!({
+        "url": now.url, "file": file, "changed": changed, "follow": now.follow, "all": now.all,
+        "ca": now.ca, "before": before.as_ref().map(|peer| json!({
+            "url": peer.url, "follow": peer.follow, "all": peer.all, "ca": peer.ca,
+        })),
+        "ledgers": known.iter().map(|l| l.id.to_string()).collect::<Vec<_>>(),
+    });
+    cx.out.result("subak.peer/1", &data, &lines.join("\n"))
+}
+
+/// What of a node is copied, in words.
+fn what(peer: &Peer, known: &[LedgerInfo]) -> Done<String> {
+    if peer.all {
+        return Ok("every ledger".to_owned());
+    }
+    let partners = "those with which own ones have agreements";
+    let name = |(ledger, _): (LedgerId, PublicKey)| {
+        let known = known.iter().find(|info| info.id == ledger);
+        known.map_or_else(|| format!("ledger {}", describe::short(&ledger.0)), |l| l.name.clone())
+    };
+    let named: Vec<String> = peer.named()?.into_iter().map(name).collect();
+    Ok(if named.is_empty() {
+        partners.to_owned()
+    } else {
+        format!("{}, and {partners}", named.join(", "))
+    })
 }
 
 fn remove(cx: &Context, url: &str) -> Done {
-    let file = file(cx)?;
-    let mut all = Peers::read(&file)?;
-    let before = all.peer.len();
-    all.peer.retain(|peer| peer.url != url);
-    if all.peer.len() == before {
-        return Err(Failure::refused(
+    let (file, url) = (file(cx)?, connect::node_url(url)?);
+    Peers::change(&file, |peers| {
+        let before = peers.peer.len();
+        peers.peer.retain(|peer| !peer.is_at(&url));
+        if peers.peer.len() < before {
+            return Ok(());
+        }
+        let known: Vec<&str> = peers.peer.iter().map(|peer| &*peer.url).collect();
+        let known = if known.is_empty() { "nobody".to_owned() } else { known.join(", ") };
+        Err(Failure::refused(
             "unknown-peer",
-            format!("{}: no peer {url}", file.display()),
+            format!("{}: no peer {url}; followed: {known}", file.display()),
             "`subak peer list` lists them",
-        ));
-    }
-    all.write(&file)?;
+        ))
+    })?;
     let text = format!("{url} is not followed any more; what was copied from it stays");
     cx.out.result("subak.peer/1", &json!({ "url": url, "file": file }), &text)
 }
 
 /// What a node says that it keeps.
-async fn there(cx: &Context, url: &str, ca: Option<&std::path::Path>) -> Done<Vec<LedgerInfo>> {
+async fn there(cx: &Context, url: &str, ca: Option<&Path>) -> Done<(Remote, Vec<LedgerInfo>)> {
     let asked = async {
-        let remote = connect::remote(url, None, ca.or(cx.node_ca())).await?;
-        Ok(remote.ledgers().await?)
+        let ca = ca.or(cx.node_ca()).filter(|_| url.starts_with("https:"));
+        let remote = connect::remote(url, None, ca).await?;
+        let ledgers = remote.ledgers().await?;
+        Ok((remote, ledgers))
     };
-    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| {
+    timeout(PATIENCE, asked).await.unwrap_or_else(|_| {
         Err(Failure::world("no-answer", format!("{url} did not answer in time"), "try again"))
     })
-}
-
-/// A copy, for a line of the list.
-struct Row {
-    peer: String,
-    ledger: String,
-    id: LedgerId,
-    here: u64,
-    there: Option<u64>,
-    heard_at: u64,
-    trouble: String,
-}
-
-impl Row {
-    fn json(&self) -> Value {
-        json!({
-            "peer": self.peer, "ledger": self.ledger, "id": self.id.to_string(), "here": self.here,
-            "there": self.there, "lag": self.there.map(|there| there.saturating_sub(self.here)),
-            "heard_at": (self.heard_at > 0).then(|| money::show_time(self.heard_at)),
-            "trouble": self.trouble,
-        })
-    }
-
-    fn cells(&self) -> Vec<String> {
-        let lag = match self.there {
-            Some(there) if there > self.here => format!("{} behind", there - self.here),
-            Some(_) => "whole".to_owned(),
-            None => "unknown".to_owned(),
-        };
-        vec![
-            self.ledger.clone(),
-            self.here.to_string(),
-            lag,
-            self.peer.clone(),
-            self.trouble.clone(),
-        ]
-    }
-}
-
-const HEADS: [&str; 5] = ["ledger", ">entries here", "copy", "from", "trouble"];
-
-/// What the node itself says of its copies.
-async fn list_of_node(cx: &Context) -> Done {
-    let ledgers = cx.reader().await?.ledgers.ledgers().await?;
-    let rows: Vec<Row> = ledgers
-        .into_iter()
-        .filter_map(|info| {
-            let Mirror { source, size, heard_at, trouble } = info.mirror?;
-            let there = (heard_at > 0).then_some(size);
-            let (peer, ledger, id, here) = (source, info.name, info.id, info.size);
-            Some(Row { peer, ledger, id, here, there, heard_at, trouble })
-        })
-        .collect();
-    let data: Vec<Value> = rows.iter().map(Row::json).collect();
-    let text = if rows.is_empty() {
-        "this node keeps no copies".to_owned()
-    } else {
-        cx.out.table(&HEADS, &rows.iter().map(Row::cells).collect::<Vec<_>>())
-    };
-    cx.out.result("subak.peer/1", &json!({ "copies": data }), &text)
-}
-
-/// The peers in the file, each asked now how far its ledgers are of which there are copies here.
-async fn list(cx: &Context) -> Done {
-    let file = file(cx)?;
-    let peers = Peers::read(&file)?.peer;
-    let here =
-        if cx.db().exists() { cx.reader().await?.ledgers.ledgers().await? } else { Vec::new() };
-    let (ring, evidence) = (Ring::beside(&cx.db()), Evidence::beside(&cx.db()));
-    let copies: Vec<&LedgerInfo> =
-        here.iter().filter(|l| !ring.holds(&l.operator, Use::Operator)).collect();
-    let (mut rows, mut lines, mut data) = (Vec::new(), Vec::new(), Vec::new());
-    for peer in &peers {
-        let ca =
-            peer.ca.as_ref().map(|ca| file.parent().map_or_else(|| ca.clone(), |d| d.join(ca)));
-        let found = there(cx, &peer.url, ca.as_deref()).await;
-        let away = found.as_ref().err().map(ToString::to_string);
-        lines.push(match &away {
-            None => peer.url.clone(),
-            Some(why) => format!("{}  {}", peer.url, cx.out.bad(why)),
-        });
-        data.push(json!({ "url": peer.url, "follow": peer.follow, "all": peer.all, "away": away }));
-        let found = found.unwrap_or_default();
-        let named: Vec<LedgerId> = peer.named()?.into_iter().map(|(ledger, _)| ledger).collect();
-        for copy in &copies {
-            let there = found.iter().find(|l| l.id == copy.id).map(|l| l.size);
-            if there.is_none() && !named.contains(&copy.id) {
-                continue;
-            }
-            let proven = evidence.against(copy.id);
-            let trouble = match (proven, there) {
-                (Some(proof), _) => format!("two histories: {}", proof.display()),
-                (None, Some(there)) if there < copy.size => {
-                    format!("{there} entries there, more were signed")
-                }
-                _ => String::new(),
-            };
-            rows.push(Row {
-                peer: peer.url.clone(),
-                ledger: copy.name.clone(),
-                id: copy.id,
-                here: copy.size,
-                there,
-                heard_at: there.map_or(0, |_| money::now()),
-                trouble,
-            });
-        }
-    }
-    let copied: Vec<Value> = rows.iter().map(Row::json).collect();
-    let mut text = if peers.is_empty() {
-        "nobody is followed: `subak peer add URL`".to_owned()
-    } else {
-        format!(
-            "{} followed\n  {}",
-            describe::count(peers.len() as u64, "node"),
-            lines.join("\n  ")
-        )
-    };
-    if !rows.is_empty() {
-        let cells: Vec<_> = rows.iter().map(Row::cells).collect();
-        text = format!("{text}\n\n{}", cx.out.table(&HEADS, &cells));
-    }
-    cx.out.result("subak.peer/1", &json!({ "peers": data, "copies": copied }), &text)
 }

@@ -133,27 +133,34 @@ impl Follower {
         restored
     }
 
-    /// The peers as they are now.
-    fn peers(&self) -> Result<Vec<Peer>, NodeError> {
-        let mut peers = self.fixed.clone();
-        if let Some(file) = &self.file {
-            peers.extend(Peers::read(file)?.peer);
+    /// The peers as they are now; those that the file named before, while it has a mistake.
+    fn peers(&self, named: &mut Vec<Peer>, mistake: &mut String) -> Vec<Peer> {
+        let read = self.file.as_deref().map_or_else(|| Ok(Peers::default()), Peers::read);
+        let found = match read {
+            Ok(peers) => {
+                *named = peers.peer;
+                String::new()
+            }
+            Err(error) => error.to_string(),
+        };
+        if !found.is_empty() && found != *mistake {
+            tracing::error!(error = %found, "nothing changes in whom the peers file says to follow");
         }
-        Ok(peers)
+        *mistake = found;
+        let is_fixed = |peer: &&Peer| self.fixed.iter().any(|fixed| fixed.url == peer.url);
+        let named = named.iter().filter(|peer| !is_fixed(peer));
+        self.fixed.iter().chain(named).cloned().collect()
     }
 
     /// Follows until the node closes.
     pub async fn run(self: Arc<Self>) {
         let mut closing = self.node.closing();
         let (mut tasks, mut running) = (JoinSet::new(), BTreeMap::new());
+        let (mut named, mut mistake) = (Vec::new(), String::new());
         loop {
             self.look_at_partners();
-            match self.peers() {
-                Ok(peers) => self.keep_up(peers, &mut tasks, &mut running),
-                Err(error) => {
-                    tracing::error!(%error, "the peers file is not obeyed until it is mended")
-                }
-            }
+            let peers = self.peers(&mut named, &mut mistake);
+            self.keep_up(peers, &mut tasks, &mut running);
             tokio::select! {
                 () = time::sleep(LOOK) => {}
                 _ = closing.wait_for(|closing| *closing) => return,

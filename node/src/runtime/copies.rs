@@ -5,7 +5,7 @@
 
 use super::Node;
 use crate::{
-    LedgerInfo, Mirror, NodeError,
+    Agreements, LedgerInfo, Mirror, NodeError,
     fold::Folded,
     follow::copy::Copy,
     load,
@@ -13,8 +13,14 @@ use crate::{
     ring::Use,
     writer::{Copied, Job},
 };
-use std::collections::BTreeMap;
-use subak_ledger::log::{Hash, LedgerId};
+use std::collections::{BTreeMap, BTreeSet};
+use subak_ledger::{
+    book::event::Terms,
+    log::{Hash, LedgerId},
+};
+
+/// Partners of a ledger in a list of ledgers, which an answer has room for.
+const PARTNERS: usize = 100;
 
 impl Node {
     /// The copy of a ledger as it is stored here; an empty one where there is none.
@@ -60,6 +66,17 @@ impl Node {
         }
         let trouble = "its operator's key is not here, and nobody is followed for it".to_owned();
         Some(Mirror { source: String::new(), size: info.size, heard_at: 0, trouble })
+    }
+
+    /// With whom a ledger has agreements, as far as it was folded.
+    pub(super) fn agreements_of(&self, ledger: LedgerId) -> Option<Agreements> {
+        let folded = self.shared.slots.find(ledger)?.get()?;
+        let all = folded.state.agreements.values().map(|agreement| &agreement.terms);
+        let other =
+            |terms: &Terms| if terms.payer == ledger.0 { terms.commons } else { terms.payer };
+        let partners: BTreeSet<Hash> = all.map(|terms| other(terms)).collect();
+        let partners = partners.into_iter().map(LedgerId).take(PARTNERS).collect();
+        Some(Agreements { count: folded.state.agreements.len() as u64, partners })
     }
 
     /// Whether the key of this operator is here.
