@@ -264,7 +264,7 @@ fn income_waits_for_the_late_witness_and_then_comes_by_itself() {
     ours.type_in(&format!("peer add {}", there.url)).done();
     let list = format!("agreement list --node {}", here.url);
     let until = |what: &str, so: &dyn Fn(&Value) -> bool| {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_mins(1);
         loop {
             let row = ours.data(&list)["agreements"][0].take();
             if so(&row) {

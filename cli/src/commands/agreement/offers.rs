@@ -77,12 +77,11 @@ pub(super) fn block(
     offer: &Offer<'_>,
 ) -> String {
     let (t, short) = (&offer.a.terms, describe::short(&offer.a.terms.digest));
-    let next = match offer.proposed {
-        Some(entry) => format!("its acceptance waits for {}", approvals(book, entry)),
-        None => {
-            let (name, there) = (&book.root().name, elsewhere.again());
-            format!("next: `subak agreement accept {short} --ledger {name}{there}`")
-        }
+    let next = if let Some(entry) = offer.proposed {
+        format!("its acceptance waits for {}", approvals(book, entry))
+    } else {
+        let (name, there) = (&book.root().name, elsewhere.again());
+        format!("next: `subak agreement accept {short} --ledger {name}{there}`")
     };
     format!(
         "{}  {} -> {}  {}, {}  offered to you\n          to be paid within {}; ends {} after notice\n          {next}",
