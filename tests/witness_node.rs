@@ -1,5 +1,6 @@
 //! A node, and two witnesses that run: what they saw goes into receipts, audits, bundles and
-//! payouts, and what they remember stops an old copy.
+//! payouts, what they have not seen keeps income from other ledgers waiting, and what they remember
+//! stops an old copy.
 //!
 //! All of it in real programs. What a witness says that is not ours is scripted elsewhere
 //! (`node/tests/submit.rs`), and that it keeps its word after a crash is `witness_crash`.
@@ -13,7 +14,7 @@ use serde_json::Value;
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -40,6 +41,12 @@ impl Witness {
         let told: Value = serde_json::from_str(&told).unwrap();
         let [key, url] = [&made["vkey"], &told["data"]["url"]].map(|v| v.as_str().unwrap());
         Self { line: format!("witness {name} {key} {url}\n"), child, _place: place }
+    }
+
+    /// SIGSTOP, SIGCONT.
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 }
 
@@ -226,6 +233,70 @@ fn nobody_is_paid_from_a_history_that_witnesses_have_not_seen() {
     assert!(bank.err.contains("[unwitnessed]"), "{}", bank.err);
     scene.place.type_in(&csv.replace("--csv ", "")).done(); // to look at it costs nothing
     scene.data(&format!("contribute 1 --kind hours --as cleo {at}"));
+}
+
+/// A phyle whose heads both witnesses sign, and a commons, on another node, that believes no other.
+#[test]
+fn income_waits_for_the_late_witness_and_then_comes_by_itself() {
+    let (ours, theirs) = (Place::new(), Place::new());
+    ours.type_in("key new ana").done();
+    theirs.type_in("key new tess").done();
+    ours.type_in("commons open ours --steward ana --phyle our-phyle").done();
+    theirs.type_in("phyle open our-phyle --steward tess --commons ours").done();
+    let offer = "agreement offer --commons-ledger ours --share \"10 %\" --currency EUR --other-db";
+    let offered = theirs.data(&format!("{offer} {}", ours.db().display()));
+    let digest = offered["agreement"].as_str().unwrap();
+    let payer = theirs.db();
+    ours.type_in(&format!("agreement accept {digest} --other-db {}", payer.display())).done();
+
+    let vkey = |place: &Place, what: &str| {
+        place.type_in(&format!("{what} show --vkey")).done().out.trim().to_owned()
+    };
+    let (own, log) = (vkey(&ours, "commons"), vkey(&theirs, "phyle"));
+    let [first, late] = ["W1", "W2"].map(|name| Witness::new(name, &log));
+    let quorum = "group BOTH all W1 W2\nquorum BOTH\n";
+    let trust = format!("{own}\n{log}\n{}{}{quorum}", first.line, late.line);
+    for place in [&ours, &theirs] {
+        fs::write(place.path().join("trust.txt"), &trust).unwrap();
+    }
+    let there = theirs.serve(&SERVED);
+    let here = ours.serve(&["--trust-file", "trust.txt"]);
+    ours.type_in(&format!("peer add {}", there.url)).done();
+    let list = format!("agreement list --node {}", here.url);
+    let until = |what: &str, so: &dyn Fn(&Value) -> bool| {
+        let end = Instant::now() + Duration::from_mins(1);
+        loop {
+            let row = ours.data(&list)["agreements"][0].take();
+            if so(&row) {
+                return row;
+            }
+            assert!(Instant::now() < end, "{what}: {row:#}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let record = |number: u64| {
+        let line = format!("revenue record a/{number} --net \"1000.00 EUR\" --node {}", there.url);
+        theirs.data(&line)["entry"].as_u64().unwrap()
+    };
+    record(1);
+    until("both sign", &|row| row["taken"] == "100.00");
+
+    late.signal("STOP");
+    let entry = record(2);
+    let row = until("the node says that it waits", &|row| !row["waits"].is_null());
+    assert_eq!((&row["taken"], &row["in_flight"]), (&"100.00".into(), &"100.00".into()), "{row}");
+    assert_eq!(row["waits"]["code"], "unwitnessed");
+    let who = row["waits"]["message"].as_str().unwrap().split_once("not here: ").unwrap().1;
+    assert!(who.split(", ").any(|name| name == "W2"), "{who}");
+    let said =
+        format!("its node waits: entries {entry} to {entry} wait for a head that is signed by");
+    ours.type_in(&list).done().says(&["100.00 due and not taken (1 number)", &said, "W2"]);
+
+    late.signal("CONT");
+    let row = until("it comes", &|row| row["taken"] == "200.00" && row["waits"].is_null());
+    assert_eq!(row["in_flight"], "0.00", "{row}");
+    drop((there, here));
+    ours.sound(&ours.db());
 }
 
 #[test]

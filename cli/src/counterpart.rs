@@ -63,6 +63,15 @@ impl Elsewhere {
         }
     }
 
+    /// The same options, for another command that is to be run here.
+    pub fn again(&self) -> String {
+        match (&self.other_db, &self.other_node) {
+            (Some(db), _) => format!(" --other-db {}", db.display()),
+            (None, Some(url)) => format!(" --other-node {url}"),
+            (None, None) => String::new(),
+        }
+    }
+
     /// Where the other side finds its ledger and this one, for a command that it is told
     /// to run; nothing where both are on one connection.
     pub fn hint(&self, cx: &Context) -> String {

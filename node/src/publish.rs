@@ -19,17 +19,23 @@ use subak_ledger::{
         state_root,
         types::DAY_MS,
     },
-    log::{Basis, Draft, Handle, Header, LedgerId, SecretKey, Statement, Unverified},
+    log::{Basis, Draft, Handle, Hash, Header, LedgerId, SecretKey, Statement, Unverified},
 };
 use subak_proto::v1::{self, event::Kind};
 
 /// The clerk's key of a ledger, if the ring has it.
 pub(crate) fn clerk_key(ring: &Ring, state: &State) -> Result<Option<SecretKey>, KeyFileError> {
-    let keys = state.agents.iter().find(|agent| agent.clerk).map(|agent| &agent.keys[..]);
-    keys.unwrap_or_default()
-        .iter()
-        .find_map(|key| ring.find(key, Use::Clerk).transpose())
-        .transpose()
+    clerk_keys(state).iter().find_map(|key| ring.find(key, Use::Clerk).transpose()).transpose()
+}
+
+/// Whether the ring has a file for it. It is not read.
+pub(crate) fn has_clerk_key(ring: &Ring, state: &State) -> bool {
+    clerk_keys(state).iter().any(|key| ring.holds(key, Use::Clerk))
+}
+
+fn clerk_keys(state: &State) -> &[Hash] {
+    let clerk = state.agents.iter().find(|agent| agent.clerk);
+    clerk.map_or(&[], |clerk| &clerk.keys)
 }
 
 /// Whether a run of payouts is proposed: so much is owed before a cent of it leaves.

@@ -287,6 +287,12 @@ impl Node {
         off_executor(move || Ok(publish::clerk_key(&ring, &state)?)).await
     }
 
+    /// Whether there is a key file of a ledger's clerk here. It is not read.
+    pub(crate) async fn speaks_for(&self, ledger: LedgerId) -> bool {
+        let state = self.book(ledger).await;
+        state.is_ok_and(|state| publish::has_clerk_key(&self.shared.ring, &state))
+    }
+
     /// An entry under the newest head.
     async fn shown(&self, ledger: LedgerId, entry: u64) -> Result<Appended, NodeError> {
         let found = self.entries(ledger, entry, 1).await?.into_iter().next();

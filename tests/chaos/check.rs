@@ -14,10 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 use subak_ledger::{
-    book::state::State,
+    book::{flight::net, state::State},
     log::{Checkpoint, Hash, LedgerId, PublicKey, Unverified, tree, tree::Frontier},
 };
-use subak_node::{Ledgers as _, RawEntry, client::Remote, relay::flight::net};
+use subak_node::{Ledgers as _, RawEntry, client::Remote};
 use subak_proto::v1::{self, event::Kind};
 
 /// How long it may take until all is quiet: a follower that was cut off asks again after a minute

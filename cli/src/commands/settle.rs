@@ -14,12 +14,12 @@ use std::fmt::Write as _; // to a String: it cannot fail, hence `let _`
 use subak_ledger::{
     book::{
         agreement::Progress,
+        flight::flight,
         state::State,
         types::{Base, Currency, Handle, Minor},
     },
     log::Hash,
 };
-use subak_node::relay::flight::flight;
 use subak_proto::v1::{self, event::Kind};
 
 /// Cash under an agreement: sent by the payer, received by the commons.

@@ -5,9 +5,9 @@
 //! exactly), `accounts` (balanced postings), `state` (everything that is folded
 //! from the log), `chain`, `contributions` and `references` (its tables with a row for each entry), then one file of guards and effects for each group of events:
 //! `agents`, `keys`, `freeze` (what a revoked key has signed), `erasure`, `work`, `lots`, `agreement`, `income`, `payout` (with `drawn` and `funds`), `revenue`;
-//! `apply` runs them, `foresee` says what a statement must state, `explain` reads the
-//! result, `check` works it out a second time for the audit; `state_root` makes one hash of
-//! what everybody has, and `balance_proof` the file that holds one agent's part of it.
+//! `apply` runs them, `foresee` says what a statement must state, `flight` what is under way between
+//! the two ledgers of an agreement, `explain` reads the result, `check` works it out a second
+//! time for the audit; `state_root` makes one hash of what everybody has, and `balance_proof` the file that holds one agent's part of it.
 //!
 //! Guarantees: a state is a pure function of the entries, in order; an event that a
 //! guard refuses changes nothing; every movement of money balances.
@@ -29,6 +29,7 @@ pub mod equation_toml;
 pub mod erasure;
 pub mod event;
 pub mod explain;
+pub mod flight;
 mod foresee;
 pub mod fork;
 pub mod freeze;

@@ -76,10 +76,10 @@ pub(super) struct Desk {
     /// What is in the store.
     here: watch::Receiver<BTreeSet<LedgerId>>,
     hand: Hand,
-    /// Agreements by the ledger on the other side, as of `planned`.
-    others: BTreeMap<LedgerId, Vec<Hash>>,
-    /// The book at the last plan for all.
-    planned: Option<Arc<State>>,
+    /// The own book at the last look.
+    seen: Option<Arc<State>>,
+    /// Ledgers on the other side that were not in the store when they were looked for.
+    absent: BTreeSet<LedgerId>,
     /// Ledgers to look at.
     due: BTreeSet<LedgerId>,
     /// What was refused, by agreement; a handover by the other ledger's id.
@@ -102,8 +102,8 @@ impl Desk {
             relay,
             own,
             here,
-            others: BTreeMap::new(),
-            planned: None,
+            seen: None,
+            absent: BTreeSet::new(),
             due: BTreeSet::new(),
             refused: BTreeMap::new(),
             again: BTreeMap::new(),
@@ -132,7 +132,7 @@ impl Desk {
                     }
                 }
                 changed = self.here.changed() => match changed {
-                    Ok(()) => self.due.extend(self.others.keys()),
+                    Ok(()) => self.arrived(),
                     Err(_) => return,
                 },
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
@@ -149,12 +149,18 @@ impl Desk {
         let over = self.again.iter_mut().filter_map(|(l, pause)| pause.end(now).then_some(*l));
         self.due.extend(over);
         let over = self.refused.iter_mut().filter_map(|(d, pause)| pause.end(now).then_some(*d));
-        let over: BTreeSet<Hash> = over.collect();
-        let has = |(other, digests): (&LedgerId, &Vec<Hash>)| {
-            let any = over.contains(&other.0) || digests.iter().any(|d| over.contains(d));
-            any.then_some(*other)
+        let agreements = self.seen.as_ref().map(|book| &book.agreements);
+        let whose = |named: Hash| {
+            let agreement = agreements.and_then(|all| all.get(&named));
+            agreement.map_or(LedgerId(named), |a| other_side(a).0)
         };
-        self.due.extend(self.others.iter().filter_map(has));
+        self.due.extend(over.map(whose));
+    }
+
+    /// What was waited for is in the store now.
+    fn arrived(&mut self) {
+        let here = self.here.borrow();
+        self.due.extend(self.absent.iter().filter(|other| here.contains(*other)));
     }
 
     fn pause(&mut self, ledger: LedgerId, bounds: [Duration; 2]) {
@@ -173,12 +179,11 @@ impl Desk {
             return self.trouble(&error);
         }
         let retry = self.due.remove(&self.own) && self.again.contains_key(&self.own);
-        let changed = match &self.planned {
-            Some(before) if !retry => changed(before, &book),
-            _ => book.agreements.values().map(|a| other_side(a).0).collect(),
+        let changed = match &self.seen {
+            Some(before) => changed(before, &book),
+            None => book.agreements.values().map(|a| other_side(a).0).collect(),
         };
         if !changed.is_empty() || retry {
-            self.sort(&book);
             self.due.extend(changed);
             match self.hand.state_stages(&book).await {
                 Ok(()) => drop(self.again.remove(&self.own)),
@@ -186,13 +191,9 @@ impl Desk {
             }
         }
         self.watch(self.own, book.size);
-        self.planned = Some(book);
+        self.seen = Some(book);
         for other in std::mem::take(&mut self.due) {
-            if self.others.contains_key(&other) {
-                self.serve(other).await;
-            } else {
-                self.again.remove(&other);
-            }
+            self.serve(other).await;
         }
     }
 
@@ -200,13 +201,6 @@ impl Desk {
     fn trouble(&mut self, error: &NodeError) {
         tracing::warn!(own = %self.own, %error, "nothing is relayed to this ledger for now");
         self.pause(self.own, [AGAIN, LONGEST]);
-    }
-
-    fn sort(&mut self, book: &State) {
-        self.others.clear();
-        for a in book.agreements.values() {
-            self.others.entry(other_side(a).0).or_default().push(a.terms.digest);
-        }
     }
 
     /// Waits for a ledger to have more entries, once.
@@ -221,9 +215,11 @@ impl Desk {
     /// Relays all that there is from one other ledger.
     async fn serve(&mut self, other: LedgerId) {
         if !self.here.borrow().contains(&other) {
+            self.absent.insert(other);
             self.again.remove(&other);
             return self.wait_all(other, &Why::NotHere);
         }
+        self.absent.remove(&other);
         let mut size = None;
         let mut moved = true;
         while moved {
@@ -252,10 +248,8 @@ impl Desk {
     /// One plan, and its steps.
     async fn round(&mut self, other: LedgerId) -> Result<Round, NodeError> {
         let (own, book) = (self.node().book(self.own).await?, self.node().book(other).await?);
-        let digests = self.others.get(&other).cloned().unwrap_or_default();
-        let agreements: Vec<&Arc<Agreement>> =
-            digests.iter().filter_map(|digest| own.agreements.get(digest)).collect();
-        let Plan { steps, obstacles } = plan::plan_of(&own, &book, agreements);
+        let digests: Vec<Hash> = plan::with(&own, other).map(|a| a.terms.digest).collect();
+        let Plan { steps, obstacles } = plan::plan(&own, &book);
         let mut waiting: BTreeMap<Hash, Why> =
             obstacles.into_iter().map(|(digest, what)| (digest, what.into())).collect();
         let mut round = Round { size: book.size, moved: false, again: None };
@@ -331,7 +325,8 @@ impl Desk {
 
     /// All agreements with another ledger wait for one thing.
     fn wait_all(&self, other: LedgerId, why: &Why) {
-        let digests = self.others.get(&other).cloned().unwrap_or_default();
+        let own = self.seen.iter().flat_map(|own| plan::with(own, other));
+        let digests: Vec<Hash> = own.map(|a| a.terms.digest).collect();
         let waiting = digests.iter().map(|digest| (*digest, why.clone())).collect();
         self.show(other, &digests, waiting);
     }
@@ -355,22 +350,21 @@ impl Desk {
     }
 }
 
-/// Ledgers on the other side of agreements of which the own book says another thing now, as far as
-/// it matters here. Both are in order of digests, and none ever goes.
+/// Ledgers of which, or of agreements with which, the own book says another thing now, as far as it
+/// matters here. Both are in order of digests, and none ever goes.
 fn changed(before: &State, now: &State) -> BTreeSet<LedgerId> {
-    let all = now.agreements.values();
-    if !before.counterparts.ptr_eq(&now.counterparts) {
-        return all.map(|a| other_side(a).0).collect();
-    }
+    let met =
+        now.counterparts.iter().filter(|(id, met)| before.counterparts.get(*id) != Some(*met));
+    let met = met.map(|(id, _)| LedgerId(*id));
     if before.agreements.ptr_eq(&now.agreements) {
-        return BTreeSet::new();
+        return met.collect();
     }
     let mut old = before.agreements.values().peekable();
     let differs = |a: &&Arc<Agreement>| {
         let same = old.next_if(|old| old.terms.digest == a.terms.digest);
         !same.is_some_and(|old| Arc::ptr_eq(old, a) || how_far(old) == how_far(a))
     };
-    all.filter(differs).map(|a| other_side(a).0).collect()
+    now.agreements.values().filter(differs).map(|a| other_side(a).0).chain(met).collect()
 }
 
 fn refusal(error: &NodeError) -> Why {

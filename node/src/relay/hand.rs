@@ -15,7 +15,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 use subak_ledger::{
-    book::state::State,
+    book::{state::State, types::Stage},
     log::{Hash, LedgerId, SecretKey},
 };
 use subak_proto::v1::{self, event::Kind};
@@ -59,14 +59,11 @@ impl Hand {
         if !book.is_open() {
             return Ok(());
         }
-        let kind = |step| match step {
-            plan::Step::State { agreement, stage } => {
-                let agreement = agreement.to_vec();
-                Some(Kind::AgreementStage(v1::AgreementStage { agreement, stage: stage.to_wire() }))
-            }
-            _ => None,
+        let kind = |(agreement, stage): (Hash, Stage)| {
+            let (agreement, stage) = (agreement.to_vec(), stage.to_wire());
+            Kind::AgreementStage(v1::AgreementStage { agreement, stage })
         };
-        let mut kinds: Vec<Kind> = plan::unstated(book).filter_map(kind).collect();
+        let mut kinds: Vec<Kind> = plan::unstated(book).map(kind).collect();
         while !kinds.is_empty() {
             let rest = kinds.split_off(kinds.len().min(STAGES));
             self.say(std::mem::replace(&mut kinds, rest), 0).await?;
@@ -82,8 +79,6 @@ impl Hand {
     ) -> Result<Outcome, NodeError> {
         let (relay, ledger) = (self.relay.clone(), book.ledger);
         match step {
-            // Said before: it needs no other ledger.
-            Step::State { .. } => Ok(Outcome::Moved),
             Step::Handover { entry, under, .. } => {
                 let proof = match relay.proof(book, *entry, *under).await? {
                     Ok(proof) => Some(proof),

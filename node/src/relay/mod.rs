@@ -8,7 +8,6 @@
 //!
 //! ```text
 //! plan     two books -> what is to be appended to one's own      pure
-//! flight   two books -> what is under way between them           pure
 //! proofs   entries of a log that are needed, and proofs of them
 //! status   what waits, and for what
 //! hand     a step, carried out as the clerk;  desk: when;  run: a node's loop
@@ -23,7 +22,6 @@
 //! it, and nothing is lost.
 
 mod desk;
-pub mod flight;
 mod hand;
 pub mod plan;
 pub mod proofs;

@@ -22,13 +22,6 @@ pub const MOST: usize = 256;
 /// Something to append to one's own ledger. Entries are those of the other one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// AgreementStage: the own log does not say yet how far an agreement is.
-    State {
-        /// Its digest.
-        agreement: Hash,
-        /// How far.
-        stage: Stage,
-    },
     /// HandoverTake: the other operator has handed over, with consent.
     Handover {
         /// Whose.
@@ -65,9 +58,7 @@ impl Step {
     pub fn agreement(&self) -> Option<Hash> {
         match self {
             Self::Handover { .. } => None,
-            Self::State { agreement, .. }
-            | Self::Activate { agreement, .. }
-            | Self::Take { agreement, .. } => Some(*agreement),
+            Self::Activate { agreement, .. } | Self::Take { agreement, .. } => Some(*agreement),
         }
     }
 
@@ -146,38 +137,29 @@ pub fn other_side(a: &Agreement) -> (LedgerId, Hash) {
     }
 }
 
-/// What the own log does not state yet; for that nobody else is needed.
-pub fn unstated(own: &State) -> impl Iterator<Item = Step> {
+/// The agreements of a book with the ledger `other`.
+pub(super) fn with(own: &State, other: LedgerId) -> impl Iterator<Item = &Arc<Agreement>> {
+    own.agreements.values().filter(move |a| other_side(a).0 == other)
+}
+
+/// How far agreements are, as far as the own log does not state it yet: AgreementStage, for which
+/// nobody else is needed.
+pub fn unstated(own: &State) -> impl Iterator<Item = (Hash, Stage)> {
     own.agreements.values().filter(|a| a.stated.is_none()).filter_map(|a| {
         let stage = match a.progress {
             Progress::Offered => Stage::Offered,
             Progress::Accepted => Stage::Accepted,
             Progress::Active => return None,
         };
-        Some(Step::State { agreement: a.terms.digest, stage })
+        Some((a.terms.digest, stage))
     })
 }
 
 /// What is to be relayed from the ledger `other` under all agreements with it.
 pub fn plan(own: &State, other: &State) -> Plan {
-    let with = |a: &&Arc<Agreement>| other_side(a).0 == other.ledger;
-    let mut plan = plan_of(own, other, own.agreements.values().filter(with));
-    let ours = |digest: Hash| own.agreements.get(&digest).is_some_and(|a| with(&a));
-    let mut steps: Vec<Step> =
-        unstated(own).filter(|step| step.agreement().is_some_and(ours)).collect();
-    steps.append(&mut plan.steps);
-    Plan { steps, ..plan }
-}
-
-/// As [`plan`], of these agreements with `other`, and without what the own log does not state.
-pub fn plan_of<'a>(
-    own: &State,
-    other: &State,
-    agreements: impl IntoIterator<Item = &'a Arc<Agreement>>,
-) -> Plan {
     let mut plan = Plan::default();
     let mut line = None;
-    for a in agreements {
+    for a in with(own, other.ledger) {
         let digest = a.terms.digest;
         if let (Progress::Accepted, Some(entry)) = (a.progress, a.frozen) {
             plan.obstacles.push((digest, Obstacle::Frozen(entry)));

@@ -83,7 +83,7 @@ impl Relay {
             });
             for own in all {
                 // The key may come later: with a handover.
-                if !kept.contains(&own) && matches!(self.node.clerk(own).await, Ok(Some(_))) {
+                if !kept.contains(&own) && self.node.speaks_for(own).await {
                     kept.insert(own);
                     let desk = Desk::new(self.clone(), own, here.subscribe());
                     tasks.spawn(desk.work());
@@ -98,7 +98,7 @@ impl Relay {
         }
     }
 
-    /// The newest head of a ledger that is relied on; else who has not signed.
+    /// The newest head of a ledger that is relied on; else whose lines are not here.
     async fn head(&self, book: &State) -> Result<Result<Head, Vec<String>>, NodeError> {
         let newest = self.node.checkpoint(book.ledger).await?;
         let Some(policy) = &self.policy else {
@@ -145,7 +145,7 @@ impl Relay {
         Ok(Err(Why::Unwitnessed { entries, witnesses }))
     }
 
-    /// Witnesses who have not signed a note.
+    /// Witnesses whose lines are not under a note.
     fn lacking(&self, note: &str) -> Vec<String> {
         let witnesses = self.policy.iter().flat_map(Policy::witnesses);
         let note = Note::parse(note).ok();

@@ -35,8 +35,8 @@ pub enum Why {
     Unwitnessed {
         /// The entries, from the first that is needed to its end.
         entries: Range<u64>,
-        /// Witnesses, by their names in the trust file, who have not signed that far. None where
-        /// the operator has not.
+        /// Witnesses, by their names in the trust file, whose lines under such a head are not here.
+        /// None where the operator's is not.
         witnesses: Vec<String>,
     },
     /// It is frozen: the entry that showed two stories.
@@ -86,12 +86,12 @@ impl fmt::Display for Why {
         match self {
             Self::NotHere => write!(f, "the other ledger is not in this store"),
             Self::Unwitnessed { entries, witnesses } => {
-                let last = entries.end.saturating_sub(1);
-                write!(f, "entries {} to {last} are under no head of ", entries.start)?;
-                match witnesses.as_slice() {
-                    [] => write!(f, "the operator yet"),
-                    names => write!(f, "{} yet", names.join(", ")),
-                }
+                let (first, last) = (entries.start, entries.end.saturating_sub(1));
+                let who = match witnesses.as_slice() {
+                    [] => "the operator".to_owned(),
+                    names => format!("enough witnesses; not here: {}", names.join(", ")),
+                };
+                write!(f, "entries {first} to {last} wait for a head that is signed by {who}")
             }
             Self::Frozen(entry) => write!(f, "frozen by entry {entry}"),
             Self::Quorum(key) => {

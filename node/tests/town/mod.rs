@@ -49,7 +49,11 @@ async fn open(db: &Path) -> Arc<Node> {
 }
 
 /// A bucket for one agent (`Some`) or for the contributors.
-type Bucket<'a> = (&'a str, u32, Option<&'a str>);
+pub type Bucket<'a> = (&'a str, u32, Option<&'a str>);
+/// All is for work.
+pub const ALL: &[Bucket<'_>] = &[("work", 1_000_000, None)];
+/// A tenth goes upstream.
+pub const TENTH: &[Bucket<'_>] = &[("up", 100_000, Some("upstream")), ("work", 900_000, None)];
 
 impl Town {
     /// Nobody relays yet.

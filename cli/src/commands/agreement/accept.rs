@@ -1,7 +1,7 @@
 //! `subak agreement accept` and `activate`: each side proves to its ledger what the other's
 //! says.
 
-use super::{active_already, approvals, state_stage, with};
+use super::{active_already, approvals, offers, state_stage, with};
 use crate::{
     commands::contribute::report,
     context::{Connection, Context, Open},
@@ -105,12 +105,23 @@ pub(super) async fn accept(cx: &Context, wanted: &str, elsewhere: &Elsewhere) ->
             let text = format!(
                 "agreement {short} is accepted (stated in entry {})\n  not active yet: {}\n  next, the payer's node, by itself if it follows this one; else the payer: `subak agreement activate {short} --ledger {}{}`",
                 stated,
-                why.message,
+                not_said(cx, &payer, &why),
                 payer.info.name,
                 elsewhere.hint(cx)
             );
             report(cx, &appended, &more, &text)
         }
+    }
+}
+
+/// Why the payer's log does not say from here that the agreement is active.
+fn not_said(cx: &Context, payer: &Open, why: &Failure) -> String {
+    match cx.author() {
+        Ok(author) if why.code == "unknown-author" => {
+            let name = &payer.info.name;
+            format!("{author} is no agent of {name}, and the key of its clerk is not here")
+        }
+        _ => why.message.clone(),
     }
 }
 
@@ -124,15 +135,10 @@ async fn find_offer(
     let mut found: Vec<(Open, Hash)> = Vec::new();
     for info in counterpart::others(there, mine).await? {
         let book = there.ledgers.book(info.id).await?;
-        let ours = |a: &&Arc<Agreement>| {
-            a.terms.commons == mine.0
-                && a.terms.payer == info.id.0
-                && wanted.len() >= 4
-                && hex::encode(a.terms.digest).starts_with(wanted)
+        let named = |a: &&Arc<Agreement>| {
+            wanted.len() >= 4 && hex::encode(a.terms.digest).starts_with(wanted)
         };
-        let digests: Vec<Hash> =
-            book.agreements.values().filter(ours).map(|a| a.terms.digest).collect();
-        for digest in digests {
+        for digest in offers::to(&book, mine).filter(named).map(|a| a.terms.digest) {
             found.push((cx.open_ledger(there.clone(), info.clone()).await?, digest));
         }
     }
@@ -182,6 +188,10 @@ async fn activate_there(
 ) -> Done<Option<u64>> {
     let proof = counterpart::prove(cx, open, stated).await?;
     let connection = elsewhere.writer(cx, &open.connection).await?;
+    if !connection.is_own(&payer.info) {
+        let what = format!("only a copy of ledger {} is here", payer.info.name);
+        return Err(Failure::refused("only-a-copy", what, "append where its operator's key is"));
+    }
     let writing = Open { connection, info: payer.info.clone(), book: payer.book.clone() };
     let event = v1::AgreementActive { agreement: digest.to_vec(), proof: Some(proof) };
     let said = counterpart::say_as_anyone(cx, &writing, vec![Kind::AgreementActive(event)]).await;

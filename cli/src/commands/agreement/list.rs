@@ -1,6 +1,6 @@
 //! `subak agreement list`: stages and figures.
 
-use super::figures;
+use super::{figures, offers, what};
 use crate::{
     connect,
     context::{Connection, Context},
@@ -14,18 +14,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use subak_ledger::{
     book::{
         agreement::{Agreement, Progress},
+        flight::{self, Flight},
         state::{Income, State},
-        types::{Base, DAY_MS, Handle},
+        types::{DAY_MS, Handle},
     },
     log::{Hash, LedgerId},
 };
-use subak_node::{
-    Wait,
-    relay::{
-        flight::{self, Flight},
-        plan::other_side,
-    },
-};
+use subak_node::{Wait, relay::plan::other_side};
 
 pub(super) async fn list(cx: &Context, elsewhere: &Elsewhere) -> Done {
     let open = cx.read().await?;
@@ -37,17 +32,21 @@ pub(super) async fn list(cx: &Context, elsewhere: &Elsewhere) -> Done {
     let waits: BTreeMap<_, _> = waits.into_iter().map(|wait| (wait.agreement, wait)).collect();
     let see = |a| see(book, a, &others, &waits, now);
     let seen: Vec<Seen<'_>> = book.agreements.values().map(|a| see(a)).collect();
-    let data: Vec<Value> = seen.iter().map(|it| row(book, it)).collect();
-    let text = if seen.is_empty() {
-        "no agreements yet: a payer offers one with `subak agreement offer`".to_owned()
-    } else {
-        let blocks: Vec<String> = seen.iter().map(|it| block(cx, book, it)).collect();
-        blocks.join("\n\n")
-    };
-    cx.out.result("subak.agreement/1", &json!({ "agreements": data }), &text)
+    let offered = offers::waiting(book, &others);
+    let data = json!({
+        "agreements": seen.iter().map(|it| row(book, it)).collect::<Vec<Value>>(),
+        "offers": offered.iter().map(offers::row).collect::<Vec<Value>>(),
+    });
+    let blocks = seen.iter().map(|it| block(cx, book, it));
+    let more = offered.iter().map(|it| offers::block(cx, book, elsewhere, it));
+    let mut blocks: Vec<String> = blocks.chain(more).collect();
+    if blocks.is_empty() {
+        blocks.push("no agreements yet: a payer offers one with `subak agreement offer`".into());
+    }
+    cx.out.result("subak.agreement/1", &data, &blocks.join("\n\n"))
 }
 
-/// The books of the other sides, of those that are there.
+/// The books of the other sides, of those that are there; and of who may have an offer.
 async fn others(
     cx: &Context,
     there: &Connection,
@@ -56,7 +55,7 @@ async fn others(
     let wanted: Vec<LedgerId> = book.agreements.values().map(|a| other_side(a).0).collect();
     let mut found = BTreeMap::new();
     for info in there.ledgers.ledgers().await? {
-        if !wanted.contains(&info.id) {
+        if !wanted.contains(&info.id) && !offers::may_offer(book, &info) {
             continue;
         }
         let other = there.ledgers.book(info.id).await?;
@@ -73,6 +72,9 @@ async fn others(
 /// An agreement, and what the other side says of it.
 struct Seen<'a> {
     a: &'a Agreement,
+    stage: String,
+    /// When nothing more falls due, if its end is announced; the payer's log says it.
+    ends_at: Option<u64>,
     /// None where the other side's ledger is not here.
     flight: Option<Flight>,
     /// As far as it can be said from here.
@@ -89,7 +91,8 @@ fn see<'a>(
     now: u64,
 ) -> Seen<'a> {
     let mine = a.progress == Progress::Accepted;
-    let theirs = others.get(&other_side(a).0).and_then(|it| it.agreements.get(&a.terms.digest));
+    let other = others.get(&other_side(a).0);
+    let theirs = other.and_then(|it| it.agreements.get(&a.terms.digest));
     let flight = theirs.map(|theirs| {
         let (payer, commons) = if mine { (&**theirs, a) } else { (a, &**theirs) };
         flight::flight(payer, commons, now)
@@ -100,7 +103,17 @@ fn see<'a>(
         to_signed(flight::overdue(a, now))
     };
     let wait = waits.get(&a.terms.digest).cloned();
-    Seen { a, flight, overdue, wait }
+    // When it is active, and until when, is the payer's to say.
+    let (said, time) = match (mine, other, theirs) {
+        (true, Some(payer), Some(theirs)) => (&**theirs, payer.time),
+        _ => (a, book.time),
+    };
+    let stage = match a.frozen {
+        Some(entry) => format!("frozen by entry {entry}"),
+        None if mine && said.progress == Progress::Offered => "accepted".into(),
+        None => stage(said, time),
+    };
+    Seen { a, stage, ends_at: said.ends_at, flight, overdue, wait }
 }
 
 fn to_signed(amount: u128) -> i128 {
@@ -125,24 +138,24 @@ fn late_incomes(book: &State, a: &Agreement, payer: Option<&Agreement>, now: u64
     taken + waiting.sum::<i128>()
 }
 
-fn stage(book: &State, a: &Agreement) -> String {
-    match (a.frozen, a.ends_at, a.progress) {
-        (Some(entry), ..) => format!("frozen by entry {entry}"),
-        (_, Some(end), _) if book.time >= end => format!("ended on {}", money::show_date(end)),
-        (_, Some(end), _) => format!("active until {}", money::show_date(end)),
-        (.., Progress::Offered) => "offered".into(),
-        (.., Progress::Active) => "active".into(),
-        (.., Progress::Accepted) => "accepted".into(),
+/// As a log says it that ends at `time`.
+fn stage(a: &Agreement, time: u64) -> String {
+    match (a.ends_at, a.progress) {
+        (Some(end), _) if time >= end => format!("ended on {}", money::show_date(end)),
+        (Some(end), _) => format!("active until {}", money::show_date(end)),
+        (None, Progress::Offered) => "offered".into(),
+        (None, Progress::Active) => "active".into(),
+        (None, Progress::Accepted) => "accepted".into(),
     }
 }
 
 fn row(book: &State, seen: &Seen<'_>) -> Value {
-    let Seen { a, flight, overdue, wait } = seen;
+    let Seen { a, stage, ends_at, flight, overdue, wait } = seen;
     let (t, f) = (&a.terms, figures(book, a));
     let m = |v| money::json(v, t.currency);
     let here = |value: fn(&Flight) -> i128| flight.as_ref().map(|flight| m(value(flight)));
     json!({
-        "agreement": hex::encode(t.digest), "stage": stage(book, a),
+        "agreement": hex::encode(t.digest), "stage": stage,
         "payer": t.payer_handle.as_str(), "commons": t.commons_handle.as_str(),
         "payer_ledger": hex::encode(t.payer), "commons_ledger": hex::encode(t.commons),
         "share_ppm": t.share, "base": t.base.word(), "currency": t.currency.as_str(),
@@ -151,7 +164,7 @@ fn row(book: &State, seen: &Seen<'_>) -> Value {
         "due": m(f.due), "settled": m(f.settled), "written_off": m(f.written_off),
         "open": m(f.open), "credit": m(f.credit), "last": a.dues.last,
         "frozen": a.frozen.or(flight.and_then(|flight| flight.frozen)),
-        "ends_at": a.ends_at.map(money::show_time),
+        "ends_at": ends_at.map(money::show_time),
         "overdue": m(*overdue), "other_side_here": flight.is_some(),
         "due_at_payer": here(|f| f.due), "taken": here(|f| f.taken),
         "in_flight": here(Flight::in_flight),
@@ -165,11 +178,6 @@ fn row(book: &State, seen: &Seen<'_>) -> Value {
 fn block(cx: &Context, book: &State, seen: &Seen<'_>) -> String {
     let a = seen.a;
     let (t, f) = (&a.terms, figures(book, a));
-    let what = match t.base {
-        Base::Payout => "payouts".to_owned(),
-        base => format!("{} of {base}", money::show_share(t.share)),
-    };
-    let on = t.product.as_ref().map_or_else(String::new, |p| format!(" on {p}"));
     let due = if a.progress == Progress::Accepted { "taken" } else { "due" };
     let mut parts = vec![format!("{due} {}", money::plain(f.due, t.currency))];
     parts.push(format!("settled {}", money::plain(f.settled, t.currency)));
@@ -180,20 +188,18 @@ fn block(cx: &Context, book: &State, seen: &Seen<'_>) -> String {
     if f.credit > 0 {
         parts.push(format!("credit {}", money::plain(f.credit, t.currency)));
     }
-    let mut stage = stage(book, a);
-    if a.frozen.is_some() {
-        stage = cx.out.bad(&stage);
-    }
+    let stage = if a.frozen.is_some() { cx.out.bad(&seen.stage) } else { seen.stage.clone() };
     let mut last = format!("last number {}", a.dues.last);
     if seen.overdue > 0 {
         let late = format!("overdue {}", money::plain(seen.overdue, t.currency));
         last = format!("{last}, {}", cx.out.bad(&late));
     }
     format!(
-        "{}  {} -> {}  {what}{on}, {}  {stage}\n          {}\n          {last}\n          {}",
+        "{}  {} -> {}  {}, {}  {stage}\n          {}\n          {last}\n          {}",
         cx.out.strong(&describe::short(&t.digest)),
         t.payer_handle,
         t.commons_handle,
+        what(t),
         t.currency,
         parts.join(", "),
         under_way(cx, seen),

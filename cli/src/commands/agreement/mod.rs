@@ -9,6 +9,7 @@ mod evidence;
 mod handover;
 mod list;
 mod offer;
+mod offers;
 mod unfreeze;
 
 pub use evidence::told;
@@ -28,8 +29,9 @@ use std::path::PathBuf;
 use subak_ledger::{
     book::{
         agreement::{Agreement, Progress},
+        event::Terms,
         state::State,
-        types::Stage,
+        types::{Base, Stage},
     },
     log::Hash,
 };
@@ -129,7 +131,9 @@ pub enum AgreementCommand {
     ///
     /// Where the ledger of the other side is in the same ledger file or node (or said where), it
     /// shows what has fallen due there and is not taken here, and cash that has left and not
-    /// arrived.
+    /// arrived. A commons sees there, too, whether its payers' logs have an agreement as active, and
+    /// the offers that wait for its stewards: of payers with which it has an agreement, and of those
+    /// whose ledger has the name of an agent here.
     #[command(
         after_help = "Examples:\n  subak agreement list --ledger our-commons\n  subak agreement list --other-node http://phyle.example:7117"
     )]
@@ -178,6 +182,15 @@ impl AgreementCommand {
 fn with(mut more: Value, key: &str, value: impl Into<Value>) -> Value {
     more[key] = value.into();
     more
+}
+
+/// What is paid, as in `10 % of net on hosting`.
+fn what(t: &Terms) -> String {
+    let on = t.product.as_ref().map_or_else(String::new, |p| format!(" on {p}"));
+    match t.base {
+        Base::Payout => format!("payouts{on}"),
+        base => format!("{} of {base}{on}", money::show_share(t.share)),
+    }
 }
 
 /// `2 more approvals: subak approve 17`.

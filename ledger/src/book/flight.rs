@@ -1,9 +1,10 @@
 //! What is under way between the two ledgers of an agreement, in figures.
 //!
 //! Pure. Amounts are minor units of the agreement's currency. Guarantees that a figure is zero
-//! when both ledgers have said all. Leaves out what either side is told about it.
+//! when both ledgers have said all. Leaves out what either side is told about it, and logs that break
+//! the rules: of those no book says anything, so the audit counts by itself, statement by statement.
 
-use subak_ledger::book::{
+use super::{
     agreement::Agreement,
     types::{DAY_MS, Minor},
 };
