@@ -3,7 +3,8 @@
 //! Owns what is found between them. Guarantees that days are counted to the newest entry of the
 //! two logs; that a payer's second story under a number, and what its own book refuses, is nothing
 //! that could be taken; and that a copy of the payer's log that ends too soon accuses nobody.
-//! Leaves out which copies of the two ledgers count, and their own rules.
+//! Amounts are `N minor units of CUR` in every message: how many decimals a currency has is for
+//! whoever shows them. Leaves out which copies of the two ledgers count, and their own rules.
 
 use super::{
     finding::{Code, Findings},
@@ -147,7 +148,11 @@ impl<'s> Both<'s> {
         // A payer's log that ends too soon has been told already.
         let whole = self.said.story(last).is_some();
         if whole && reversed != taken_back {
-            let detail = format!("expected {taken_back} minor units taken back, found {reversed}");
+            let currency = self.terms.currency;
+            let detail = format!(
+                "expected {taken_back} minor units of {currency} taken back, found {reversed} minor \
+                 units of {currency}"
+            );
             findings.add(Code::IncomeUnmatched, None, &detail);
             matched = false;
         }
@@ -163,13 +168,14 @@ impl<'s> Both<'s> {
         if (due, back) == (stated.amount, stated.back) {
             return None;
         }
+        let currency = self.terms.currency;
         let found = share.map_or_else(
             || "something taken back".to_owned(),
-            |share| format!("{} minor units due", share.due),
+            |share| format!("{} minor units of {currency} due", share.due),
         );
         let word = if stated.back { "taken back" } else { "due" };
         let detail = format!(
-            "number {}: expected {} minor units {word}, found {found}",
+            "number {}: expected {} minor units of {currency} {word}, found {found}",
             stated.number, stated.amount
         );
         Some((share.and_then(|share| share.entry), detail))
@@ -183,7 +189,8 @@ impl<'s> Both<'s> {
         let stated = |share: &&Share| self.said.story(share.number).is_none();
         let mut matched = true;
         for share in self.taking.shares.iter().filter(stated) {
-            let detail = format!("number {}, {} minor units", share.number, share.due);
+            let (number, currency) = (share.number, self.terms.currency);
+            let detail = format!("number {number}, {} minor units of {currency}", share.due);
             findings.add(Code::IncomeWithoutRevenue, share.entry, &detail);
             matched = false;
         }
@@ -267,9 +274,10 @@ impl<'s> Both<'s> {
             return;
         }
         let terms = self.terms;
+        let (payer, currency) = (&terms.payer_handle, terms.currency);
         let detail = format!(
-            "{} sent {sent} minor units of {}, {received} were received",
-            terms.payer_handle, terms.currency
+            "{payer} sent {sent} minor units of {currency}, {received} minor units of {currency} were \
+             received"
         );
         if received > sent {
             return findings.add(Code::CashNotSent, None, &detail);
