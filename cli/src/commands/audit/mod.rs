@@ -76,6 +76,9 @@ pub(super) struct Job {
     bar: ProgressBar,
 }
 
+/// What judges a file that somebody sent.
+type Judge = fn(&Sent<'_>) -> Done;
+
 /// A target that could not be judged, and why.
 type Missed = (Target, Failure);
 
@@ -101,8 +104,8 @@ impl Audit {
         let policy = cx.trust.policy().cloned();
         let folder = self.memory.clone().unwrap_or_else(|| cx.memory_folder());
         let memory = if self.no_memory { None } else { Some(Memory::read(&folder)?) };
-        let judges: [(_, _, fn(&Sent<'_>) -> Done); 2] = [
-            (targets.iter().find_map(Target::proof), "a fraud proof", proof::judge),
+        let judges = [
+            (targets.iter().find_map(Target::proof), "a fraud proof", proof::judge as Judge),
             (targets.iter().find_map(Target::stories), "evidence of two stories", stories::judge),
         ];
         for (file, what, judge) in judges {
