@@ -53,14 +53,9 @@ impl<'s> Both<'s> {
         Self { terms, payer, said, owing, heard, taking, as_of, behind }
     }
 
-    fn days(&self) -> u64 {
-        u64::from(self.terms.due_days) * DAY_MS
-    }
-
     /// Days since then, if the agreement's days are over.
     fn over(&self, at: u64) -> Option<u64> {
-        let since = self.as_of.saturating_sub(at);
-        (since > self.days()).then_some(since / DAY_MS)
+        (self.as_of > self.terms.due_by(at)).then(|| (self.as_of - at) / DAY_MS)
     }
 
     /// Every entry that was taken stands in the payer's log, and its book holds it. Returns
@@ -219,10 +214,10 @@ impl<'s> Both<'s> {
         let (mut count, mut worst) = (0u64, None);
         for share in &self.taking.shares {
             let Some(stated) = self.said.story(share.number) else { continue };
-            let took = share.at.saturating_sub(stated.at);
-            if took > self.days() {
+            if share.at > self.terms.due_by(stated.at) {
                 count += 1;
-                worst = worst.max(Some((took / DAY_MS, share.number, share.entry)));
+                worst =
+                    worst.max(Some(((share.at - stated.at) / DAY_MS, share.number, share.entry)));
             }
         }
         if let Some((days, number, entry)) = worst {

@@ -319,6 +319,13 @@ pub struct Terms {
     pub product: Option<Handle>,
 }
 
+impl Terms {
+    /// The last moment, ms, at which what was recorded at `at` is not overdue.
+    pub fn due_by(&self, at: u64) -> u64 {
+        at.saturating_add(u64::from(self.due_days) * DAY_MS)
+    }
+}
+
 /// An entry of another ledger with its proof, not yet checked.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
