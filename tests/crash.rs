@@ -14,10 +14,10 @@
 
 mod kit;
 
-use kit::{Author, Dice, Place, append};
+use kit::{Author, Dice, Place, append, entries};
 use std::{collections::HashMap, time::Duration};
-use subak_ledger::log::{Checkpoint, Hash, LedgerId, PublicKey, tree};
-use subak_node::{Appended, Ledgers as _, NodeError, RawEntry, client::Remote};
+use subak_ledger::log::{Checkpoint, Hash, PublicKey, tree};
+use subak_node::{Appended, Ledgers as _, NodeError, client::Remote};
 
 const IN_FLIGHT: usize = 8;
 
@@ -70,17 +70,6 @@ fn round(
         all.unknown.extend(round.unknown);
     }
     all
-}
-
-async fn entries(remote: &Remote, ledger: LedgerId) -> Vec<RawEntry> {
-    let mut all: Vec<RawEntry> = Vec::new();
-    loop {
-        let page = remote.entries(ledger, all.len() as u64, 1_000).await.unwrap();
-        if page.is_empty() {
-            return all;
-        }
-        all.extend(page);
-    }
 }
 
 /// Every acknowledged statement is where it was acknowledged, byte for byte; the newest

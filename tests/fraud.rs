@@ -9,23 +9,15 @@ use subak_ledger::log::{
     Checkpoint, LedgerId, SecretKey, checkpoint::verifier_key, fraud::FraudProof,
 };
 
-/// Copies a ledger file and the operator's keys: what makes a second history possible.
-fn fork(place: &Place, to: &Path) {
-    fs::create_dir_all(to.join("other.db.keys")).unwrap();
-    place.type_in(&format!("backup {}", to.join("other.db").display())).done();
-    for file in fs::read_dir(place.path().join("subak.db.keys")).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), to.join("other.db.keys").join(file.file_name())).unwrap();
-    }
-}
-
 /// A ledger, and another history of it in `other.db`; the operator's key.
 fn forked(more: [usize; 2]) -> (Place, String) {
     let place = Place::new();
     place.type_in("key new ana").done();
     let opened = place.data("commons open ours --steward ana");
     place.type_in("contribute 1 --as ana").done();
-    fork(&place, place.path());
+    // Who copies file and keys can keep two histories.
+    place.type_in("backup other.db").done();
+    place.copy_keys("subak.db", "other.db");
     for n in 0..more[0] {
         place.type_in(&format!("contribute {} --as ana", 2 + n)).done();
     }

@@ -225,9 +225,20 @@ fn an_amount_that_somebody_mistyped_or_invented_stands_out() {
     scene.sam("02-04", &typed);
     let (status, data) = audit(&scene.place, ALL);
     assert_eq!((status, codes(&data)), (0, vec!["cash-not-sent"]));
-    let fields = ["cash_in_flight", "open", "unexplained"];
-    assert_eq!(row(&data, "our-phyle", &fields), ["-0.01", "-0.01", "0.00"]);
-    says(&scene.place.type_in(ALL), 0, &["our-phyle sent 120000 minor units of EUR, 120001"]);
+    let fields = ["cash_in_flight", "open", "credit", "unexplained"];
+    assert_eq!(row(&data, "our-phyle", &fields), ["-0.01", "0.00", "0.01", "0.00"]);
+    // In the words, and with the sign, of the commons' own list.
+    let listed = scene.place.data("agreement list --db ours.db");
+    let rows = listed["agreements"].as_array().unwrap();
+    let ours = rows.iter().find(|a| a["payer"] == "our-phyle").unwrap();
+    assert_eq!((&ours["open"], &ours["credit"]), (&json!("0.00"), &json!("0.01")));
+    let said = [
+        "our-phyle sent 1,200.00 EUR, 1,200.01 EUR were received",
+        "our-phyle has a credit of 0.01 EUR",
+        "ours holds a credit of 0.01 EUR",
+        "is what is open, less credit",
+    ];
+    says(&scene.place.type_in(ALL), 0, &said);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A commons in `subak.db` and a phyle in `phyle.db`, which owes it a tenth; the digest.
-fn apart() -> (Place, String) {
+/// A commons in `subak.db`, and a phyle in `phyle.db` that offers it a tenth; the digest.
+fn offered() -> (Place, String) {
     let place = Place::new();
     for line in [
         "key new ana",
@@ -26,6 +26,12 @@ fn apart() -> (Place, String) {
     let offer = "agreement offer --commons-ledger ours --share \"10 %\" --currency EUR --as tess";
     let offered = place.data(&format!("{offer} --db phyle.db --other-db subak.db"));
     let digest = offered["agreement"].as_str().unwrap().to_owned();
+    (place, digest)
+}
+
+/// As [`offered`], and it is accepted.
+fn apart() -> (Place, String) {
+    let (place, digest) = offered();
     place.type_in(&format!("agreement accept {digest} --as ana --other-db phyle.db")).done();
     (place, digest)
 }
@@ -69,14 +75,16 @@ fn who_holds_a_proof_can_relay_it() {
     // Nor is what holds nothing due.
     place.type_in("receipt get 0 --db phyle.db --out genesis.tlog-proof").done();
     relay("genesis.tlog-proof").says(&["[not-for-this-ledger]"]);
-    // A proof that somebody changed is refused by the rules.
-    let text = fs::read_to_string(place.path().join(&files[2])).unwrap();
-    let (head, tail) = text.split_at(text.rfind("\n\n").unwrap());
-    let head = head.rsplit_once('\n').unwrap().0;
-    fs::write(place.path().join("changed.tlog-proof"), format!("{head}{tail}")).unwrap();
-    let changed = relay("changed.tlog-proof");
-    assert_eq!(changed.status, 1, "{}", changed.out);
-    changed.says(&["[proof-invalid]"]);
+    // A proof that somebody changed is refused: by the rules, and where its number is taken already.
+    for (file, why) in [(&files[2], "checkpoint"), (&files[0], "the file is not what was taken")] {
+        let text = fs::read_to_string(place.path().join(file)).unwrap();
+        let (head, tail) = text.rsplit_once("\n\n").unwrap();
+        let head = head.rsplit_once('\n').unwrap().0;
+        fs::write(place.path().join("changed.tlog-proof"), format!("{head}\n\n{tail}")).unwrap();
+        let changed = relay("changed.tlog-proof");
+        assert_eq!(changed.status, 1, "{}", changed.out);
+        changed.says(&[why, "[proof-invalid]"]);
+    }
     place.type_in("income take --other-db phyle.db").done().says(&["2 incomes taken"]);
     relay(&files[3]).done().says(&["taken already as income 4"]);
     place.type_in(&format!("relay {} --db phyle.db", files[3])).says(&["[not-for-this-ledger]"]);
@@ -86,18 +94,7 @@ fn who_holds_a_proof_can_relay_it() {
 
 #[test]
 fn an_acceptance_and_a_handover_are_relayed_as_files_too() {
-    let place = Place::new();
-    for line in [
-        "key new ana",
-        "key new tess",
-        "commons open ours --steward ana --phyle our-phyle",
-        "phyle open our-phyle --steward tess --commons ours --as tess --db phyle.db",
-    ] {
-        place.type_in(line).done();
-    }
-    let offer = "agreement offer --commons-ledger ours --share \"10 %\" --currency EUR --as tess";
-    let offered = place.data(&format!("{offer} --db phyle.db --other-db subak.db"));
-    let digest = offered["agreement"].as_str().unwrap().to_owned();
+    let (place, digest) = offered();
     // The commons sees a copy only, so that it cannot make the agreement active there.
     place.type_in("backup copy.db --db phyle.db").done();
     let accepted = place.data(&format!("agreement accept {digest} --as ana --other-db copy.db"));
@@ -120,13 +117,7 @@ fn a_second_story_is_kept_as_evidence_by_whoever_relays_it() {
     let told_here = earned(&place, 1);
     place.type_in(&format!("relay {told_here}")).done();
     // The phyle's operator goes on from an old copy, as if nothing had been.
-    fs::create_dir(place.path().join("twin.db.keys")).unwrap();
-    for file in fs::read_dir(place.path().join("phyle.db.keys")).unwrap().map(Result::unwrap) {
-        if file.path().extension().is_some_and(|e| e != "head") {
-            fs::copy(file.path(), place.path().join("twin.db.keys").join(file.file_name()))
-                .unwrap();
-        }
-    }
+    place.copy_keys("phyle.db", "twin.db");
     let other = "revenue record a/9 --net \"400.00 EUR\" --db twin.db --as tess";
     let entry = place.data(other)["entry"].as_u64().unwrap();
     place.type_in(&format!("receipt get {entry} --db twin.db --out other.tlog-proof")).done();

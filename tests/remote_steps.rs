@@ -10,6 +10,7 @@ mod kit;
 
 use kit::{DAY_MS, Place, Ran, Server, now};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 use subak_cli::money::show_time;
 
 /// People at their own machine, and a server elsewhere.
@@ -166,4 +167,28 @@ fn a_server_for_its_own_ledgers_lets_nobody_open_more() {
     stranger.type_in(&format!("contribute 2 --node {}", server.url)).done();
     let list = stranger.type_in(&format!("contribution list --node {}", server.url)).done();
     assert!(list.out.contains("cleo"), "{}", list.out);
+}
+
+#[test]
+fn an_audit_of_a_copy_says_that_it_is_one_and_from_where() {
+    let [keeper, copier] = [Place::new(), Place::new()];
+    keeper.type_in("key new ana").done();
+    keeper.type_in("commons open our-commons --steward ana").done();
+    let server = keeper.serve(&[]);
+    copier.type_in(&format!("peer add {} --all", server.url)).done();
+    let copy = copier.serve(&["--new-ledgers"]);
+    let until = Instant::now() + Duration::from_secs(20);
+    let told = loop {
+        let told = copier.type_in(&format!("audit {} --no-memory --json", copy.url));
+        if told.status == 0 {
+            break told;
+        }
+        assert!(Instant::now() < until, "{}{}", told.out, told.err);
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(told.data()["ledgers"][0]["copied_from"], server.url.as_str());
+    let read = copier.type_in(&format!("audit {} --no-memory", copy.url)).done();
+    read.says(&[&format!("a copy of {}", server.url)]);
+    let own = copier.data(&format!("audit {} --no-memory", server.url));
+    assert_eq!(own["ledgers"][0]["copied_from"], Value::Null);
 }

@@ -43,13 +43,35 @@ fn a_node_in_tls_is_used_by_who_holds_its_certificate() {
     fs::remove_file(place.path().join("home/config.toml")).unwrap();
 
     let trusted = ["[node-certificate]", "the one that was named"];
-    fails(&place, &format!("balance {at} --node-ca other.pem"), 1, &trusted);
-    fails(&place, &format!("balance {at}"), 1, &["[node-certificate]", "--node-ca FILE"]);
+    // Of what could not be looked at nobody is guilty.
+    place.type_in("backup away.db").done();
+    place.copy_keys("subak.db", "away.db");
+    let restore = format!("operator restore {} --db away.db", server.url);
+    let audit = format!("audit {}", server.url);
+    for line in [format!("balance {at}"), format!("ledger list {at}"), audit, restore] {
+        fails(&place, &format!("{line} --node-ca other.pem"), 4, &trusted);
+    }
+    fails(&place, &format!("balance {at}"), 4, &["[node-certificate]", "--node-ca FILE"]);
     let plain = server.url.replace("https:", "http:");
-    fails(&place, &format!("balance --node {plain}"), 1, &["[node-tls]", "https://"]);
+    fails(&place, &format!("balance --node {plain}"), 4, &["[node-tls]", "https://"]);
     fails(&place, &format!("balance --node {plain} --node-ca node.pem"), 2, &["https://"]);
     fails(&place, &format!("balance {at} --node-ca none.pem"), 4, &["none.pem", "check the path"]);
-    fails(&place, &format!("balance {at} --node-ca node.key"), 1, &["node.key", "a certificate"]);
+    fails(&place, &format!("balance {at} --node-ca node.key"), 4, &["node.key", "a certificate"]);
+}
+
+#[test]
+fn a_certificate_and_its_key_are_written_both_or_not_at_all() {
+    let place = Place::new();
+    let make = |host: &str| format!("certificate {host} --tls-cert node.pem --tls-key node.key");
+    let refused = place.type_in(&make("b\u{fc}cher.example"));
+    assert_eq!(refused.status, 2, "{}", refused.err);
+    assert_eq!(refused.err.matches("cher.example").count(), 1, "said once: {}", refused.err);
+    fs::write(place.path().join("node.pem"), "mine").unwrap();
+    fails(&place, &make("subak.example"), 1, &["node.pem: it exists"]);
+    assert!(!place.path().join("node.key").exists(), "no key without a certificate");
+    fs::remove_file(place.path().join("node.pem")).unwrap();
+    place.type_in(&make("subak.example")).done();
+    fails(&place, &make("subak.example"), 1, &["node.key: it exists"]);
 }
 
 #[test]
@@ -65,7 +87,7 @@ fn files_that_do_not_fit_are_named_before_anything_is_served() {
         ("--tls-cert node.pem --tls-key node.pem", ["a private key", "BEGIN PRIVATE KEY"]),
         ("--tls-cert node.pem --tls-key other.key", ["not that of the certificate", "made for"]),
     ] {
-        fails(&place, &format!("{serve} {files}"), 1, &words);
+        fails(&place, &format!("{serve} {files}"), 4, &words);
     }
     for (files, missing) in [
         ("--tls-cert none.pem --tls-key node.key", "none.pem"),

@@ -33,11 +33,7 @@ fn parted() -> (Place, String, String) {
     place.type_in(&format!("agreement accept {digest} --as sam --other-db phyle.db {AT}")).done();
     // Who copies file and keys can keep two histories.
     place.type_in("backup other.db --db phyle.db").done();
-    fs::create_dir(place.path().join("other.db.keys")).unwrap();
-    for file in fs::read_dir(place.path().join("phyle.db.keys")).unwrap().map(Result::unwrap) {
-        let to = place.path().join("other.db.keys").join(file.file_name());
-        fs::copy(file.path(), to).unwrap();
-    }
+    place.copy_keys("phyle.db", "other.db");
     for (db, number, net) in
         [("phyle.db", 1, "100.00"), ("phyle.db", 2, "60.00"), ("other.db", 1, "20.00")]
     {
@@ -72,6 +68,17 @@ fn a_stranger_judges_both_stories_by_the_payers_key_alone() {
         &["agreement-not-frozen"],
     );
     freeze(&place);
+    // Both files or none.
+    let (evidence, there) = (format!("agreement evidence {digest}"), place.path());
+    fs::write(there.join("there.fraud-proof"), "mine").unwrap();
+    judged(
+        &place,
+        &format!("{evidence} --out there.two-stories"),
+        1,
+        &["there.fraud-proof", "exists"],
+    );
+    judged(&place, &format!("{evidence} --out new.fraud-proof"), 2, &["FILE.two-stories"]);
+    assert!(!there.join("there.two-stories").exists() && !there.join("new.fraud-proof").exists());
     let listed = place.type_in("agreement list").done();
     listed.says(&["frozen by entry"]);
     let made = place.data(&format!("agreement evidence {digest} --out phyle.two-stories"));
@@ -79,7 +86,8 @@ fn a_stranger_judges_both_stories_by_the_payers_key_alone() {
         (&made["number"], text(&made, "fraud_proof")),
         (&1.into(), "phyle.fraud-proof".into())
     );
-    judged(&place, &format!("agreement evidence {digest} --out phyle.two-stories"), 1, &["exists"]);
+    judged(&place, &format!("{evidence} --out phyle.two-stories"), 1, &["exists"]);
+    judged(&place, &format!("{evidence} --out shown.two-stories"), 0, &["10.00 EUR", "2.00 EUR"]);
     let stranger = Place::new();
     for file in ["phyle.two-stories", "phyle.fraud-proof"] {
         fs::copy(place.path().join(file), stranger.path().join(file)).unwrap();

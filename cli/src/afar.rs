@@ -36,6 +36,8 @@ struct Listed {
     size: u64,
     checkpoint: String,
     witnessed: Option<String>,
+    /// The URL that it is copied from, if the node says so.
+    source: Option<String>,
 }
 
 /// Entries that are asked for at a time.
@@ -53,7 +55,8 @@ impl NodeReader {
             let checkpoint = remote.checkpoint(info.id).await?;
             let size = claimed_size(&checkpoint).unwrap_or(0); // the client has opened it
             let row = LedgerRow { id: info.id.0, number, name: info.name };
-            ledgers.push(Listed { row, size, checkpoint, witnessed });
+            let source = info.mirror.map(|mirror| mirror.source);
+            ledgers.push(Listed { row, size, checkpoint, witnessed, source });
         }
         Ok(Self {
             url: url.to_owned(),
@@ -64,6 +67,11 @@ impl NodeReader {
             texts: RefCell::default(),
             failed: RefCell::default(),
         })
+    }
+
+    /// The ledgers that are copies, as the node says, and the URLs that they are copied from.
+    pub fn copies(&self) -> impl Iterator<Item = (LedgerId, String)> {
+        self.ledgers.iter().filter_map(|it| Some((LedgerId(it.row.id), it.source.clone()?)))
     }
 
     /// What a failed read means to the person. A node that does not answer what it is asked has

@@ -146,7 +146,7 @@ pub fn entries(n: u64) -> String {
 }
 
 /// An amount whose currency stands elsewhere in the ledger.
-fn amount(minor: u64, currency: Option<Currency>) -> String {
+pub fn amount(minor: u64, currency: Option<Currency>) -> String {
     currency.map_or_else(|| format!("{minor} minor units"), |c| money::show(minor.into(), c))
 }
 

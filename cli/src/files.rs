@@ -47,13 +47,27 @@ pub fn create(path: &Path, text: &str) -> io::Result<()> {
 /// As [`create`], for a file that somebody has named.
 pub fn write_new(path: &Path, text: &str) -> Done {
     create(path, text).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::refused(
-            "exists",
-            format!("{}: it exists and is not overwritten", path.display()),
-            "name another file",
-        ),
+        io::ErrorKind::AlreadyExists => exists(path),
         _ => Failure::file(path, &error),
     })
+}
+
+/// That [`write_new`] will find nothing there.
+pub fn require_new(path: &Path) -> Done {
+    if path.exists() { Err(exists(path)) } else { Ok(()) }
+}
+
+fn exists(path: &Path) -> Failure {
+    let what = format!("{}: it exists and is not overwritten", path.display());
+    Failure::refused("exists", what, "name another file")
+}
+
+/// As [`write_new`]; a file that has this very text already is as good.
+pub fn write_once(path: &Path, text: &str) -> Done {
+    match fs::read_to_string(path) {
+        Ok(found) if found == text => Ok(()),
+        _ => write_new(path, text),
+    }
 }
 
 /// Writes a file anew, whole or not at all, and synced: beside it first, then in its place.

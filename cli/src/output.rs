@@ -2,11 +2,14 @@
 //!
 //! Guarantees that a closed pipe is no error and changes no exit status (the command goes
 //! on to its end, unheard), that colour appears only on a terminal
-//! without `NO_COLOR`, and that tables fit 80 columns.
+//! without `NO_COLOR`, and that tables fit 80 columns, except where ids and URLs, which are copied and
+//! never broken, take more.
 
 use crate::failure::{Done, Failure};
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{
+    Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets,
+};
 use serde_json::{Value, json};
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -121,9 +124,9 @@ impl Output {
         if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
-    /// A table of at most 80 columns. A head that begins with `>` is of figures, which
-    /// stand to the right and in one piece; with `|`, of words that stay in one piece;
-    /// other columns give way.
+    /// A table of 80 columns, or as many as it needs. A head that begins with `>` is of figures,
+    /// which stand to the right and in one piece; with `|`, of words that stay in one piece;
+    /// other columns give way, between words, and as far as their ids and URLs let them.
     pub fn table(&self, heads: &[&str], rows: &[Vec<String>]) -> String {
         let mut table = Table::new();
         table
@@ -139,8 +142,13 @@ impl Output {
             if head.starts_with('>') {
                 column.set_cell_alignment(CellAlignment::Right);
             }
+            let padding = column.padding_width();
+            let whole = rows.iter().filter_map(|row| row.get(n)).flat_map(|cell| unbroken(cell));
             if head.starts_with(['>', '|']) {
                 column.set_constraint(ColumnConstraint::ContentWidth);
+            } else if let Some(widest) = whole.max() {
+                let width = Width::Fixed(widest.saturating_add(padding));
+                column.set_constraint(ColumnConstraint::LowerBoundary(width));
             }
         }
         let text = table.to_string();
@@ -149,5 +157,31 @@ impl Output {
             *head = self.strong(head);
         }
         lines.join("\n")
+    }
+}
+
+/// The widths of what somebody copies out of a text: ids, in hex, and URLs.
+fn unbroken(text: &str) -> impl Iterator<Item = u16> {
+    let is_id = |word: &str| word.len() >= 8 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let words = text.split_whitespace();
+    words
+        .filter(move |word| word.contains("://") || is_id(word))
+        .map(|word| u16::try_from(word.chars().count()).unwrap_or(u16::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_gives_way_between_words_and_breaks_no_id_and_no_url() {
+        let url = format!("https://{}.example:7117", "far-away".repeat(9));
+        let (id, words) = ("0123456789abcdef".repeat(4), "several words ".repeat(9));
+        let row = vec![id.clone(), format!("copied from {url}, 3 behind"), words];
+        let text = Output::capture().table(&["id", "from", "told"], &[row]);
+        assert!(text.contains(&id) && text.contains(&format!("{url},")), "{text}");
+        let short = vec!["a".repeat(20), "b c ".repeat(20), "several words ".repeat(3)];
+        let text = Output::capture().table(&["id", "from", "told"], &[short]);
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 }

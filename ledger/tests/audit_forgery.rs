@@ -402,7 +402,7 @@ fn cash_that_only_one_side_knows_of_is_a_warning() {
     let agreement = cycle.agreement;
     assert_eq!(told(&cycle), Vec::<String>::new(), "the control");
     sent(&mut cycle, 500);
-    let way = "phyle-a sent 10500 minor units of EUR, 10000 were received";
+    let way = "phyle-a sent 10500 minor units of EUR, 10000 minor units of EUR were received";
     assert!(told(&cycle)[0].contains(way), "{:?}", told(&cycle));
     // What the bank keeps of it is not missing: the payment is recorded whole.
     let fee = Some(v1::Fee { minor: 20, bearer: "phyle-a".into() });
@@ -412,7 +412,10 @@ fn cash_that_only_one_side_knows_of_is_a_warning() {
     cycle.commons.say("sam", vec![Kind::SettlementReceived(received)]).unwrap();
     assert_eq!(told(&cycle), Vec::<String>::new(), "it has come");
     cycle.commons.settle(agreement, 7).unwrap();
-    assert!(told(&cycle)[0].contains("sent 10500 minor units of EUR, 10507 were received"));
+    assert!(
+        told(&cycle)[0]
+            .contains("sent 10500 minor units of EUR, 10507 minor units of EUR were received")
+    );
 }
 
 #[test]

@@ -21,20 +21,6 @@ use subak_proto::v1::{self, event::Kind};
 
 const EVERYBODY: (&str, u32, Option<&str>, &[u32]) = ("all", 1_000_000, None, &[1]);
 
-/// What a fork of `parent` at its end cites, proven by its newest head.
-fn cite(parent: &World) -> v1::Parent {
-    let part = copy(&parent.state).remove(0);
-    v1::Parent {
-        ledger: parent.state.ledger.0.to_vec(),
-        size: parent.state.size,
-        root: parent.frontier.root().to_vec(),
-        operator: parent.operator.public().bytes().to_vec(),
-        checkpoint: parent.checkpoint(),
-        path: vec![],
-        copy: digest_of(&part).to_vec(),
-    }
-}
-
 /// A genesis of a fork whose steward is sam, with the key that sam has in the parent.
 fn founding(parent: v1::Parent, equation: v1::Equation) -> v1::Genesis {
     named(&format!("fork-of-{}", hex::encode(&parent.ledger[..4])), parent, equation)
@@ -46,18 +32,9 @@ fn named(name: &str, parent: v1::Parent, equation: v1::Equation) -> v1::Genesis 
     genesis
 }
 
-fn parts(parent: &World) -> Vec<Kind> {
-    copy(&parent.state).into_iter().map(Kind::ForkCopy).collect()
-}
-
 /// A fork of `parent` as it is now, whole.
 fn fork(parent: &World, equation: v1::Equation) -> World {
-    let mut fork = World::open(founding(cite(parent), equation));
-    fork.now = parent.now;
-    for part in parts(parent) {
-        fork.say("clerk", vec![part]).unwrap();
-    }
-    fork
+    fork_of(parent, founding(cite(parent), equation))
 }
 
 /// Weighted points by handle of everybody in each bucket, in a month.

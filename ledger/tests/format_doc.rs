@@ -7,7 +7,12 @@
 use prost::Message as _;
 use std::{fmt::Write as _, path::Path};
 use subak_ledger::{
-    book::{apply::apply, state::State},
+    book::{
+        apply::apply,
+        event::Parent,
+        fork::{copy, digest_of},
+        state::State,
+    },
     log::{
         Checkpoint, Draft, Frontier, Handle, Header, KeyCache, Leaf, LedgerId, SecretKey,
         Unverified,
@@ -172,6 +177,35 @@ fn example() -> String {
     receipt.verify(ledger, &key(3).public()).unwrap();
     it.text += "The path is the leaf hash of entry 0 and that of entry 2.\n\n";
     it.block(&receipt.to_text());
+
+    // What is copied of it at its end is what entry 1 has left: revenue is no agent, and no work.
+    let [part] = &copy(&it.state)[..] else { panic!("one part") };
+    it.heading("Fork of the first two entries");
+    it.bytes("ForkCopy", &part.encode_to_vec());
+    it.bytes("its digest", &digest_of(part));
+    let cited = Parent {
+        ledger: ledger.0,
+        size: 2,
+        root: tree::node_hash(&hashes[0], &hashes[1]),
+        operator: key(3).public().bytes(),
+        checkpoint: head.sign(&key(3)),
+        path: vec![hashes[2]],
+        copy: digest_of(part),
+    };
+    cited.verify().unwrap();
+    let wire = v1::Parent {
+        ledger: cited.ledger.to_vec(),
+        size: cited.size,
+        root: cited.root.to_vec(),
+        operator: cited.operator.to_vec(),
+        checkpoint: cited.checkpoint,
+        path: cited.path.iter().map(|hash| hash.to_vec()).collect(),
+        copy: cited.copy.to_vec(),
+    };
+    it.bytes(
+        "Parent, with the checkpoint above and the leaf hash of entry 2",
+        &wire.encode_to_vec(),
+    );
     it.text
 }
 

@@ -361,7 +361,7 @@ fn cash_is_on_its_way_then_lost_or_was_never_sent() {
         told.retain(|f| f.0.starts_with("cash"));
         (told, row.cash_in_flight().unwrap())
     };
-    let way = "phyle-a sent 45000 minor units of EUR, 30000 were received";
+    let way = "phyle-a sent 45000 minor units of EUR, 30000 minor units of EUR were received";
     let (told, flies) = state(&payer, &commons);
     assert_eq!((told, flies), (vec![("cash-unmatched", None, way.into())], 15_000));
     commons.days(31);
@@ -372,7 +372,7 @@ fn cash_is_on_its_way_then_lost_or_was_never_sent() {
     commons.settle(agreement, 10_000).unwrap();
     assert_eq!(state(&payer, &commons).0[0].0, "cash-unmatched");
     commons.settle(agreement, 5_001).unwrap();
-    let never = "phyle-a sent 45000 minor units of EUR, 45001 were received";
+    let never = "phyle-a sent 45000 minor units of EUR, 45001 minor units of EUR were received";
     let (told, flies) = state(&payer, &commons);
     assert_eq!((told, flies), (vec![("cash-not-sent", None, never.into())], -1));
 }
@@ -408,6 +408,9 @@ fn fees_that_the_payer_bears_write_offs_and_credit_add_up() {
     let row = only(&table);
     assert_eq!((row.written_off, row.open, row.unexplained()), (Some(0), Some(-300), Some(0)));
     assert_eq!(row.open, Some(receivable(&commons, &["phyle-a"])));
+    assert_eq!(row.open_and_credit(), Some([0, 300]));
+    let total = table.totals[&eur()];
+    assert_eq!((total.open, total.credit, total.unexplained), (0, 300, 0));
 }
 
 /// A payer's operator signs what its own rules refuse, and the commons upstream takes it.
@@ -476,7 +479,8 @@ fn a_payer_who_shows_another_log_is_told_of_by_entry_and_number() {
     }
     let (audits, table) = apart(&[&without, &commons]);
     let told = &between(&audits)[1];
-    let lacks = ("income-without-revenue", Some(taken), "number 1, 10000 minor units".to_owned());
+    let lacks =
+        ("income-without-revenue", Some(taken), "number 1, 10000 minor units of EUR".to_owned());
     assert!(told.contains(&lacks), "{told:#?}");
     assert_eq!(
         (verdicts(&audits)[1], only(&table).standing),
@@ -485,7 +489,9 @@ fn a_payer_who_shows_another_log_is_told_of_by_entry_and_number() {
     assert_eq!(only(&table).unexplained(), Some(-10_000));
     let (audits, table) = apart(&[&smaller, &commons]);
     let told = &between(&audits)[1];
-    let amount = "number 1: expected 4000 minor units due, found 10000 minor units due".to_owned();
+    let amount =
+        "number 1: expected 4000 minor units of EUR due, found 10000 minor units of EUR due"
+            .to_owned();
     assert!(told.contains(&("income-unmatched", Some(taken), amount)), "{told:#?}");
     assert_eq!(told.iter().filter(|f| f.0 == "income-unmatched").count(), 2, "and its entry");
     assert_eq!(only(&table).unexplained(), Some(-6_000));
@@ -574,7 +580,8 @@ fn revenue_that_only_the_payers_operator_signed_for_is_found_out() {
 #[test]
 fn the_document_has_every_code_with_its_severity_and_every_state() {
     let text = include_str!("../../docs/AUDIT.md");
-    for code in BETWEEN {
+    let forks = [Code::ForkParent, Code::ForkCopied, Code::ParentMissing];
+    for code in BETWEEN.into_iter().chain(forks) {
         let line = format!("| `{}` | {} |", code.name(), code.severity().word());
         assert!(text.contains(&line), "{line}");
     }

@@ -6,7 +6,7 @@
 //! clients: a statement's signature is the permission. TLS keeps what is read from being seen
 //! on the way; that the log is right is proven without it.
 
-use crate::NodeError;
+use crate::{NodeError, refusal::world};
 use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 use tokio_rustls::{
     TlsAcceptor,
@@ -55,7 +55,7 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(chain, key);
         let mut config = config.map_err(|e| match e {
-            rustls::Error::InconsistentKeys(_) => corrupt(
+            rustls::Error::InconsistentKeys(_) => world(
                 PEM,
                 "the key is not that of the certificate",
                 "name the key that the certificate was made for; in a chain the node's own \
@@ -170,11 +170,11 @@ pub(crate) fn fault(url: &str, error: &(dyn Error + 'static), pinned: bool) -> O
                 "if the certificate is the node's own, get it from its operator and name it with \
                  --node-ca FILE; nothing was sent"
             };
-            Some(corrupt(CERTIFICATE, message, next))
+            Some(world(CERTIFICATE, message, next))
         }
         rustls::Error::InvalidMessage(_) => {
             let message = format!("what answers at {url} does not speak TLS");
-            Some(corrupt(MIXED, message, "if it is the node, write http:// instead of https://"))
+            Some(world(MIXED, message, "if it is the node, write http:// instead of https://"))
         }
         _ => None,
     }
@@ -186,7 +186,7 @@ pub(crate) fn fault(url: &str, error: &(dyn Error + 'static), pinned: bool) -> O
 pub(crate) fn is_spoken_there(url: &str, why: &str) -> Option<NodeError> {
     (url.starts_with("http:") && why.contains("frame with invalid size")).then(|| {
         let message = format!("what answers at {url} speaks no plain HTTP, but perhaps TLS");
-        corrupt(MIXED, message, "write https:// instead of http://; nothing was recorded")
+        world(MIXED, message, "write https:// instead of http://; nothing was recorded")
     })
 }
 
@@ -211,7 +211,7 @@ fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, NodeError> 
         found => {
             let why = found.err().map(|e| format!(": {e}")).unwrap_or_default();
             let message = format!("expected a certificate in PEM, found none{why}");
-            Err(corrupt(PEM, message, "name the file that has -----BEGIN CERTIFICATE----- in it"))
+            Err(world(PEM, message, "name the file that has -----BEGIN CERTIFICATE----- in it"))
         }
     }
 }
@@ -221,14 +221,10 @@ fn unusable_key(e: &pem::Error) -> NodeError {
     let message = format!("expected a private key in PEM, found none that can be read{why}");
     let next = "name the file that has -----BEGIN PRIVATE KEY----- in it; an encrypted one must \
                 be decrypted first";
-    corrupt(PEM, message, next)
+    world(PEM, message, next)
 }
 
 fn unusable(e: &dyn fmt::Display) -> NodeError {
     let message = format!("the certificate or key cannot be used: {e}");
-    corrupt(PEM, message, "make a new one, or ask whoever made it")
-}
-
-fn corrupt(code: &str, message: impl Into<String>, next: &str) -> NodeError {
-    NodeError::Corrupt { code: code.into(), message: message.into(), next: next.into() }
+    world(PEM, message, "make a new one, or ask whoever made it")
 }

@@ -12,7 +12,10 @@
 //!                                                  clock tells (ledger/tests/attack_by_attack)
 //! a head of another key                            refused
 //! an old head again                                the node is told what it has signed, and halts
-//! an acknowledgement of what was not recorded      refused, if it is not proven; a fraud proof, if it is
+//! an acknowledgement of what was not recorded      refused, if it is not proven
+//! an acknowledgement that is not kept              a fraud proof by whoever holds the receipt, if another
+//!                                                  entry or history is shown (`subak receipt challenge`:
+//!                                                  tests/receipt_challenge); a stated gap, if less is
 //! a statement of the parent ledger, in a fork      refused by the rules (ledger/tests/fork)
 //! ```
 #![allow(clippy::unwrap_used)]
@@ -26,16 +29,16 @@ use std::{path::Path, sync::Arc, time::Duration};
 use subak_ledger::{
     audit::{self, Options as AuditOptions, Verdict},
     log::{
-        Checkpoint, Frontier, Leaf, LedgerId, SecretKey, Statement, Unverified, fraud::FraudProof,
-        tree,
+        Checkpoint, Frontier, Leaf, LedgerId, PublicKey, SecretKey, Statement, Unverified,
+        fraud::FraudProof, receipt::Receipt, tree,
     },
     store::{Batch, Head, NewEntry, SqliteStore, Store as _},
 };
 use subak_node::{
-    Ledgers as _,
+    Ledgers,
     follow::{
         Follower,
-        evidence::{self, Evidence},
+        evidence::{self, Evidence, Kept},
         peers::Peer,
     },
     ring::{Ring, Use},
@@ -246,8 +249,8 @@ async fn a_log_in_which_time_goes_back_is_not_copied() {
     assert!(copy.book(rice).await.is_err());
 }
 
-/// Whoever was answered has the entry, its path and a signed head: where the log is shown without it,
-/// that is a fraud proof.
+/// Whoever was answered has the entry, its path and a signed head: where the log is shown with another
+/// in its place, that is a fraud proof; where it is shown to an entry before it, a gap.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledgement_that_was_not_kept_is_proven() {
     let fresh = fresh();
@@ -255,20 +258,50 @@ async fn an_acknowledgement_that_was_not_kept_is_proven() {
     fresh.node.append(hour(rice, "0")).await.unwrap();
     let public = operator(&*fresh.node, rice).await;
     let key = Ring::beside(&fresh.path).find(&public.bytes(), Use::Operator).unwrap().unwrap();
-    let answered = forged(&fresh.node, rice, 2, vec![(said(rice, "mine"), now())], &key).await;
-    let size = 3;
-    let raw = answered.node.entries(rice, size - 1, 1).await.unwrap().remove(0);
-    let path = answered.node.inclusion(rice, size - 1, size).await.unwrap();
-    let checkpoint = answered.node.checkpoint(rice).await.unwrap();
-    let held =
-        evidence::Held { index: size - 1, leaf: &raw.leaf, path: &path, checkpoint: &checkpoint };
-    for more in 1..3 {
+    let then = ["mine", "another"].map(|what| (said(rice, what), now()));
+    let answered = forged(&fresh.node, rice, 2, then.into(), &key).await;
+    let raw = answered.node.entries(rice, 2, 1).await.unwrap().remove(0);
+    let receipt = Receipt {
+        index: 2,
+        leaf: raw.leaf.into(),
+        envelope: raw.envelope.into(),
+        path: answered.node.inclusion(rice, 2, 4).await.unwrap(),
+        checkpoint: answered.node.checkpoint(rice).await.unwrap(),
+    };
+    let open = async |there: &dyn Ledgers, what: &str| match kept(&receipt, &public, there).await {
+        Kept::Open(said) => assert!(said.contains(what), "{said}"),
+        other => panic!("{what}: {other:?}"),
+    };
+    open(&*fresh.node, "ends after 2 entries, before entry 2; its operator has signed 4").await;
+    // Fewer entries, as many, and more.
+    for more in 3..6 {
         fresh.node.append(hour(rice, &format!("theirs-{more}"))).await.unwrap();
-        let theirs = fresh.node.checkpoint(rice).await.unwrap();
-        let proof = evidence::unkept(rice, &public, &held, (&*fresh.node, &theirs)).await.unwrap();
-        proof.verify(&public).unwrap();
+        assert_eq!(proven(&receipt, &public, &*fresh.node).await, (more != 4).then_some(2));
     }
-    // Where it is kept there is nothing to prove.
-    let theirs = answered.node.checkpoint(rice).await.unwrap();
-    assert!(evidence::unkept(rice, &public, &held, (&*answered.node, &theirs)).await.is_none());
+    // Where it is kept there is nothing to prove, and nothing where it is withheld.
+    let all = answered.node.clone();
+    assert!(matches!(kept(&receipt, &public, &*all).await, Kept::Yes));
+    open(&lying(all.clone(), Lie::ShortLog).await, "entry 2 of 4 is not shown").await;
+    // It is kept, and what its head had after it is not.
+    let less = forged(&all, rice, 3, vec![], &key).await;
+    open(&*less.node, "is there, but the log that is shown ends after 3 entries").await;
+    for others in [vec!["x"], vec!["x", "y"]] {
+        let others = others.into_iter().map(|what| (said(rice, what), now())).collect();
+        let rewritten = forged(&all, rice, 3, others, &key).await;
+        assert_eq!(proven(&receipt, &public, &*rewritten.node).await, None);
+    }
+}
+
+async fn kept(receipt: &Receipt, operator: &PublicKey, there: &dyn Ledgers) -> Kept {
+    let ledger = Leaf::from_bytes(&receipt.leaf).unwrap().ledger;
+    let proven = receipt.verify(ledger, operator).unwrap();
+    let note = there.checkpoint(ledger).await.unwrap();
+    let newest = Checkpoint::open(&note, ledger, operator).unwrap();
+    evidence::kept(receipt, &proven, operator, there, (&note, &newest)).await.unwrap()
+}
+
+/// The entry that a proof shows, as a third person reads it.
+async fn proven(receipt: &Receipt, operator: &PublicKey, there: &dyn Ledgers) -> Option<u64> {
+    let Kept::No(proof) = kept(receipt, operator, there).await else { panic!("it is not kept") };
+    FraudProof::parse(&proof.to_text()).unwrap().verify(operator).unwrap().entry
 }

@@ -47,7 +47,7 @@ async fn connect(web: &Web, pinned: &str) -> Result<Remote, NodeError> {
 }
 
 fn parts(error: NodeError) -> (String, String, String) {
-    let NodeError::Corrupt { code, message, next } = error else { panic!("{error:?}") };
+    let NodeError::World { code, message, next } = error else { panic!("{error:?}") };
     (code, message, next)
 }
 

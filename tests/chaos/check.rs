@@ -5,6 +5,7 @@
 //! both sides, each copy like its source, the audit. Panics where one does not hold.
 
 use crate::{
+    kit::entries,
     load::{HANDS, Kept},
     world::{Member, NAMES, WAYS, World},
 };
@@ -74,17 +75,6 @@ async fn is_quiet(world: &World, nodes: &[Remote]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-async fn entries(remote: &Remote, ledger: LedgerId) -> Vec<RawEntry> {
-    let mut all: Vec<RawEntry> = Vec::new();
-    loop {
-        let page = remote.entries(ledger, all.len() as u64, 1_000).await.unwrap();
-        if page.is_empty() {
-            return all;
-        }
-        all.extend(page);
-    }
 }
 
 /// The log of a member, under its newest head: the entries, and the root after each number of them.

@@ -6,13 +6,14 @@
 use prost::Message as _;
 use serde_json::Value;
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU64, Ordering},
 };
 use subak_ledger::log::{Draft, Handle, Header, LedgerId, SecretKey};
-use subak_node::{Append, keyfile};
+use subak_node::{Append, Ledgers as _, RawEntry, client::Remote, keyfile};
 use subak_proto::v1::{self, event::Kind};
 
 pub const DAY_MS: u64 = 86_400_000;
@@ -134,6 +135,19 @@ impl Place {
         data
     }
 
+    /// Copies the keys beside a ledger file to another one: who has both can go on from an older copy,
+    /// as if nothing had been. What was signed last is not copied.
+    pub fn copy_keys(&self, from: &str, to: &str) {
+        let to = self.path().join(format!("{to}.keys"));
+        fs::create_dir_all(&to).unwrap();
+        for file in fs::read_dir(self.path().join(format!("{from}.keys"))).unwrap() {
+            let file = file.unwrap();
+            if file.path().extension().is_none_or(|it| it != "head") {
+                fs::copy(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+    }
+
     /// `subak serve` on the folder's ledger file, ready to be called.
     pub fn serve(&self, more: &[&str]) -> Server {
         let mut command = self.command();
@@ -240,6 +254,18 @@ impl Author {
 
 pub fn append(envelope: &[u8]) -> Append {
     Append { envelope: envelope.to_vec().into(), ..Append::default() }
+}
+
+/// All entries of a ledger.
+pub async fn entries(remote: &Remote, ledger: LedgerId) -> Vec<RawEntry> {
+    let mut all: Vec<RawEntry> = Vec::new();
+    loop {
+        let page = remote.entries(ledger, all.len() as u64, 1_000).await.unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
 }
 
 /// Numbers that are the same in every run with the same seed (splitmix64, Steele, Lea and

@@ -9,6 +9,7 @@ use crate::{
     files,
 };
 use clap::Args;
+use rcgen::InvalidAsn1String;
 use serde_json::json;
 use std::{
     fs::OpenOptions,
@@ -42,11 +43,16 @@ impl Certificate {
     pub fn run(self, cx: &Context) -> Done {
         let Self { host, tls_cert, tls_key } = self;
         let made = rcgen::generate_simple_self_signed(host.clone()).map_err(|error| {
-            Failure::usage(
-                format!("no certificate for {}: {error}", host.join(", ")),
-                "name hosts as in subak.example or 192.0.2.7",
-            )
+            let what = match error {
+                rcgen::Error::InvalidAsn1String(InvalidAsn1String::Ia5String(host)) => {
+                    format!("host {host:?}: expected a name in ASCII, or an address")
+                }
+                error => format!("no certificate for {}: {error}", host.join(", ")),
+            };
+            Failure::usage(what, "name hosts as in subak.example or 192.0.2.7")
         })?;
+        // Both or none.
+        [&tls_key, &tls_cert].into_iter().try_for_each(|file| files::require_new(file))?;
         // The key first: a certificate without one is of no use to anybody.
         write_secret(&tls_key, &made.signing_key.serialize_pem())?;
         files::write_new(&tls_cert, &made.cert.pem())?;

@@ -403,8 +403,7 @@ async fn write_off(cx: &Context, mut incomes: Vec<u64>) -> Done {
 /// When an income should have been paid: its agreement's days after it was recorded.
 fn due_at(book: &State, i: &Row) -> Option<u64> {
     let (digest, _) = i.source?;
-    let days = book.agreements.get(&digest)?.terms.due_days;
-    Some(i.recorded_at + u64::from(days) * DAY_MS)
+    Some(book.agreements.get(&digest)?.terms.due_by(i.recorded_at))
 }
 
 fn line(book: &State, i: &Row, now: u64) -> Value {

@@ -4,6 +4,8 @@
 //! Owns what is read from a ledger for it, and the words for what was proven. Leaves out the format and the judgement (`log::receipt`)
 //! and whose word is believed (`trust`).
 
+mod challenge;
+
 use super::{balance_proof, places};
 use crate::{
     context::{Context, Open},
@@ -14,7 +16,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use subak_ledger::{
     book::balance_proof::{BalanceProof, MOST_BYTES},
     log::{
@@ -44,6 +46,16 @@ pub enum ReceiptCommand {
         after_help = "Examples:\n  subak receipt verify claim.tlog-proof --expect <operator's public key>\n  subak receipt verify claim.tlog-proof --trust-file trust.txt\n\nA trust file (C2SP tlog-policy) has a line for each ledger, as `subak commons show --vkey`\nprints it; a line for each witness whose word counts; and who of these must have signed:\n\n  log subak/... \n  witness W1 witness.example/w1+...\n  quorum W1                       # or a group; or none\n\nExit status: 0 it holds, 1 it does not, or is no receipt."
     )]
     Verify(Verify),
+    /// Hold a receipt that you kept against the log that is shown now
+    ///
+    /// Where another entry stands in its place, or the log was rewritten after it, the operator has
+    /// signed two histories: that is written down as a fraud proof, which anybody verifies without a
+    /// server. Where the log ends before what was signed, or withholds it, nothing is proven; the
+    /// node is shown the receipt's head, and an honest one appends nothing more.
+    #[command(
+        after_help = "Examples:\n  subak receipt challenge claim.tlog-proof --expect KEY --node http://127.0.0.1:7117\n  subak receipt challenge claim.tlog-proof --trust-file trust.txt --db copy.db\n\nExit status: 0 kept, 1 not kept, and the fraud proof is written; 3 neither is shown, or the receipt proves nothing; 4 the node is away."
+    )]
+    Challenge(challenge::Challenge),
 }
 
 /// Arguments of `receipt get`.
@@ -73,6 +85,7 @@ impl ReceiptCommand {
         match self {
             Self::Get(get) => get.run(cx).await,
             Self::Verify(verify) => verify.run(cx),
+            Self::Challenge(challenge) => challenge.run(cx).await,
         }
     }
 }
@@ -148,40 +161,9 @@ pub(super) async fn of_entry(open: &Open, seq: u64) -> Done<(Receipt, Proven, Pu
 
 impl Verify {
     fn run(self, cx: &Context) -> Done {
-        let text = read(&self.file, Code::BadReceipt, MOST_BYTES)?;
-        let balance =
-            BalanceProof::is_one(&text).then(|| BalanceProof::parse(&text)).transpose()?;
-        let receipt = match &balance {
-            Some(proof) => proof.receipt.clone(),
-            None => Receipt::parse(&text)?,
-        };
-        let ledger = Leaf::from_bytes(&receipt.leaf)?.ledger;
-        if cx.trust.is_anyone() {
-            return Err(Failure::usage(
-                "whose signature is believed?",
-                "name the operator's key with --expect (`subak commons show` prints it; get it \
-                 from somebody you trust), or a trust file with --trust-file",
-            ));
-        }
-        let trusted = cx.trust.operators(ledger);
-        let next = "trust the ledger's operator on purpose, by a key that you have from somebody you \
-                    trust, or not at all";
-        let unexpected = |what: String| Failure::refused("operator-unexpected", what, next);
-        if trusted.is_empty() {
-            let what =
-                format!("the receipt is of ledger {ledger}, which the trust file does not name");
-            return Err(unexpected(what));
-        }
-        // A line under the checkpoint may only claim to be of a key: one that holds is enough.
-        let (proven, operator) = trusted
-            .iter()
-            .filter(|operator| receipt.bears(ledger, operator))
-            .map(|operator| Ok((receipt.verify(ledger, operator)?, operator)))
-            .reduce(|found: Done<_>, next| found.or(next))
-            .unwrap_or_else(|| {
-                let what = "is signed by no key that you trust";
-                Err(unexpected(format!("the receipt, of ledger {ledger}, {what}")))
-            })?;
+        let (receipt, balance) = read_one(&self.file)?;
+        let (proven, operator) = verified(cx, &receipt)?;
+        let ledger = proven.leaf.ledger;
         let Proven { statement, leaf, head } = &proven;
         let seen =
             cx.trust.policy().map_or(Ok(Vec::new()), |it| it.witnessed(&receipt.checkpoint))?;
@@ -198,10 +180,10 @@ impl Verify {
         );
         let (schema, mut said) = match &shown {
             Some(shown) => {
-                let said = balance_proof::data(shown, &proven, operator, None);
+                let said = balance_proof::data(shown, &proven, &operator, None);
                 ("subak.balance-proof/1", said)
             }
-            None => ("subak.receipt/1", data(&proven, operator, None)),
+            None => ("subak.receipt/1", data(&proven, &operator, None)),
         };
         said["witnessed"] = seen
             .iter()
@@ -209,6 +191,46 @@ impl Verify {
             .collect();
         cx.out.result(schema, &said, &text)
     }
+}
+
+/// The receipt in a file, and the balance that it shows, where it does.
+fn read_one(file: &Path) -> Done<(Receipt, Option<BalanceProof>)> {
+    let text = read(file, Code::BadReceipt, MOST_BYTES)?;
+    if BalanceProof::is_one(&text) {
+        let proof = BalanceProof::parse(&text)?;
+        return Ok((proof.receipt.clone(), Some(proof)));
+    }
+    Ok((Receipt::parse(&text)?, None))
+}
+
+/// What a receipt proves, by a key that is believed for its ledger; which one.
+fn verified(cx: &Context, receipt: &Receipt) -> Done<(Proven, PublicKey)> {
+    let ledger = Leaf::from_bytes(&receipt.leaf)?.ledger;
+    if cx.trust.is_anyone() {
+        return Err(Failure::usage(
+            "whose signature is believed?",
+            "name the operator's key with --expect (`subak commons show` prints it; get it \
+             from somebody you trust), or a trust file with --trust-file",
+        ));
+    }
+    let trusted = cx.trust.operators(ledger);
+    let next = "trust the ledger's operator on purpose, by a key that you have from somebody you \
+                trust, or not at all";
+    let unexpected = |what: String| Failure::refused("operator-unexpected", what, next);
+    if trusted.is_empty() {
+        let what = format!("the receipt is of ledger {ledger}, which the trust file does not name");
+        return Err(unexpected(what));
+    }
+    // A line under the checkpoint may only claim to be of a key: one that holds is enough.
+    trusted
+        .iter()
+        .filter(|operator| receipt.bears(ledger, operator))
+        .map(|operator| Ok((receipt.verify(ledger, operator)?, operator.clone())))
+        .reduce(|found: Done<_>, next| found.or(next))
+        .unwrap_or_else(|| {
+            let what = "is signed by no key that you trust";
+            Err(unexpected(format!("the receipt, of ledger {ledger}, {what}")))
+        })
 }
 
 /// What a receipt proves, and what was said.

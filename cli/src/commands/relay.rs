@@ -1,7 +1,8 @@
 //! `subak relay`: what a proof in a file shows, appended to the ledger that it concerns.
 //!
 //! Owns the way from a receipt to the events that it is good for here, and what is said where
-//! it is good for none. Guarantees nothing of the proof: the rules check it. Leaves out how a
+//! it is good for none. Guarantees nothing of a proof that is appended: the rules check it; one of
+//! which nothing is new is checked here. Leaves out how a
 //! receipt is made (`receipt`), and all that a node relays by itself (`subak_node::relay`).
 
 use crate::{
@@ -19,7 +20,7 @@ use subak_ledger::{
         state::State,
     },
     log::{
-        Hash, Leaf, Unverified,
+        Hash, Leaf, LedgerId, PublicKey, Unverified,
         receipt::{MOST_BYTES, Receipt},
     },
     reject::Code,
@@ -64,7 +65,7 @@ impl Relay {
         let mut open = cx.write().await?;
         let found = good_for(&open, from.0, &receipt)?;
         if found.events.is_empty() {
-            return unused(cx, &open, from.0, &found);
+            return unused(cx, &open, from.0, &found, &receipt);
         }
         let before = open.book.clone();
         let appended = counterpart::say_as_anyone(cx, &open, found.events).await?;
@@ -171,7 +172,7 @@ impl Use {
 }
 
 /// What to say where nothing is to be appended.
-fn unused(cx: &Context, open: &Open, from: Hash, found: &Use) -> Done {
+fn unused(cx: &Context, open: &Open, from: Hash, found: &Use, receipt: &Receipt) -> Done {
     let name = &open.info.name;
     if !found.early.is_empty() {
         return Err(Failure::refused(
@@ -190,11 +191,31 @@ fn unused(cx: &Context, open: &Open, from: Hash, found: &Use) -> Done {
             "name the ledger that it is for with --ledger; `subak agreement list` shows with whom one has agreements",
         ));
     }
+    require_proven(&open.book, from, receipt)?;
     let data: Value = json!({
         "ledger": open.info.id.to_string(), "from": hex::encode(from), "entry": null,
         "incomes": found.incomes, "frozen": [],
     });
     cx.out.result("subak.relay/1", &data, &found.known.join("\n"))
+}
+
+/// That a receipt holds of which nothing is appended: no rule will have checked it.
+fn require_proven(book: &State, from: Hash, receipt: &Receipt) -> Done {
+    let known = book.counterparts.get(&from).into_iter().flatten();
+    let keys = known.filter_map(|key| PublicKey::admit(key).ok());
+    let mut judged = keys.map(|key| receipt.verify(LedgerId(from), &key));
+    if judged.any(|proven| proven.is_ok()) {
+        return Ok(());
+    }
+    let code = Code::ProofInvalid;
+    let what = format!(
+        "{}: the file is not what was taken: no operator of ledger {}… who is known here has signed \
+         its entry {} at that place",
+        code.meaning(),
+        &hex::encode(from)[..16],
+        receipt.index
+    );
+    Err(Failure::refused(code.name(), what, code.next()))
 }
 
 /// What an entry has brought.

@@ -132,16 +132,8 @@ fn note(facts: &mut Facts, kind: &Kind) {
         Kind::AgentClaim(c) => commit(&c.evidence),
         Kind::Contribute(c) => commit(&c.evidence),
         Kind::IncomeRecord(i) => commit(&i.note),
-        Kind::RevenueRecord(r) => {
-            commit(&r.note);
-            stated(facts, &r.due, false);
-        }
-        Kind::RevenueReverse(r) => {
-            commit(&r.note);
-            stated(facts, &r.due, true);
-        }
-        Kind::PayoutPaid(p) => stated(facts, &p.due, false),
-        Kind::PayoutReturned(p) => stated(facts, &p.due, true),
+        Kind::RevenueRecord(r) => commit(&r.note),
+        Kind::RevenueReverse(r) => commit(&r.note),
         Kind::SettlementSent(s) => {
             facts.sent.extend(hash(&s.agreement).map(|agreement| (agreement, s.minor)));
         }
@@ -152,10 +144,9 @@ fn note(facts: &mut Facts, kind: &Kind) {
         Kind::Propose(p) => facts.unknown |= p.event.iter().any(|bytes| is_unknown(bytes)),
         _ => {}
     }
-}
-
-fn stated(facts: &mut Facts, dues: &[v1::Due], back: bool) {
-    facts.dues.extend(dues.iter().map(|due| (due.clone(), back)));
+    if let Some((dues, back)) = Event::wire_dues(kind) {
+        facts.dues.extend(dues.iter().map(|due| (due.clone(), back)));
+    }
 }
 
 /// An event that decodes, but to nothing that this schema knows.

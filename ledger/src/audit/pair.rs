@@ -3,7 +3,8 @@
 //! Owns what is found between them. Guarantees that days are counted to the newest entry of the
 //! two logs; that a payer's second story under a number, and what its own book refuses, is nothing
 //! that could be taken; and that a copy of the payer's log that ends too soon accuses nobody.
-//! Leaves out which copies of the two ledgers count, and their own rules.
+//! Amounts are `N minor units of CUR` in every message: how many decimals a currency has is for
+//! whoever shows them. Leaves out which copies of the two ledgers count, and their own rules.
 
 use super::{
     finding::{Code, Findings},
@@ -52,14 +53,9 @@ impl<'s> Both<'s> {
         Self { terms, payer, said, owing, heard, taking, as_of, behind }
     }
 
-    fn days(&self) -> u64 {
-        u64::from(self.terms.due_days) * DAY_MS
-    }
-
     /// Days since then, if the agreement's days are over.
     fn over(&self, at: u64) -> Option<u64> {
-        let since = self.as_of.saturating_sub(at);
-        (since > self.days()).then_some(since / DAY_MS)
+        (self.as_of > self.terms.due_by(at)).then(|| (self.as_of - at) / DAY_MS)
     }
 
     /// Every entry that was taken stands in the payer's log, and its book holds it. Returns
@@ -147,7 +143,11 @@ impl<'s> Both<'s> {
         // A payer's log that ends too soon has been told already.
         let whole = self.said.story(last).is_some();
         if whole && reversed != taken_back {
-            let detail = format!("expected {taken_back} minor units taken back, found {reversed}");
+            let currency = self.terms.currency;
+            let detail = format!(
+                "expected {taken_back} minor units of {currency} taken back, found {reversed} minor \
+                 units of {currency}"
+            );
             findings.add(Code::IncomeUnmatched, None, &detail);
             matched = false;
         }
@@ -163,13 +163,14 @@ impl<'s> Both<'s> {
         if (due, back) == (stated.amount, stated.back) {
             return None;
         }
+        let currency = self.terms.currency;
         let found = share.map_or_else(
             || "something taken back".to_owned(),
-            |share| format!("{} minor units due", share.due),
+            |share| format!("{} minor units of {currency} due", share.due),
         );
         let word = if stated.back { "taken back" } else { "due" };
         let detail = format!(
-            "number {}: expected {} minor units {word}, found {found}",
+            "number {}: expected {} minor units of {currency} {word}, found {found}",
             stated.number, stated.amount
         );
         Some((share.and_then(|share| share.entry), detail))
@@ -183,7 +184,8 @@ impl<'s> Both<'s> {
         let stated = |share: &&Share| self.said.story(share.number).is_none();
         let mut matched = true;
         for share in self.taking.shares.iter().filter(stated) {
-            let detail = format!("number {}, {} minor units", share.number, share.due);
+            let (number, currency) = (share.number, self.terms.currency);
+            let detail = format!("number {number}, {} minor units of {currency}", share.due);
             findings.add(Code::IncomeWithoutRevenue, share.entry, &detail);
             matched = false;
         }
@@ -212,10 +214,10 @@ impl<'s> Both<'s> {
         let (mut count, mut worst) = (0u64, None);
         for share in &self.taking.shares {
             let Some(stated) = self.said.story(share.number) else { continue };
-            let took = share.at.saturating_sub(stated.at);
-            if took > self.days() {
+            if share.at > self.terms.due_by(stated.at) {
                 count += 1;
-                worst = worst.max(Some((took / DAY_MS, share.number, share.entry)));
+                worst =
+                    worst.max(Some(((share.at - stated.at) / DAY_MS, share.number, share.entry)));
             }
         }
         if let Some((days, number, entry)) = worst {
@@ -267,9 +269,10 @@ impl<'s> Both<'s> {
             return;
         }
         let terms = self.terms;
+        let (payer, currency) = (&terms.payer_handle, terms.currency);
         let detail = format!(
-            "{} sent {sent} minor units of {}, {received} were received",
-            terms.payer_handle, terms.currency
+            "{payer} sent {sent} minor units of {currency}, {received} minor units of {currency} were \
+             received"
         );
         if received > sent {
             return findings.add(Code::CashNotSent, None, &detail);

@@ -182,7 +182,9 @@ impl Pair<'_> {
         both.cash(&row, of(findings, commons));
         if row.unexplained().is_some_and(|by| by != 0) && amounts {
             let by = row.unexplained().unwrap_or_default();
-            let detail = format!("what is due and what is open differ by {by} minor units");
+            let currency = self.terms.currency;
+            let detail =
+                format!("what is due and what is open differ by {by} minor units of {currency}");
             of(findings, commons).add(Code::IncomeUnmatched, None, &detail);
         }
         row.standing = both.standing(&row, matched && amounts);

@@ -117,6 +117,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// What the commons waits for, and what the payer has paid beyond that: one of them is 0.
+    pub fn open_and_credit(&self) -> Option<[i128; 2]> {
+        self.open.map(|open| [open.max(0), (-open).max(0)])
+    }
+
     /// Sent and not arrived; below zero where more arrived than was sent.
     pub fn cash_in_flight(&self) -> Option<i128> {
         Some(self.sent? - self.received?)
@@ -156,8 +161,10 @@ pub struct Total {
     pub fees: i128,
     /// As [`Row::written_off`].
     pub written_off: i128,
-    /// As [`Row::open`].
+    /// As [`Row::open_and_credit`]: what is open.
     pub open: i128,
+    /// And the credit: none of it settles what another payer owes.
+    pub credit: i128,
     /// As [`Row::overdue`].
     pub overdue: i128,
     /// What all receivables of the commons are other than all dues of the payers, less what is in
@@ -168,6 +175,7 @@ pub struct Total {
 impl Total {
     /// Of one row; none where a figure is.
     fn of(row: &Row) -> Option<Self> {
+        let [open, credit] = row.open_and_credit()?;
         Some(Self {
             rows: 1,
             left_out: 0,
@@ -178,7 +186,8 @@ impl Total {
             received: row.received?,
             fees: row.fees?,
             written_off: row.written_off?,
-            open: row.open?,
+            open,
+            credit,
             overdue: row.overdue?,
             unexplained: row.unexplained()?,
         })
@@ -195,6 +204,7 @@ impl Total {
         self.fees += more.fees;
         self.written_off += more.written_off;
         self.open += more.open;
+        self.credit += more.credit;
         self.overdue += more.overdue;
         self.unexplained += more.unexplained;
     }
@@ -234,7 +244,7 @@ impl Table {
                 continue;
             };
             total.add(&figures);
-            let owed = figures.open + figures.in_flight;
+            let owed = figures.open - figures.credit + figures.in_flight;
             let sides = [(row.terms.payer, &row.payer), (row.terms.commons, &row.commons)];
             for ((id, name), owes) in sides.into_iter().zip([true, false]) {
                 let party = table.parties.entry((currency, LedgerId(id)));

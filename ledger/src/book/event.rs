@@ -319,6 +319,13 @@ pub struct Terms {
     pub product: Option<Handle>,
 }
 
+impl Terms {
+    /// The last moment, ms, at which what was recorded at `at` is not overdue.
+    pub fn due_by(&self, at: u64) -> u64 {
+        at.saturating_add(u64::from(self.due_days) * DAY_MS)
+    }
+}
+
 /// An entry of another ledger with its proof, not yet checked.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
@@ -708,18 +715,22 @@ impl Event {
 }
 
 impl Event {
+    /// What an event of a kind that can state dues states, and whether that takes back; none of
+    /// other kinds.
+    pub fn wire_dues(kind: &v1::event::Kind) -> Option<(&[v1::Due], bool)> {
+        use v1::event::Kind as K;
+        match kind {
+            K::RevenueRecord(r) => Some((&r.due, false)),
+            K::RevenueReverse(r) => Some((&r.due, true)),
+            K::PayoutPaid(p) => Some((&p.due, false)),
+            K::PayoutReturned(p) => Some((&p.due, true)),
+            _ => None,
+        }
+    }
+
     /// Whether an event of this kind can state dues; [`Event::dues`] says which it does.
     pub fn may_state_dues(wire: &v1::Event) -> bool {
-        use v1::event::Kind as K;
-        matches!(
-            wire.kind,
-            Some(
-                K::RevenueRecord(_)
-                    | K::RevenueReverse(_)
-                    | K::PayoutPaid(_)
-                    | K::PayoutReturned(_)
-            )
-        )
+        wire.kind.as_ref().and_then(Self::wire_dues).is_some()
     }
 }
 

@@ -10,6 +10,7 @@ use subak_ledger::{
     book::{
         accounts::Posting,
         apply::apply,
+        fork::{copy, digest_of},
         handover::handover_text,
         state::State,
         state_root,
@@ -787,4 +788,32 @@ impl World {
 pub fn take_handover(from: &World, entry: u64) -> Kind {
     let (ledger, proof) = (from.state.ledger.0.to_vec(), Some(from.prove(entry)));
     Kind::HandoverTake(v1::HandoverTake { ledger, proof })
+}
+
+/// What a fork of `parent` at its end cites, proven by its newest head.
+pub fn cite(parent: &World) -> v1::Parent {
+    v1::Parent {
+        ledger: parent.state.ledger.0.to_vec(),
+        size: parent.state.size,
+        root: parent.frontier.root().to_vec(),
+        operator: parent.operator.public().bytes().to_vec(),
+        checkpoint: parent.checkpoint(),
+        path: vec![],
+        copy: digest_of(&copy(&parent.state)[0]).to_vec(),
+    }
+}
+
+/// What it copies, part by part.
+pub fn parts(parent: &World) -> Vec<Kind> {
+    copy(&parent.state).into_iter().map(Kind::ForkCopy).collect()
+}
+
+/// A fork of `parent` as it is now, whole.
+pub fn fork_of(parent: &World, genesis: v1::Genesis) -> World {
+    let mut fork = World::open(genesis);
+    fork.now = parent.now;
+    for part in parts(parent) {
+        fork.say("clerk", vec![part]).unwrap();
+    }
+    fork
 }

@@ -1,14 +1,13 @@
 //! At the end of a history the commons is forked: each bucket sees the points that it saw there, now and
 //! when what waits has matured; and the fork's accounts begin at nothing.
 
-use crate::kit::{World, currency, genesis};
+use crate::kit::{World, cite, currency, fork_of, genesis};
 use subak_ledger::book::{
     equation::{BucketId, To},
-    fork::{copy, digest_of},
     state::State,
     types::month_of_day,
 };
-use subak_proto::v1::{self, event::Kind};
+use subak_proto::v1;
 
 /// Names in the equation must be known from the start; their keys come with the copy.
 fn named(state: &State, rules: &v1::Equation) -> Vec<v1::AgentAdd> {
@@ -32,26 +31,12 @@ fn named(state: &State, rules: &v1::Equation) -> Vec<v1::AgentAdd> {
 }
 
 fn fork(parent: &World, rules: &v1::Equation) -> World {
-    let parts = copy(&parent.state);
     let rules = v1::Equation { version: 1, ..rules.clone() };
     let mut founded = genesis(v1::AgentKind::Commons, "the-fork", 1, None);
     founded.agent = named(&parent.state, &rules);
     founded.equation = Some(rules);
-    founded.parent = Some(v1::Parent {
-        ledger: parent.state.ledger.0.to_vec(),
-        size: parent.state.size,
-        root: parent.frontier.root().to_vec(),
-        operator: parent.operator.public().bytes().to_vec(),
-        checkpoint: parent.checkpoint(),
-        path: vec![],
-        copy: digest_of(&parts[0]).to_vec(),
-    });
-    let mut fork = World::open(founded);
-    fork.now = parent.now;
-    for part in parts {
-        fork.say("clerk", vec![Kind::ForkCopy(part)]).unwrap();
-    }
-    fork
+    founded.parent = Some(cite(parent));
+    fork_of(parent, founded)
 }
 
 type Weights = Vec<(BucketId, Vec<i128>)>;

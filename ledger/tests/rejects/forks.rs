@@ -2,30 +2,16 @@
 
 use super::{Row, row};
 use crate::kit::*;
-use subak_ledger::{
-    book::fork::{copy, digest_of},
-    reject::{Code, Reject},
-};
+use subak_ledger::reject::{Code, Reject};
 use subak_proto::v1::{self, event::Kind};
 
 /// A fork of a commons whose genesis `alter` makes otherwise, and the part that it waits for.
 fn founding(alter: fn(&mut v1::Parent)) -> (v1::Genesis, Kind) {
     let parent = two_contributors();
-    let part = copy(&parent.state).remove(0);
     let rules = equation(1, &[("all", 1_000_000, None, &[1])]);
     let mut genesis = genesis(v1::AgentKind::Commons, "the-fork", 1, Some(rules));
-    let mut cited = v1::Parent {
-        ledger: parent.state.ledger.0.to_vec(),
-        size: parent.state.size,
-        root: parent.frontier.root().to_vec(),
-        operator: parent.operator.public().bytes().to_vec(),
-        checkpoint: parent.checkpoint(),
-        path: vec![],
-        copy: digest_of(&part).to_vec(),
-    };
-    alter(&mut cited);
-    genesis.parent = Some(cited);
-    (genesis, Kind::ForkCopy(part))
+    alter(genesis.parent.insert(cite(&parent)));
+    (genesis, parts(&parent).remove(0))
 }
 
 fn cited(alter: fn(&mut v1::Parent)) -> Reject {

@@ -8,7 +8,7 @@ use crate::{
     context::{Context, Open},
     counterpart, describe,
     failure::{Done, Failure},
-    files::write_new,
+    files::{require_new, write_new},
 };
 use serde_json::json;
 use std::path::Path;
@@ -17,6 +17,7 @@ use subak_ledger::{
         agreement::Agreement,
         event::Event,
         two_stories::{Proven, Story, TwoStories},
+        types::Currency,
     },
     log::{Checkpoint, Hash, Leaf, LedgerId, PublicKey, Unverified, receipt::Receipt},
 };
@@ -41,13 +42,19 @@ pub(super) async fn evidence(cx: &Context, wanted: &str, entry: Option<u64>, out
     let made =
         TwoStories::new(LedgerId(agreement.terms.payer), (digest, number), [first?, second?])?;
     let proven = made.verify()?;
-    write_new(out, &made.to_text())?;
-    let fraud = match made.fraud_proof() {
-        Some(proof) => {
-            let beside = out.with_extension("fraud-proof");
-            write_new(&beside, &proof.to_text())?;
-            Some(beside)
+    let beside = out.with_extension("fraud-proof");
+    let fraud = made.fraud_proof().map(|proof| proof.to_text());
+    // Both files or none: what is in the way of the second is found before the first is written.
+    if fraud.is_some() {
+        if beside == out {
+            let what = format!("{}: there the fraud proof goes", out.display());
+            return Err(Failure::usage(what, "name the evidence FILE.two-stories"));
         }
+        require_new(&beside)?;
+    }
+    write_new(out, &made.to_text())?;
+    let fraud = match &fraud {
+        Some(text) => write_new(&beside, text).map(|()| Some(beside))?,
         None => None,
     };
     let data = json!({
@@ -59,7 +66,7 @@ pub(super) async fn evidence(cx: &Context, wanted: &str, entry: Option<u64>, out
         "{}: number {number} of agreement {} was told twice\n  {}",
         out.display(),
         describe::short(&digest),
-        told(&proven).join("\n  ")
+        told(&proven, Some(agreement.terms.currency)).join("\n  ")
     );
     if let Some(beside) = &fraud {
         text += &format!(
@@ -71,16 +78,16 @@ pub(super) async fn evidence(cx: &Context, wanted: &str, entry: Option<u64>, out
     cx.out.result("subak.evidence/1", &data, &text)
 }
 
-/// Each story in a line.
-pub fn told(proven: &Proven) -> Vec<String> {
+/// Each story in a line; the evidence alone does not say in which currency.
+pub fn told(proven: &Proven, currency: Option<Currency>) -> Vec<String> {
     let line = |it: &subak_ledger::book::two_stories::Told| {
         format!(
-            "entry {} of {}, by {}, recorded {}: {} minor units",
+            "entry {} of {}, by {}, recorded {}: {}",
             it.entry,
             describe::entries(it.head.size),
             it.author,
             crate::money::show_time(it.recorded_at),
-            it.amount
+            describe::amount(it.amount, currency)
         )
     };
     proven.told.iter().map(line).collect()

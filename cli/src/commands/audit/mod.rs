@@ -20,6 +20,7 @@ use crate::{
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use proof::Sent;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal as _},
@@ -75,6 +76,9 @@ pub(super) struct Job {
     bar: ProgressBar,
 }
 
+/// What judges a file that somebody sent.
+type Judge = fn(&Sent<'_>) -> Done;
+
 /// A target that could not be judged, and why.
 type Missed = (Target, Failure);
 
@@ -82,6 +86,8 @@ type Missed = (Target, Failure);
 pub(super) struct Judged {
     /// For each of the job's targets.
     found: Vec<Found>,
+    /// And the ledgers that are copies there, with the URLs that they are copied from: its word.
+    copies: Vec<BTreeMap<LedgerId, String>>,
     proofs: split::Proofs,
     table: Table,
     missed: Vec<Missed>,
@@ -98,23 +104,17 @@ impl Audit {
         let policy = cx.trust.policy().cloned();
         let folder = self.memory.clone().unwrap_or_else(|| cx.memory_folder());
         let memory = if self.no_memory { None } else { Some(Memory::read(&folder)?) };
-        if let Some(file) = targets.iter().find_map(Target::proof) {
+        let judges = [
+            (targets.iter().find_map(Target::proof), "a fraud proof", proof::judge as Judge),
+            (targets.iter().find_map(Target::stories), "evidence of two stories", stories::judge),
+        ];
+        for (file, what, judge) in judges {
+            let Some(path) = file else { continue };
             if targets.len() > 1 {
-                return Err(Failure::usage(
-                    format!("{}: a fraud proof is judged by itself", file.display()),
-                    "audit it alone",
-                ));
+                let what = format!("{}: {what} is judged by itself", path.display());
+                return Err(Failure::usage(what, "audit it alone"));
             }
-            return proof::judge(cx, file, policy.as_ref(), memory.as_ref());
-        }
-        if let Some(file) = targets.iter().find_map(Target::stories) {
-            if targets.len() > 1 {
-                return Err(Failure::usage(
-                    format!("{}: evidence of two stories is judged by itself", file.display()),
-                    "audit it alone",
-                ));
-            }
-            return stories::judge(cx, file, policy.as_ref(), memory.as_ref());
+            return judge(&Sent { cx, path, policy: policy.as_ref(), memory: memory.as_ref() });
         }
         let (mut opened, mut sources, mut missed) = (Vec::new(), Vec::new(), Vec::new());
         for target in targets {
@@ -244,7 +244,8 @@ impl Job {
         // Last, so that a copy that was found false counts as one.
         let table = audit::reconcile(&mut found);
         self.bar.finish_and_clear();
-        Ok(Judged { found, proofs, table, missed })
+        let copies = judged.iter().map(Source::copies).collect();
+        Ok(Judged { found, copies, proofs, table, missed })
     }
 
     fn audit(

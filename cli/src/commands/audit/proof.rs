@@ -19,28 +19,71 @@ use subak_ledger::{
         fraud::{FraudProof, MOST_BYTES, Proven},
         policy::Policy,
     },
-    reject::Code,
+    reject::{Code, Outcome},
 };
+
+/// A file that somebody sent, and by what it is judged.
+pub(super) struct Sent<'a> {
+    pub cx: &'a Context,
+    pub path: &'a Path,
+    pub policy: Option<&'a Policy>,
+    pub memory: Option<&'a Memory>,
+}
+
+impl Sent<'_> {
+    /// Its text, read and verified; what is no proof says nothing of the operator: nobody is at
+    /// fault by it.
+    pub(super) fn verified<T>(
+        &self,
+        (code, most): (Code, usize),
+        judge: impl FnOnce(&str) -> Outcome<T>,
+    ) -> Done<T> {
+        let judged = read(self.path, code, most).and_then(|text| Ok(judge(&text)?));
+        judged.map_err(|failure| {
+            if failure.code != code.name() {
+                return failure;
+            }
+            let (path, what) = (self.path.display(), failure.message);
+            let what = format!("{path}: this file proves nothing, of nobody: {what}");
+            Failure::gap(&failure.code, what, failure.next)
+        })
+    }
+
+    /// The keys that the caller believes for a ledger: named, or seen to sign for it before.
+    pub(super) fn trusted(&self, ledger: LedgerId) -> Vec<PublicKey> {
+        let pinned = self.memory.and_then(|m| m.of(ledger)).map(|it| &it.seen);
+        let pinned = pinned.map_or(Vec::new(), |seen| {
+            [std::slice::from_ref(&seen.operator), &seen.former].concat()
+        });
+        match self.policy {
+            Some(policy) => policy.operators(ledger).cloned().collect(),
+            None if self.cx.trust.is_anyone() => pinned,
+            None => self.cx.trust.keys().to_vec(),
+        }
+    }
+
+    /// Remembers what a trusted key is guilty of.
+    pub(super) fn accuse(&self, proof: &FraudProof) {
+        if let Some(Err(failed)) = self.memory.map(|memory| memory.accuse(proof)) {
+            self.cx.out.note(&format!("it could not be remembered: {failed}; {}", failed.next));
+        }
+    }
+}
 
 /// Judges one: status 1 where it proves a trusted key's fraud, 3 where it is about a key that
 /// nobody here trusts for that ledger, or proves nothing at all.
-pub(super) fn judge(
-    cx: &Context,
-    path: &Path,
-    policy: Option<&Policy>,
-    memory: Option<&Memory>,
-) -> Done {
-    let void = |failure| proves_nothing(path, Code::BadFraudProof, failure);
-    let text = read(path, Code::BadFraudProof, MOST_BYTES).map_err(void)?;
-    let proof = FraudProof::parse(&text).map_err(|refused| void(refused.into()))?;
+pub(super) fn judge(sent: &Sent<'_>) -> Done {
+    let (cx, path) = (sent.cx, sent.path);
+    let (proof, proven) = sent.verified((Code::BadFraudProof, MOST_BYTES), |text| {
+        let proof = FraudProof::parse(text)?;
+        let proven = proof.verify(proof.accused().1)?;
+        Ok((proof, proven))
+    })?;
     let (ledger, operator) = proof.accused();
-    let proven = proof.verify(operator).map_err(|refused| void(refused.into()))?;
-    let trusted = trusted(cx, ledger, policy, memory);
+    let trusted = sent.trusted(ledger);
     let known = trusted.contains(operator);
-    if let Some(memory) = memory.filter(|_| known)
-        && let Err(failed) = memory.accuse(&proof)
-    {
-        cx.out.note(&format!("it could not be remembered: {failed}; {}", failed.next));
+    if known {
+        sent.accuse(&proof);
     }
     let verdict = if known { Verdict::Fault } else { Verdict::Gap };
     let heads =
@@ -57,36 +100,6 @@ pub(super) fn judge(
     });
     cx.out.result("subak.audit/1", &data, &words(cx, &proven, operator, &trusted))?;
     Err(Failure::told(if known { 1 } else { 3 }))
-}
-
-/// The keys that the caller believes for a ledger: named, or seen to sign for it before.
-pub(super) fn trusted(
-    cx: &Context,
-    ledger: LedgerId,
-    policy: Option<&Policy>,
-    memory: Option<&Memory>,
-) -> Vec<PublicKey> {
-    let pinned = memory.and_then(|m| m.of(ledger)).map(|it| &it.seen);
-    let pinned = pinned
-        .map_or(Vec::new(), |seen| [std::slice::from_ref(&seen.operator), &seen.former].concat());
-    match policy {
-        Some(policy) => policy.operators(ledger).cloned().collect(),
-        None if cx.trust.is_anyone() => pinned,
-        None => cx.trust.keys().to_vec(),
-    }
-}
-
-/// What is no proof says nothing of the operator: nobody is at fault by it.
-pub(super) fn proves_nothing(path: &Path, code: Code, failure: Failure) -> Failure {
-    if failure.code != code.name() {
-        return failure;
-    }
-    let what = failure.message;
-    Failure::gap(
-        &failure.code,
-        format!("{}: this file proves nothing, of nobody: {what}", path.display()),
-        failure.next,
-    )
 }
 
 /// `trusted`: the keys that are believed for that ledger.

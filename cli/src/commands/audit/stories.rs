@@ -4,44 +4,36 @@
 //! the ledger before. Under two keys it is a gap: a ledger that its stewards moved leaves numbers
 //! behind, and who lied takes that log. Leaves out the judgement (`book::two_stories`).
 
-use super::proof::{proves_nothing, trusted};
+use super::proof::Sent;
 use crate::{
     commands::agreement::told,
     context::Context,
     failure::{Done, Failure},
-    files::read,
-    memory::Memory,
 };
 use serde_json::json;
-use std::path::Path;
 use subak_ledger::{
     audit::Verdict,
     book::two_stories::{MOST_BYTES, Proven, TwoStories},
-    log::{PublicKey, policy::Policy},
+    log::PublicKey,
     reject::Code,
 };
 
 /// Judges it: status 1 where it proves that a trusted key told two stories, 3 where the keys are
 /// two, or not trusted for that ledger, or where it proves nothing at all.
-pub(super) fn judge(
-    cx: &Context,
-    path: &Path,
-    policy: Option<&Policy>,
-    memory: Option<&Memory>,
-) -> Done {
-    let void = |failure| proves_nothing(path, Code::BadEvidence, failure);
-    let text = read(path, Code::BadEvidence, MOST_BYTES).map_err(void)?;
-    let stories = TwoStories::parse(&text).map_err(|refused| void(refused.into()))?;
-    let proven = stories.verify().map_err(|refused| void(refused.into()))?;
+pub(super) fn judge(sent: &Sent<'_>) -> Done {
+    let (cx, path) = (sent.cx, sent.path);
+    let (stories, proven) = sent.verified((Code::BadEvidence, MOST_BYTES), |text| {
+        let stories = TwoStories::parse(text)?;
+        let proven = stories.verify()?;
+        Ok((stories, proven))
+    })?;
     let (ledger, keys) = stories.accused();
-    let trusted = trusted(cx, ledger, policy, memory);
+    let trusted = sent.trusted(ledger);
     let (known, one) = (keys.map(|key| trusted.contains(key)), keys[0] == keys[1]);
     let fault = one && known[0];
     let fraud = stories.fraud_proof();
-    if let (Some(memory), Some(fraud), true) = (memory, &fraud, fault)
-        && let Err(failed) = memory.accuse(fraud)
-    {
-        cx.out.note(&format!("it could not be remembered: {failed}; {}", failed.next));
+    if let Some(fraud) = fraud.as_ref().filter(|_| fault) {
+        sent.accuse(fraud);
     }
     let verdict = if fault { Verdict::Fault } else { Verdict::Gap };
     let each = proven.told.iter().zip(keys).zip(known).map(|((told, key), known)| {
@@ -72,7 +64,7 @@ fn words(
     keys: [&PublicKey; 2],
     (known, parted): ([bool; 2], bool),
 ) -> String {
-    let [first, second] = told(proven).try_into().unwrap_or_default();
+    let [first, second] = told(proven, None).try_into().unwrap_or_default();
     let one = keys[0] == keys[1];
     let whose = match (one, known) {
         (true, [true, _]) => "It is the operator's key that you trust for this ledger.",

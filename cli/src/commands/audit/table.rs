@@ -33,6 +33,7 @@ pub(super) fn data(table: &Table) -> [Value; 3] {
 fn row_data(row: &Row) -> Value {
     let t = &row.terms;
     let m = |minor: Option<i128>| minor.map(|minor| money::json(minor, t.currency));
+    let [open, credit] = split(row);
     json!({
         "agreement": hex::encode(t.digest), "state": row.standing.word(), "both": row.both,
         "payer": row.payer, "payer_ledger": hex::encode(t.payer),
@@ -42,8 +43,8 @@ fn row_data(row: &Row) -> Value {
         "due": m(row.due), "taken": m(row.taken), "in_flight": m(row.in_flight),
         "sent": m(row.sent), "received": m(row.received),
         "cash_in_flight": m(row.cash_in_flight()), "fees": m(row.fees),
-        "written_off": m(row.written_off), "open": m(row.open), "overdue": m(row.overdue),
-        "unexplained": m(row.unexplained()),
+        "written_off": m(row.written_off), "open": m(open), "credit": m(credit),
+        "overdue": m(row.overdue), "unexplained": m(row.unexplained()),
     })
 }
 
@@ -53,8 +54,8 @@ fn total_data(currency: Currency, total: &Total) -> Value {
         "currency": currency.as_str(), "agreements": total.rows, "left_out": total.left_out,
         "due": m(total.due), "taken": m(total.taken), "in_flight": m(total.in_flight),
         "sent": m(total.sent), "received": m(total.received), "fees": m(total.fees),
-        "written_off": m(total.written_off), "open": m(total.open), "overdue": m(total.overdue),
-        "unexplained": m(total.unexplained), "balanced": total.unexplained == 0,
+        "written_off": m(total.written_off), "open": m(total.open), "credit": m(total.credit),
+        "overdue": m(total.overdue), "unexplained": m(total.unexplained), "balanced": total.unexplained == 0,
     })
 }
 
@@ -72,7 +73,7 @@ pub(super) fn text(cx: &Context, table: &Table) -> Option<String> {
 type Column = (&'static str, fn(&Row) -> Option<i128>, fn(&Total) -> i128);
 
 /// `due`, `received` and `open` are shown always, others where they say something.
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     ("due", |r| r.due, |t| t.due),
     ("taken", |r| r.taken, |t| t.taken),
     ("in flight", |r| r.in_flight, |t| t.in_flight),
@@ -80,9 +81,14 @@ const COLUMNS: [Column; 9] = [
     ("received", |r| r.received, |t| t.received),
     ("fees", |r| r.fees, |t| t.fees),
     ("given up", |r| r.written_off, |t| t.written_off),
-    ("open", |r| r.open, |t| t.open),
+    ("open", |r| split(r)[0], |t| t.open),
+    ("credit", |r| split(r)[1], |t| t.credit),
     ("overdue", |r| r.overdue, |t| t.overdue),
 ];
+
+fn split(row: &Row) -> [Option<i128>; 2] {
+    row.open_and_credit().map_or([None; 2], |both| both.map(Some))
+}
 
 fn is_shown(head: &str, rows: &[&Row]) -> bool {
     let any = |says: fn(&Row) -> bool| rows.iter().any(|row| says(row));
@@ -92,6 +98,7 @@ fn is_shown(head: &str, rows: &[&Row]) -> bool {
         "sent" => any(|r| r.sent != r.received),
         "fees" => any(|r| r.fees.is_some_and(|it| it != 0)),
         "given up" => any(|r| r.written_off.is_some_and(|it| it != 0)),
+        "credit" => any(|r| split(r)[1].is_some_and(|it| it != 0)),
         "overdue" => any(|r| r.overdue.is_some_and(|it| it != 0)),
         _ => true,
     }
@@ -143,16 +150,14 @@ fn parties(table: &Table, currency: Currency) -> String {
     let m = |minor| money::show(minor, currency);
     let mut text = String::new();
     for it in all.iter().filter(|it| it.owes != 0 || it.owed != 0).take(SHOWN) {
-        text += &match (it.owes, it.owed) {
-            (owes, 0) => format!("\n{} owes {}", it.name, m(owes)),
-            (0, owed) => format!("\n{} is owed {}", it.name, m(owed)),
-            (owes, owed) => format!(
-                "\n{} owes {} and is owed {}: {} in all",
-                it.name,
-                m(owes),
-                m(owed),
-                m(owed - owes)
-            ),
+        let owes = said(it.owes, ["owes", "has a credit of"], &m);
+        let owed = said(it.owed, ["is owed", "holds a credit of"], &m);
+        text += &format!("\n{} ", it.name);
+        text += &match (owes, owed) {
+            (Some(owes), Some(owed)) => {
+                format!("{owes} and {owed}: {} in all", m(it.owed - it.owes))
+            }
+            (one, other) => one.or(other).unwrap_or_default(),
         };
     }
     if all.len() > SHOWN {
@@ -161,16 +166,20 @@ fn parties(table: &Table, currency: Currency) -> String {
     text
 }
 
+/// An amount with the words for above and below zero; nothing of nothing.
+fn said(minor: i128, words: [&str; 2], show: &dyn Fn(i128) -> String) -> Option<String> {
+    let word = words[usize::from(minor < 0)];
+    (minor != 0).then(|| format!("{word} {}", show(minor.abs())))
+}
+
 fn balance(cx: &Context, total: &Total, currency: Currency) -> String {
+    let open = if total.credit == 0 { "what is open" } else { "what is open, less credit" };
+    let rest = "what is due, less what is in flight, received and given up, is";
     match total.unexplained {
         _ if total.rows == 0 => String::new(),
-        0 => format!(
-            "\n{}: what is due, less what is in flight, received and given up, is what is open",
-            cx.out.good("reconciled")
-        ),
+        0 => format!("\n{}: {rest} {open}", cx.out.good("reconciled")),
         by => format!(
-            "\n{}: what is due, less what is in flight, received and given up, is {} other than \
-             what is open",
+            "\n{}: {rest} {} other than {open}",
             cx.out.bad("not reconciled"),
             money::show(by, currency)
         ),

@@ -9,6 +9,7 @@ use crate::{
     failure::{Done, Failure},
 };
 use std::{
+    collections::BTreeMap,
     fmt,
     fs::File,
     io::Read as _,
@@ -16,7 +17,7 @@ use std::{
 };
 use subak_ledger::{
     book::two_stories,
-    log::fraud,
+    log::{LedgerId, fraud},
     store::{BundleReader, Reader, SqliteReader, StoreError},
 };
 
@@ -127,6 +128,14 @@ impl Source {
             Self::File(reader) => reader,
             Self::Bundle(reader) => reader,
             Self::Node(reader) => reader,
+        }
+    }
+
+    /// Which ledgers are said to be copies there, and the URLs that they are copied from.
+    pub fn copies(&self) -> BTreeMap<LedgerId, String> {
+        match self {
+            Self::Node(reader) => reader.copies().collect(),
+            Self::File(_) | Self::Bundle(_) => BTreeMap::new(),
         }
     }
 

@@ -9,7 +9,7 @@ use subak_ledger::{
     audit::{
         Audit as Found, Disclosures, Finding, LedgerReport, Severity, Verdict, Witnessed, verdict,
     },
-    book::types::AgentKind,
+    book::types::{AgentKind, Currency},
     log::LedgerId,
 };
 
@@ -31,14 +31,15 @@ pub(super) fn verdict_of(findings: &[Finding], ledger: Option<LedgerId>) -> Verd
 pub(super) fn data(verdict: Verdict, all: &[(String, Found)], judged: &Judged) -> Value {
     let mut ledgers = Vec::new();
     let mut findings = Vec::new();
-    for (target, audit) in all {
-        ledgers.extend(audit.ledgers.iter().map(|l| ledger_data(target, audit, l)));
+    for ((target, audit), copies) in all.iter().zip(&judged.copies) {
+        let data = |l: &LedgerReport| ledger_data(target, audit, l, copies.get(&l.id));
+        ledgers.extend(audit.ledgers.iter().map(data));
         findings.extend(audit.findings.iter().map(|f| {
             json!({
                 "target": target, "code": f.code.name(), "severity": f.severity.word(),
                 "rule": f.rule.map(subak_ledger::reject::Code::name),
                 "ledger": f.ledger.map(|l| l.to_string()), "entry": f.entry,
-                "message": f.message,
+                "message": with_amounts(&f.message),
             })
         }));
     }
@@ -55,9 +56,9 @@ pub(super) fn data(verdict: Verdict, all: &[(String, Found)], judged: &Judged) -
     })
 }
 
-fn ledger_data(target: &str, audit: &Found, l: &LedgerReport) -> Value {
+fn ledger_data(target: &str, audit: &Found, l: &LedgerReport, source: Option<&String>) -> Value {
     json!({
-        "target": target, "id": l.id.to_string(), "name": l.name,
+        "target": target, "copied_from": source, "id": l.id.to_string(), "name": l.name,
         "verdict": verdict_of(&audit.findings, Some(l.id)).word(),
         "kind": l.kind.map(AgentKind::word), "size": l.size, "head": hex::encode(l.head),
         "root": hex::encode(l.root), "checkpoint_size": l.checkpoint_size,
@@ -85,12 +86,16 @@ pub(super) fn text(
     pinned: &dyn Fn(LedgerId) -> Pinned,
 ) -> String {
     let mut lines = Vec::new();
-    for (target, audit) in all {
+    for ((target, audit), copies) in all.iter().zip(&judged.copies) {
         if all.len() + judged.missed.len() > 1 {
             lines.push(format!("{target}:"));
         }
         for l in &audit.ledgers {
-            lines.push(ledger_text(cx, audit, l, pinned(l.id)));
+            let copy = copies.get(&l.id).map_or_else(String::new, |source| match &source[..] {
+                "" => "\n       a copy".to_owned(),
+                source => format!("\n       a copy of {source}"),
+            });
+            lines.push(ledger_text(cx, audit, l, pinned(l.id)) + &copy);
         }
         for f in &audit.findings {
             lines.push(finding_text(cx, audit, f));
@@ -196,7 +201,49 @@ fn finding_text(cx: &Context, audit: &Found, f: &Finding) -> String {
         Severity::Warning => f.severity.word().to_owned(),
         Severity::Gap | Severity::Fault => cx.out.bad(f.severity.word()),
     };
-    let (what, next) = f.message.split_once("; next: ").unwrap_or((&f.message, ""));
+    let message = with_amounts(&f.message);
+    let (what, next) = message.split_once("; next: ").unwrap_or((&message, ""));
     let next = if next.is_empty() { String::new() } else { format!("\n  next: {next}") };
     format!("{word}  {name} [{}]\n  {what}{next}", f.code.name())
+}
+
+/// A finding counts in minor units, whatever the currency; here they are shown as everywhere else.
+fn with_amounts(message: &str) -> String {
+    let mut parts = message.split(" minor units of ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let start = text.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-').len();
+        let minor = text[start..].parse::<i128>();
+        let currency = part.get(..3).and_then(|code| Currency::new(code).ok());
+        if let (Ok(minor), Some(currency)) = (minor, currency) {
+            text.truncate(start);
+            text += &money::plain(minor, currency);
+            text += " ";
+        } else {
+            text += " minor units of ";
+        }
+        text += part;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_in_findings_have_the_decimals_of_their_currency() {
+        for (message, shown) in [
+            (
+                "a sent 120000 minor units of EUR, 5 minor units of EUR were",
+                "a sent 1,200.00 EUR, 0.05 EUR were",
+            ),
+            ("differ by -1234 minor units of JPY", "differ by -1,234 JPY"),
+            ("7 minor units of EUR", "0.07 EUR"),
+            ("no minor units of account", "no minor units of account"),
+            ("nothing of it", "nothing of it"),
+        ] {
+            assert_eq!(with_amounts(message), shown);
+        }
+    }
 }
