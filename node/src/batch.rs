@@ -31,11 +31,16 @@ impl Batch {
     }
 }
 
-/// Verifies signatures on all cores.
-pub(crate) fn verify(batch: &[RawEntry]) -> Result<Vec<Statement>, String> {
+/// How many entries of so many each core verifies.
+pub(crate) fn share(count: usize) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     // A thread for less than this would cost more than it saves.
-    let share = batch.len().div_ceil(cores).max(64);
+    count.div_ceil(cores).max(64)
+}
+
+/// Verifies signatures on all cores.
+pub(crate) fn verify(batch: &[RawEntry]) -> Result<Vec<Statement>, String> {
+    let share = share(batch.len());
     thread::scope(|scope| {
         let lanes: Vec<_> =
             batch.chunks(share).map(|lane| scope.spawn(|| verify_lane(lane))).collect();
@@ -48,10 +53,17 @@ pub(crate) fn verify(batch: &[RawEntry]) -> Result<Vec<Statement>, String> {
 }
 
 fn verify_lane(lane: &[RawEntry]) -> Result<Vec<Statement>, String> {
-    let mut keys = KeyCache::default();
+    verify_with(&mut KeyCache::default(), lane)
+}
+
+/// One after another, with keys that were admitted before.
+pub(crate) fn verify_with(
+    keys: &mut KeyCache,
+    lane: &[RawEntry],
+) -> Result<Vec<Statement>, String> {
     let one = |raw: &RawEntry| {
         Unverified::parse(&raw.envelope)
-            .and_then(|unverified| unverified.verify(&mut keys))
+            .and_then(|unverified| unverified.verify(keys))
             .map_err(|reject| format!("entry {}: {reject}", raw.seq))
     };
     lane.iter().map(one).collect()

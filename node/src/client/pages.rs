@@ -9,23 +9,27 @@
 use super::Remote;
 use crate::{
     NodeError, RawEntry,
-    batch::{BATCH, Batch, verify},
-    readers::off_executor,
+    batch::{BATCH, Batch, share, verify_with},
+    readers::{joined, lock, off_executor},
     wire::{self, away},
 };
-use futures::{Stream, StreamExt as _, stream};
-use std::{sync::Arc, time::Duration};
-use subak_ledger::log::{LedgerId, Statement};
+use futures::{Stream, future::join_all, stream};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use subak_ledger::log::{KeyCache, LedgerId, Statement};
 use subak_proto::v1;
 use tokio::{
     sync::mpsc,
+    task::JoinHandle,
     time::{Instant, timeout},
 };
 
 /// How long a node may take to send more of a log, and how long entries wait for others of a batch.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Batches that are verified beside the one that is being used; one more is arriving.
-const AHEAD: usize = 2;
+/// Batches that arrive and are verified while one is being used.
+const AHEAD: usize = 3;
 
 /// Entries with their statements, whose signatures hold.
 pub(crate) type Verified = Vec<(RawEntry, Statement)>;
@@ -38,25 +42,10 @@ impl Remote {
         from: u64,
         limit: u64,
     ) -> impl Stream<Item = Result<Verified, NodeError>> + Send + use<> {
-        let (room, arrived) = mpsc::channel(1);
+        let (room, arrived) = mpsc::channel(AHEAD);
         // A task of its own goes on reading while nobody asks for the next batch.
         tokio::spawn(fetch_all(self.clone(), ledger, from..from.saturating_add(limit), room));
-        let batches = stream::unfold(arrived, async |mut arrived| {
-            arrived.recv().await.map(|batch| (batch, arrived))
-        });
-        let this = self.clone();
-        let verified = batches.map(move |batch: Result<Vec<RawEntry>, NodeError>| {
-            let this = this.clone();
-            async move {
-                let batch = batch?;
-                let verified = off_executor(move || {
-                    let statements = verify(&batch)?;
-                    Ok(batch.into_iter().zip(statements).collect())
-                });
-                verified.await.map_err(|what: String| this.lie(what))
-            }
-        });
-        verified.buffered(AHEAD)
+        stream::unfold((self.clone(), arrived), next)
     }
 
     /// One batch: what it begins to read it reads, or gives up.
@@ -83,25 +72,63 @@ impl Remote {
     }
 }
 
+/// A batch, of which the signatures are being verified.
+type Verifying = Result<JoinHandle<Result<Verified, String>>, NodeError>;
+
+type Coming = (Arc<Remote>, mpsc::Receiver<Verifying>);
+
+async fn next((remote, mut arrived): Coming) -> Option<(Result<Verified, NodeError>, Coming)> {
+    let verified = match arrived.recv().await? {
+        Ok(verifying) => joined(verifying).await.map_err(|what| remote.lie(what)),
+        Err(error) => Err(error),
+    };
+    Some((verified, (remote, arrived)))
+}
+
 /// Asks for batch after batch, each when there is room for it, until they are all there, nothing more
-/// comes, or nobody wants them any more.
+/// comes, or nobody wants them any more. Each is verified as soon as it is there.
 async fn fetch_all(
     remote: Arc<Remote>,
     ledger: LedgerId,
     mut wanted: std::ops::Range<u64>,
-    room: mpsc::Sender<Result<Vec<RawEntry>, NodeError>>,
+    room: mpsc::Sender<Verifying>,
 ) {
+    let keys = Keys::default();
     while !wanted.is_empty() {
         let Ok(place) = room.reserve().await else { return };
         let limit = (wanted.end - wanted.start).min(BATCH as u64);
-        let batch = remote.fetch_some(ledger, wanted.start, limit).await;
-        let count = batch.as_ref().map_or(0, Vec::len);
-        if batch.is_err() || count > 0 {
-            place.send(batch);
+        match remote.fetch_some(ledger, wanted.start, limit).await {
+            Ok(batch) if batch.is_empty() => return,
+            Ok(batch) => {
+                wanted.start += batch.len() as u64;
+                place.send(Ok(tokio::spawn(verified(batch, keys.clone()))));
+            }
+            Err(error) => return place.send(Err(error)),
         }
-        if count == 0 {
-            return;
-        }
-        wanted.start += count as u64;
     }
+}
+
+/// The keys that were admitted, for whichever thread is next.
+type Keys = Arc<Mutex<Vec<KeyCache>>>;
+
+/// Verifies on all cores, by threads that stay.
+async fn verified(mut batch: Vec<RawEntry>, keys: Keys) -> Result<Verified, String> {
+    let share = share(batch.len());
+    let mut lanes = Vec::new();
+    while !batch.is_empty() {
+        let lane: Vec<RawEntry> = batch.drain(..share.min(batch.len())).collect();
+        let keys = keys.clone();
+        lanes.push(off_executor(move || {
+            let mut own = lock(&keys).pop().unwrap_or_default();
+            let statements = verify_with(&mut own, &lane);
+            lock(&keys).push(own);
+            Ok(lane.into_iter().zip(statements?).collect::<Verified>())
+        }));
+    }
+    let lanes: Vec<Result<Verified, String>> = join_all(lanes).await;
+    let mut all = Verified::new();
+    for lane in lanes {
+        all.extend(lane?);
+    }
+    Ok(all)
 }
