@@ -138,10 +138,7 @@ impl Round {
                     return Ok(size);
                 }
                 let follower = self.follower.clone();
-                let _place = match long {
-                    true => follower.long.acquire().await.ok(),
-                    false => None,
-                };
+                let _place = if long { follower.long.acquire().await.ok() } else { None };
                 self.say("");
                 let until = long.then(|| Instant::now() + LEASE);
                 copy = self.copy_to(copy, size, &note, until).await?;
