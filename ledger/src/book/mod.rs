@@ -42,6 +42,7 @@ mod lots;
 mod payout;
 pub mod references;
 mod revenue;
+mod rows;
 pub mod rules;
 pub mod split;
 pub mod state;
