@@ -139,7 +139,7 @@ fn a_certificate_is_looked_at_before_it_is_written() {
     }
     let add = "peer add https://127.0.0.1:9 --node-ca";
     refused(&place, &format!("{add} none.pem"), 4, &["none.pem", "check the path"]);
-    refused(&place, &format!("{add} one.key"), 1, &["one.key", "a certificate"]);
+    refused(&place, &format!("{add} one.key"), 4, &["one.key", "a certificate"]);
     refused(&place, &format!("peer add {AWAY} --node-ca one.pem"), 2, &["is for a node in TLS"]);
     place.type_in(&format!("{add} one.pem")).done().says(&["believed by the certificate in"]);
     let changed = place.type_in(&format!("{add} two.pem")).done();

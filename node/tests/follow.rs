@@ -122,18 +122,6 @@ impl Source {
     }
 }
 
-fn copy_files(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_files(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 fn assert_sound(db: &Path) {
     let store = SqliteStore::open_reader(db).unwrap();
     let audit = audit::audit(&store, &AuditOptions::default()).unwrap();
@@ -275,7 +263,7 @@ async fn two_histories_become_a_fraud_proof_and_end_the_copying() {
     let key = operator(&*first.node, rice).await;
     let port = first.port();
     first.end().await;
-    copy_files(&one, &other);
+    copy_folder(&one, &other);
     for (longer, theirs) in [(false, "a"), (true, "b")] {
         let copied = tempfile::tempdir().unwrap();
         let first = source(&one.join("rice.db"), port).await;
@@ -311,7 +299,7 @@ async fn a_source_that_was_put_back_is_told() {
     let rice = open_commons(&*first.node, "rice", false).await;
     let port = first.port();
     first.end().await;
-    copy_files(&now_there, &backup);
+    copy_folder(&now_there, &backup);
     let first = source(&db, port).await;
     first.node.append(hour(rice, "1")).await.unwrap();
     let copied = tempfile::tempdir().unwrap();
@@ -319,7 +307,7 @@ async fn a_source_that_was_put_back_is_told() {
     copy.until_size(rice, 2).await;
     first.end().await;
     fs::remove_dir_all(&now_there).unwrap();
-    copy_files(&backup, &now_there);
+    copy_folder(&backup, &now_there);
     let restored = source(&db, port).await;
     copy.until_trouble(rice, "shows 1 entries, 2 were signed before").await;
     let refused = restored.node.append(hour(rice, "other")).await.unwrap_err();

@@ -23,7 +23,7 @@ use subak_node::{
     relay::{Relay, Waiting, Why},
     submit::Submitter,
 };
-use subak_proto::v1;
+use subak_proto::v1::{self, event::Kind};
 use town::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,6 +95,37 @@ async fn an_income_that_is_refused_keeps_none_away_that_came_with_it() {
     town.taken(rich, rice, all).await;
     town.taken(phyle, rice, euros).await;
     until(async || relay.status().is_empty()).await;
+}
+
+/// Somebody has brought another story of a number than the payer's log here tells. The next number that
+/// falls due there is not put on top of it: the node shows both, and the agreement is frozen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_does_not_go_on_from_what_was_taken_freezes_its_agreement() {
+    let mut town = Town::new().await;
+    let relay = town.relay();
+    let phyle = town.phyle("phyle", &["rice"]).await;
+    let rice = town.commons("rice", &["phyle"], &[], ALL).await;
+    let digest = town.agree(phyle, rice, 100_000).await;
+    town.node.close().await;
+    let dir = tempfile::tempdir().unwrap();
+    kit::copy_folder(town.db.parent().unwrap(), dir.path());
+    let mut other = Town::on(town.node.clone(), dir.path().join("town.db"));
+    other.reopen().await;
+    town.reopen().await;
+    drop(relay);
+    other.earn(phyle, 1_000).await;
+    let entry = other.book(phyle).await.size - 1;
+    let proof = Some(other.prove(phyle, entry).await);
+    let take = v1::IncomeTake { agreement: digest.to_vec(), proof };
+    town.say(rice, vec![Kind::IncomeTake(take)]).await;
+    town.earn(phyle, 2_000).await;
+    let _relay = town.relay();
+    town.earn(phyle, 3_000).await;
+    until(async || town.agreement(rice, digest).await.frozen.is_some()).await;
+    let book = town.book(rice).await;
+    let amounts: Vec<u64> = book.incomes.iter().map(|i| i.amount).collect();
+    assert_eq!(amounts, [100], "nothing of the other history is put on top");
+    assert_eq!(book.agreements[&digest].rival.map(|(number, _)| number), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,7 +97,13 @@ impl Hand {
             }
             Step::Take { agreement, numbers, found, under } => {
                 let log = (ledger, book.size);
-                let entries = proofs::sources(&*relay.node, log, agreement, numbers, found).await?;
+                // What differs is shown: from there on nothing there belongs to what was taken here.
+                let own = relay.node.book(self.own).await?;
+                let taken = own.agreement(agreement)?;
+                let entries = match proofs::second_story(&*relay.node, log, taken).await? {
+                    Some(entry) => vec![entry],
+                    None => proofs::sources(&*relay.node, log, agreement, numbers, found).await?,
+                };
                 self.gather(book, agreement, &entries, *under).await
             }
         }
