@@ -273,11 +273,18 @@ pub fn ledger(node: &Node, id: LedgerId) -> Verdict {
     holds(stored == folded, || format!("stored is {stored}, folded {folded}"))
 }
 
-/// Chain, tree and state are those of the entries, read again from the store.
+/// Chain, tree and state are those of the entries, read again from the store. Where a write has
+/// failed and nobody has written since, it may be there all the same, one more than readers know.
 pub fn replays(node: &Node, id: LedgerId, base: &subak_node::fold::Folded) -> Verdict {
     let again = subak_node::load::extend(&node.disk.store, id, base.clone());
     let again = again.map_err(|error| format!("replay: {error}"))?;
     let (a, b) = (&again.state, &node.last.state);
+    let idle = node.process.as_ref().is_some_and(|process| process.open.is_none());
+    if idle && a.size > b.size {
+        let before = usize::try_from(b.size - 1).unwrap();
+        let same = a.chain.get(before) == b.chain.last();
+        return holds(same, || "replay: readers know another history".into());
+    }
     holds(again.head() == node.last.head(), || "replay: another head".into())?;
     holds(again.tree.root() == node.last.tree.root(), || "replay: another tree".into())?;
     holds(a.accounts.iter().eq(b.accounts.iter()), || "replay: other balances".into())?;
