@@ -170,7 +170,8 @@ fn of_ledgers(text: &mut Text, ledgers: &[Figures]) {
     });
     let help = "Of a copy: when its source last answered, seconds since 1970.";
     gauge("subak_mirror_heard_seconds", help, &|l| Some(seconds(l.mirror.as_ref()?.heard_at)));
-    let help = "Of a copy: 1 while something is wrong, which the log and `subak peer list` tell.";
+    let help =
+        "Of a copy: 1 while something is wrong, which the log and `subak peer list --node` tell.";
     gauge("subak_mirror_trouble", help, &|l| {
         Some(u8::from(!l.mirror.as_ref()?.trouble.is_empty()).to_string())
     });

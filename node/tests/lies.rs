@@ -6,6 +6,8 @@
 //! two histories, of one size or of two             a fraud proof (here, and node/tests/follow)
 //! withheld entries                                 a stated gap: nothing is taken, and it is told
 //! withheld proof that a head goes on               a stated gap, the same
+//! new heads withheld from one reader               nothing, while it asks nobody else (a stated gap);
+//!                                                  told as soon as a second source shows a newer one
 //! reordered, altered, foreign entries              refused as they arrive; the copy stays as it was
 //! backdated entries                                a fraud proof, if they are in place of others;
 //!                                                  refused, if time goes back; beyond that a witness's
@@ -23,6 +25,7 @@
 mod kit;
 mod liar;
 
+use futures::{StreamExt as _, stream};
 use kit::*;
 use liar::*;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -32,7 +35,7 @@ use subak_ledger::{
         Checkpoint, Frontier, Leaf, LedgerId, PublicKey, SecretKey, Statement, Unverified,
         fraud::FraudProof, receipt::Receipt, tree,
     },
-    store::{Batch, Head, NewEntry, SqliteStore, Store as _},
+    store::{Batch, Head, NewEntry, Reader as _, SqliteStore, Store as _},
 };
 use subak_node::{
     Ledgers,
@@ -109,6 +112,50 @@ async fn what_does_not_hold_is_not_copied_and_is_told() {
         let audit = audit::audit(&store, &AuditOptions::default()).unwrap();
         assert_ne!(audit.verdict, Verdict::Fault, "{lie:?}: {:?}", audit.findings);
     }
+}
+
+/// Who shows one reader nothing new tells no lie that this reader could see; a second source shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_stands_still_is_told_by_a_second_one() {
+    let fresh = fresh();
+    let rice = open_commons(&*fresh.node, "rice", false).await;
+    fresh.node.append(hour(rice, "0")).await.unwrap();
+    let still = lying_at(fresh.node.clone(), Lie::StoppedClock).await;
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("copy.db");
+    let copy = copying(&db, &still).await;
+    until_size(&copy, rice, 2).await;
+    fresh.node.append(hour(rice, "1")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(copy.book(rice).await.unwrap().size, 2, "it is not known that there is more");
+    let honest = lying_at(fresh.node.clone(), Lie::Nothing).await;
+    let peer = Peer { url: honest, ca: None, follow: Vec::new(), all: true };
+    let second = Follower::new(copy.clone(), None, vec![peer], Evidence::beside(&db));
+    tokio::spawn(Arc::new(second).run());
+    until_size(&copy, rice, 3).await;
+    copy.close().await;
+    let copy = copying(&db, &still).await;
+    let told = trouble(&copy, rice).await;
+    assert!(told.contains("shows 2 entries, 3 were signed before"), "{told}");
+}
+
+/// Parts of a long log are stored only with a proof that they lie under its head.
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_a_log_without_proof_of_their_place_are_not_stored() {
+    let fresh = fresh();
+    let rice = open_commons(&*fresh.node, "rice", false).await;
+    let hours = stream::iter(0..4_400).map(move |n| hour(rice, &n.to_string()));
+    let answers: Vec<_> = fresh.node.clone().append_all(hours.boxed()).collect().await;
+    assert!(answers.iter().all(Result::is_ok));
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("copy.db");
+    let copy = copying(&db, &lying_at(fresh.node.clone(), Lie::NoConsistency).await).await;
+    let told = trouble(&copy, rice).await;
+    assert!(told.contains("does not follow"), "{told}");
+    assert!(Evidence::beside(&db).against(rice).is_none(), "nobody is accused");
+    copy.close().await;
+    let stored = SqliteStore::open_reader(&db).unwrap().head(&rice.0).unwrap();
+    assert_eq!(stored, Head::EMPTY);
 }
 
 /// What was copied before a lie stays, and goes on when the lies end.

@@ -154,6 +154,7 @@ fn dues(kind: Kind) -> Vec<v1::Due> {
         Kind::RevenueRecord(event) => event.due,
         Kind::RevenueReverse(event) => event.due,
         Kind::PayoutPaid(event) => event.due,
+        Kind::PayoutReturned(event) => event.due,
         _ => Vec::new(),
     }
 }

@@ -210,7 +210,7 @@ fn quiet(report: &mut Report, runtime: &Runtime) {
         alone.0,
         alone.1
     );
-    report.show(QUIET, &text);
+    report.judge(QUIET, &text, following.0 <= 1.0 && following.1 <= alone.1 + 100);
 }
 
 async fn served(node: Arc<Node>) -> String {

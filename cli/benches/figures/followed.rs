@@ -162,7 +162,7 @@ fn cost(report: &mut Report, runtime: &Runtime) {
          (asked < 10 %): {followed} ticks after {alone}",
         100.0 * (followed / alone - 1.0),
     );
-    report.show(COST, &text);
+    report.judge(COST, &text, followed < 1.1 * alone);
 }
 
 /// A new ledger of so many statements, each batch followed to its end; what that took the source.

@@ -105,6 +105,11 @@ impl Report {
         self.printed += 1;
     }
 
+    /// As [`Report::show`], of a figure that is held to what was asked.
+    pub fn judge(&mut self, name: &str, text: &str, reached: bool) {
+        self.show(name, &format!("{text}{}", if reached { "" } else { ": no" }));
+    }
+
     /// A figure without a limit of its own: for the reader of the others.
     #[allow(clippy::unused_self)] // as above
     pub fn note(&self, text: &str) {

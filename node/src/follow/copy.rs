@@ -4,7 +4,7 @@
 //! Guarantees that each entry that is handed out to be stored has its place in a log that its
 //! operator has signed: it follows the one before by chain, tree, time and rules (`fold`), and it
 //! lies under a signed head, reached ([`Copy::reach`]) or on the way to one ([`Copy::before`]). What
-//! fails leaves nothing behind. Pure: the driver (`run`) and the simulator run the same.
+//! fails leaves nothing behind. Pure: the driver (`round`) and the simulator run the same.
 //! Leaves out signatures under statements, which whoever makes a [`Statement`] has verified; where
 //! entries and heads come from; and how a fault becomes evidence (`evidence`).
 

@@ -78,16 +78,18 @@ pub(super) struct Round {
     source: Arc<Source>,
     wanted: Wanted,
     copy: Option<Copy>,
-    /// Entries of the newest head that witnesses have signed.
+    /// Entries of the newest head that witnesses have signed,
     witnessed: u64,
+    /// and the one that was kept last.
+    kept: String,
     /// What the node said last.
     heard: (u64, u64),
 }
 
 impl Round {
     pub(super) fn new(follower: Arc<Follower>, source: Arc<Source>, wanted: Wanted) -> Self {
-        let (copy, witnessed, heard) = (None, 0, (0, 0));
-        Self { follower, source, wanted, copy, witnessed, heard }
+        let (copy, witnessed, kept, heard) = (None, 0, String::new(), (0, 0));
+        Self { follower, source, wanted, copy, witnessed, kept, heard }
     }
 
     pub(super) fn ledger(&self) -> LedgerId {
@@ -323,6 +325,9 @@ impl Round {
             return Ok(());
         }
         let note = self.source.remote.fetch_checkpoint(self.ledger(), true).await?;
+        if note == self.kept {
+            return Ok(());
+        }
         let state = copy.book();
         let Ok(head) = state.signed_head(&note) else { return Ok(()) };
         // Fewer lines never take the place of more that something may wait for.
@@ -333,7 +338,8 @@ impl Round {
         if let Err(fault) = self.is_of(copy, &note).await {
             return Err(self.fault(copy, fault).await);
         }
-        self.follower.node.keep_witnessed(self.ledger(), note).await?;
+        self.follower.node.keep_witnessed(self.ledger(), note.clone()).await?;
+        self.kept = note;
         if self.follower.policy.is_some() {
             self.witnessed = head.size;
         }

@@ -236,7 +236,10 @@ impl Follower {
             tokio::select! {
                 () = time::sleep(LIST) => {}
                 Ok(()) = partners.changed() => {}
-                Some(_) = tasks.join_next() => {
+                Some(ended) = tasks.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(peer = %peer.url, %error, "a copy has broken off, which is a mistake in this program");
+                    }
                     // It is looked for again with the next list.
                     followed.retain(|_, task| !task.is_finished());
                     time::sleep(LOOK).await;
@@ -275,6 +278,10 @@ impl Follower {
         }
         for info in remote.ledgers().await? {
             let (ledger, key, texts) = (info.id, wanted.get(&info.id).copied(), peer.all);
+            // Two who mirror each other have their own ledgers there, too.
+            if self.node.is_own(ledger) {
+                continue;
+            }
             if texts || key.is_some() {
                 all.entry(ledger).or_insert(Wanted { ledger, key, texts, restores: false });
             }
@@ -333,7 +340,7 @@ impl Follower {
             // Somebody else has copied it, or this node has taken it over.
             Ok(()) = here => {}
             grown = there => if grown.is_none() {
-                // What there is no room for is asked for as if it were quiet.
+                // What there is no room for, or fails, is asked for again sooner than if it were quiet.
                 time::sleep(patience / 4).await;
             },
         }

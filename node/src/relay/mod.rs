@@ -1,6 +1,7 @@
 //! Relaying between ledgers: what another ledger has said, proven and appended to one's own.
 //!
-//! Owns the one implementation of that, for the node and the command line. Guarantees that
+//! Owns what is to be relayed and its proofs, for the node and the command line, and the node's own
+//! hand and clock. Guarantees that
 //! nothing is remembered beside the logs: what is to be relayed is what the two books differ in,
 //! so that a crash loses nothing and doubles nothing; and that a proof is only made of what lies
 //! under a signed head. What it appends is judged by the rules like everybody's: it is trusted

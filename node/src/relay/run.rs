@@ -55,7 +55,7 @@ impl Relay {
     }
 
     /// Asks before each append whether there is a reason, such as a fraud proof, to relay nothing
-    /// from a ledger. It must not block.
+    /// from a ledger. It must be quick: a look whether a file is there, and no more.
     pub fn stopped_by(
         self,
         reason: impl Fn(LedgerId) -> Option<String> + Send + Sync + 'static,

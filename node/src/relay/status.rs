@@ -84,7 +84,9 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotHere => write!(f, "the other ledger is not in this store"),
+            Self::NotHere => f.write_str(
+                "the other ledger is not in this store: follow a node that has it, `subak peer add URL`",
+            ),
             Self::Unwitnessed { entries, witnesses } => {
                 let (first, last) = (entries.start, entries.end.saturating_sub(1));
                 let who = match witnesses.as_slice() {
@@ -93,13 +95,22 @@ impl fmt::Display for Why {
                 };
                 write!(f, "entries {first} to {last} wait for a head that is signed by {who}")
             }
-            Self::Frozen(entry) => write!(f, "frozen by entry {entry}"),
+            Self::Frozen(entry) => write!(
+                f,
+                "frozen by entry {entry}: `subak agreement evidence` shows both stories, and stewards decide \
+                 by `subak agreement unfreeze`"
+            ),
             Self::Quorum(key) => {
                 let key = hex::encode(key);
                 write!(f, "the other ledger has the operator {key}: `subak agreement handover`")
             }
             Self::Stranger(key) => {
-                write!(f, "the other ledger never had the operator {}", hex::encode(key))
+                write!(
+                    f,
+                    "the other ledger never had the operator {} that the terms name: ask who composed them; \
+                     other terms are a new offer",
+                    hex::encode(key)
+                )
             }
             Self::Stopped(why) => f.write_str(why),
             Self::Refused { code, message } => write!(f, "{message} ({code})"),

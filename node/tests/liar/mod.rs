@@ -43,6 +43,8 @@ pub enum Lie {
     EmptyCheckpoint,
     EndlessCheckpoint,
     OldCheckpoint,
+    StoppedClock,
+    NoConsistency,
     FalseGenesis,
     Prepared,
     NoProof,
@@ -129,6 +131,12 @@ impl Ledgers for Liar {
                 shown.push(text);
                 shown[(shown.len() - 1) % 2].clone()
             }
+            // The head that was the newest when it was first asked, for ever.
+            Lie::StoppedClock => {
+                let mut shown = self.shown.lock().unwrap();
+                shown.push(text);
+                shown[0].clone()
+            }
             _ => text,
         })
     }
@@ -142,7 +150,8 @@ impl Ledgers for Liar {
         self.node.inclusion(l, e, n).await
     }
     async fn consistency(&self, l: LedgerId, o: u64, n: u64) -> Result<Vec<[u8; 32]>, NodeError> {
-        self.node.consistency(l, o, n).await
+        let proof = self.node.consistency(l, o, n).await?;
+        Ok(if self.lie == Lie::NoConsistency { Vec::new() } else { proof })
     }
     async fn disclosures_page(
         &self,
