@@ -28,7 +28,7 @@ use subak_ledger::{
         state::State,
         types::{AgentKind, DAY_MS, Role},
     },
-    log::{Checkpoint, Frontier, Hash, PublicKey, checkpoint::own_line, tree::leaf_hash},
+    log::{Checkpoint, Frontier, Handle, Hash, PublicKey, checkpoint::own_line, tree::leaf_hash},
 };
 use subak_node::LedgerInfo;
 use subak_proto::v1::{self, event::Kind};
@@ -134,7 +134,11 @@ impl Fork {
         })?;
         let mut fork = child(there, &info).await?;
         if fork.book.is_open() {
-            bring(cx, &mut fork, &parts).await?;
+            // Whoever has signed the genesis goes on, where nobody else is named.
+            let first = self.stewards.first().and_then(|text| text.split('=').next());
+            let first = || Handle::new(first.unwrap_or_default());
+            let author = cx.author().or_else(|_| first())?;
+            bring(cx, &mut fork, &parts, &author).await?;
         }
         report(cx, &parent, &fork, &parts)
     }
@@ -161,7 +165,7 @@ impl Fork {
         };
         let parent = at(parent, cited.size).await?;
         let parts = copy(&parent.state);
-        bring(cx, &mut fork, &parts).await?;
+        bring(cx, &mut fork, &parts, &cx.author()?).await?;
         report(cx, &parent, &fork, &parts)
     }
 }
@@ -299,16 +303,15 @@ fn check_founders(cx: &Context, founding: &Founding, parent: &State) -> Done {
 }
 
 /// Appends what is missing of the copy, part by part.
-async fn bring(cx: &Context, fork: &mut Open, parts: &[v1::ForkCopy]) -> Done {
-    let author = cx.author()?;
-    let secret = cx.secret(&author)?;
+async fn bring(cx: &Context, fork: &mut Open, parts: &[v1::ForkCopy], author: &Handle) -> Done {
+    let secret = cx.secret(author)?;
     for part in parts {
         let next = fork.book.fork.as_ref().and_then(|it| it.next);
         if next != Some(digest_of(part)) {
             continue;
         }
         let events = vec![Kind::ForkCopy(part.clone())];
-        cx.say_as(fork, &author, &secret, events, Texts::default(), DAY_MS).await?;
+        cx.say_as(fork, author, &secret, events, Texts::default(), DAY_MS).await?;
         cx.refresh(fork).await?;
     }
     Ok(())

@@ -125,6 +125,7 @@ impl Ledgers for Remote {
         let stream = self.log().entries(request).await;
         let mut stream = stream.map_err(|status| self.failed(&status))?.into_inner();
         match stream.message().await.map_err(|status| self.failed(&status))? {
+            Some(reply) if reply.entry.is_empty() => Err(self.lie("a message without entries")),
             Some(_) => Ok(()),
             None => Err(away(&self.url, "it ended the stream")),
         }

@@ -64,6 +64,9 @@ impl Remote {
             let reply =
                 reply.map_err(|_| away(&self.url, "it has stopped in the middle of a log"))?;
             let Some(reply) = reply.map_err(|status| self.failed(&status))? else { break };
+            if reply.entry.is_empty() {
+                return Err(self.lie("a message without entries"));
+            }
             for entry in reply.entry {
                 batch.push(wire::entry_in(entry).map_err(|what| self.lie(what))?);
             }
@@ -97,7 +100,11 @@ async fn fetch_all(
     while !wanted.is_empty() {
         let Ok(place) = room.reserve().await else { return };
         let limit = (wanted.end - wanted.start).min(BATCH as u64);
-        match remote.fetch_some(ledger, wanted.start, limit).await {
+        let fetched = tokio::select! {
+            fetched = remote.fetch_some(ledger, wanted.start, limit) => fetched,
+            () = room.closed() => return,
+        };
+        match fetched {
             Ok(batch) if batch.is_empty() => return,
             Ok(batch) => {
                 wanted.start += batch.len() as u64;

@@ -25,12 +25,14 @@ use subak_ledger::{
     },
     store::Disclosure,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// More entries than this are copied from one source at a time.
 const LONG: u64 = 4_096;
 /// For so long; then others have a chance.
 const LEASE: Duration = Duration::from_secs(30);
+/// How long what is asked may take, with all that is copied then: longer than a lease.
+pub(super) const ROUND: Duration = Duration::from_mins(3);
 /// Bytes of texts that are stored at a time, but for an answer's last ones.
 const TEXTS: usize = 8 << 20;
 
@@ -123,7 +125,8 @@ impl Round {
     async fn copied(&mut self) -> Result<u64, End> {
         let mut copy = self.stored().await?;
         self.require_ours(&copy)?;
-        let note = self.source.remote.fetch_checkpoint(self.ledger(), false).await?;
+        let asked = self.source.remote.fetch_checkpoint(self.ledger(), false);
+        let note = in_time(async { Ok(asked.await?) }).await?;
         match copy.judge(&note) {
             Ok(None) => self.heard = (copy.size(), now()),
             Ok(Some(size)) => {
@@ -135,19 +138,34 @@ impl Round {
                 // Of several sources of a long log one is enough.
                 let turn = self.follower.turn(self.ledger());
                 let long = size.saturating_sub(copy.size()) > LONG;
-                let held = long.then(|| turn.try_lock());
-                if let Some(Err(_)) = held {
-                    return Ok(size);
-                }
                 let follower = self.follower.clone();
+                // Room first: who waits for it holds nothing up. Then in the order of asking.
                 let _place = if long { follower.long.acquire().await.ok() } else { None };
+                let free = if long { turn.try_lock().ok() } else { None };
+                let waits = long && free.is_none();
+                let _held = match free {
+                    None if long => match timeout(LEASE, turn.lock()).await {
+                        Ok(held) => Some(held),
+                        Err(_) => return Ok(size),
+                    },
+                    free => free,
+                };
+                if waits {
+                    // Whoever had it has copied.
+                    copy = self.follower.node.stored_copy(self.ledger()).await?;
+                    if copy.size() >= size {
+                        return Err(End::Moved);
+                    }
+                }
                 self.say("");
                 let until = long.then(|| Instant::now() + LEASE);
-                copy = self.copy_to(copy, size, &note, until).await?;
+                copy = in_time(self.copy_to(copy, size, &note, until)).await?;
             }
-            Err(fault) => return Err(self.fault(&copy, fault).await),
+            Err(fault) => {
+                return in_time(async { Err(self.fault(&copy, fault).await) }).await;
+            }
         }
-        self.take_witnessed(&copy).await?;
+        in_time(self.take_witnessed(&copy)).await?;
         self.say("");
         Ok(copy.size())
     }
@@ -399,6 +417,8 @@ impl Round {
             Ok(file) => {
                 let whose = verifier_key(&self.ledger(), &key);
                 tracing::error!(file = %file.display(), operator = %whose, "two histories are proven");
+                // Whoever goes on with the other history does not do so unknowingly.
+                let _ = there.challenge(self.ledger(), ours).await;
                 End::Stopped(proven(&file.display().to_string()))
             }
             Err(error) => End::Trouble(error.to_string()),
@@ -417,6 +437,12 @@ impl Round {
             self.source.url
         ))
     }
+}
+
+/// A node may answer every ping, and never to the end.
+async fn in_time<T>(asked: impl Future<Output = Result<T, End>>) -> Result<T, End> {
+    let late = |_| Err(End::Trouble("its node came to no end in time".to_owned()));
+    timeout(ROUND, asked).await.unwrap_or_else(late)
 }
 
 fn proven(file: &str) -> String {

@@ -8,11 +8,11 @@
 use super::{
     evidence::Evidence,
     peers::{Peer, Peers},
-    round::{End, Round, Wanted},
+    round::{End, ROUND, Round, Wanted},
 };
 use crate::{
     Ledgers as _, Mirror, NodeError, client::Remote, readers::lock, refusal::world, runtime::Node,
-    tls::Pin,
+    tls::Pin, wire::away,
 };
 use std::{
     collections::BTreeMap,
@@ -121,7 +121,13 @@ impl Follower {
         let follower = Arc::new(Self::new(node, None, Vec::new(), evidence));
         let wanted = Wanted { ledger, key: None, texts: true, restores: true };
         let mut round = Round::new(follower.clone(), source, wanted);
-        let restored = round.ask().await.map_err(|end| match end {
+        let restored = loop {
+            match round.ask().await {
+                Err(End::Again | End::Moved) => {}
+                ended => break ended,
+            }
+        };
+        let restored = restored.map_err(|end| match end {
             End::Trouble(what) | End::Stopped(what) => {
                 world("not-restored", what, "ask another node that has copied it")
             }
@@ -219,7 +225,9 @@ impl Follower {
         let mut partners = self.partners.subscribe();
         loop {
             let wanted = partners.borrow_and_update().clone();
-            match self.there(&peer, &source.remote, &wanted).await {
+            let there = self.there(&peer, &source.remote, &wanted);
+            let late = |_| Err(away(&peer.url, "its list came to no end in time"));
+            match time::timeout(ROUND, there).await.unwrap_or_else(late) {
                 Ok(there) => {
                     for wanted in there.into_values() {
                         let begin = || tasks.spawn(self.clone().ledger(source.clone(), wanted));

@@ -29,6 +29,8 @@ use tokio::{
 const AGAIN: Duration = Duration::from_secs(1);
 /// The longest time between two attempts.
 const LONGEST: Duration = Duration::from_mins(10);
+/// The longest time between two looks whether a copy is whole.
+const ON_ITS_WAY: Duration = Duration::from_secs(5);
 /// How soon, and how late, a head with more witnesses is looked for.
 const WITNESSED: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(8)];
 
@@ -231,7 +233,10 @@ impl Desk {
                 Ok(round) => round,
                 Err(error) => {
                     self.wait_all(other, &refusal(&error));
-                    return self.pause(other, [AGAIN, LONGEST]);
+                    // A copy on its way is soon whole, and nothing tells when.
+                    let on_its_way = error.code() == "copy-incomplete";
+                    let most = if on_its_way { ON_ITS_WAY } else { LONGEST };
+                    return self.pause(other, [AGAIN, most]);
                 }
             };
             moved = round.moved;
@@ -269,6 +274,7 @@ impl Desk {
             } else {
                 match self.hand.perform(step, &book).await {
                     Ok(Outcome::Moved) => None,
+                    Ok(Outcome::Nothing) => continue,
                     Ok(Outcome::Gathered) => {
                         gathered.extend(named.map(|digest| (digest, step)));
                         continue;

@@ -29,6 +29,8 @@ pub(super) enum Outcome {
     Moved,
     /// Its incomes go into a statement with others'; [`Hand::finish`] says what came of it.
     Gathered,
+    /// What there is lies beyond the head that may be relied on: an obstacle of the plan says so.
+    Nothing,
     /// It waits for this.
     Waits(Why),
 }
@@ -123,6 +125,9 @@ impl Hand {
             let what = format!("ledger {}: no entry holds the next number", book.ledger);
             return Err(corrupt(what, "run `subak audit` on it"));
         };
+        if !under.holds(first) {
+            return Ok(Outcome::Nothing);
+        }
         let head = match relay.head_for(book, first, under).await? {
             Ok(head) => head,
             Err(why) => return Ok(Outcome::Waits(why)),

@@ -134,7 +134,12 @@ async fn find_offer(
 ) -> Done<(Open, Hash)> {
     let mut found: Vec<(Open, Hash)> = Vec::new();
     for info in counterpart::others(there, mine).await? {
-        let book = there.ledgers.book(info.id).await?;
+        let book = match there.ledgers.book(info.id).await {
+            Ok(book) => book,
+            // On its way: it says nothing yet.
+            Err(error) if error.code() == "copy-incomplete" => continue,
+            Err(error) => return Err(error.into()),
+        };
         let named = |a: &&Arc<Agreement>| {
             wanted.len() >= 4 && hex::encode(a.terms.digest).starts_with(wanted)
         };

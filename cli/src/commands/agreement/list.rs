@@ -58,7 +58,12 @@ async fn others(
         if !wanted.contains(&info.id) && !offers::may_offer(book, &info) {
             continue;
         }
-        let other = there.ledgers.book(info.id).await?;
+        let other = match there.ledgers.book(info.id).await {
+            Ok(other) => other,
+            // On its way: it says nothing yet.
+            Err(error) if error.code() == "copy-incomplete" => continue,
+            Err(error) => return Err(error.into()),
+        };
         match connect::as_folded(&info, &other, &cx.trust) {
             Ok(_) => drop(found.insert(info.id, other)),
             // Of whom the user does not believe a word, nothing is shown.

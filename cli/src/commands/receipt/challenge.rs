@@ -14,10 +14,10 @@ use crate::{
 };
 use clap::Args;
 use serde_json::json;
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 use subak_ledger::{
     audit::Verdict,
-    log::{Checkpoint, LedgerId, PublicKey},
+    log::{Checkpoint, LedgerId, PublicKey, fraud::FraudProof},
 };
 use subak_node::{
     Ledgers,
@@ -43,8 +43,10 @@ impl Challenge {
     }
 
     async fn judge(self, cx: &Context) -> Done {
-        let (receipt, _) = read_one(&self.file)?;
+        let (receipt, balance) = read_one(&self.file)?;
         let (proven, operator) = verified(cx, &receipt)?;
+        // What hangs on the entry is held to it first, else `kept` would be said of a changed figure.
+        balance.map(|proof| proof.verify(&proven)).transpose()?;
         let ledger = proven.leaf.ledger;
         let connection = cx.reader().await?;
         let listed = cx.choose(&connection, Some(&ledger.to_string())).await?;
@@ -62,7 +64,14 @@ impl Challenge {
             }
             Kept::No(proof) => {
                 let file = self.fraud_out.unwrap_or_else(|| format!("{ledger}.fraud-proof").into());
-                write_once(&file, &proof.to_text())?;
+                // One that was written before, of another head, says the same.
+                let known = fs::read_to_string(&file).ok();
+                let known = known.and_then(|text| FraudProof::parse(&text).ok());
+                if !known.is_some_and(|known| {
+                    known.verify(&operator).is_ok_and(|it| it.ledger == ledger)
+                }) {
+                    write_once(&file, &proof.to_text())?;
+                }
                 let text = format!(
                     "{}: entry {entry} of {}: its operator has signed a head of {} that has it, and \
                      one of {} that is of another history\n  the fraud proof is in {file}\n  next: \
