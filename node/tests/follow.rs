@@ -256,15 +256,16 @@ async fn a_long_log_is_stored_in_parts_and_gone_on_with() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_histories_become_a_fraud_proof_and_end_the_copying() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    let one = dir.path().join("one");
     fs::create_dir(&one).unwrap();
     let first = source(&one.join("rice.db"), 0).await;
     let rice = open_commons(&*first.node, "rice", false).await;
     let key = operator(&*first.node, rice).await;
     let port = first.port();
     first.end().await;
-    copy_folder(&one, &other);
     for (longer, theirs) in [(false, "a"), (true, "b")] {
+        let other = dir.path().join(theirs);
+        copy_folder(&one, &other);
         let copied = tempfile::tempdir().unwrap();
         let first = source(&one.join("rice.db"), port).await;
         first.node.append(hour(rice, &format!("1{theirs}"))).await.unwrap();
@@ -283,6 +284,8 @@ async fn two_histories_become_a_fraud_proof_and_end_the_copying() {
         let proven = proof.verify(&key).unwrap();
         assert_eq!(proven.ledger, rice);
         assert_eq!(copy.node.book(rice).await.unwrap().size, size, "what was copied stays");
+        // Whoever has the other history is told, and goes on with it no more.
+        assert!(second.node.append(hour(rice, "4")).await.is_err());
         second.end().await;
     }
 }

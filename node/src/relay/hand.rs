@@ -103,8 +103,11 @@ impl Hand {
                 let own = relay.node.book(self.own).await?;
                 let taken = own.agreement(agreement)?;
                 let entries = match proofs::second_story(&*relay.node, log, taken).await? {
-                    Some(entry) => vec![entry],
-                    None => proofs::sources(&*relay.node, log, agreement, numbers, found).await?,
+                    Some(entry) if !relay.is_decided(book.ledger, entry, taken).await? => {
+                        vec![entry]
+                    }
+                    // What the stewards have decided against is not shown again.
+                    _ => proofs::sources(&*relay.node, log, agreement, numbers, found).await?,
                 };
                 self.gather(book, agreement, &entries, *under).await
             }

@@ -12,7 +12,7 @@ use subak_ledger::{
         agreement::Agreement,
         event::{Event, Handover},
     },
-    log::{Hash, Leaf, LedgerId, Unverified, tree::leaf_hash},
+    log::{Hash, Leaf, LedgerId, Unverified},
 };
 use subak_proto::v1::{self, event::Kind};
 
@@ -70,7 +70,6 @@ pub async fn scan<T: Send>(
 
 /// The first entry of the payer's log, of `size` entries, that states a number which was taken already
 /// from another one, if the entry that was taken last is not the one there: a look at one entry, mostly.
-/// None of those that the stewards have decided against.
 pub async fn second_story(
     ledgers: &dyn Ledgers,
     (payer, size): (LedgerId, u64),
@@ -81,7 +80,6 @@ pub async fn second_story(
         let source = taken.sources.get(&number);
         let there = Leaf::from_bytes(&raw.leaf).map(|leaf| leaf.envelope);
         source.is_some_and(|source| there.is_ok_and(|there| there != source.envelope))
-            && !taken.refused.contains_key(&leaf_hash(&raw.leaf))
     };
     let there = ledgers.entries(payer, entry, 1).await?;
     if there.first().is_some_and(|raw| !told(taken.dues.last, raw)) {

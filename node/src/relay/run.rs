@@ -24,8 +24,8 @@ use super::{
 use crate::{Ledgers as _, NodeError, runtime::Node};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use subak_ledger::{
-    book::state::State,
-    log::{LedgerId, cosignature::CosignerKey, note::Note, policy::Policy},
+    book::{agreement::Agreement, state::State},
+    log::{LedgerId, cosignature::CosignerKey, note::Note, policy::Policy, tree::leaf_hash},
 };
 use subak_proto::v1;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
@@ -122,6 +122,17 @@ impl Relay {
             Ok(head) => proofs::prove(&*self.node, book.ledger, entry, &head).await.map(Ok),
             Err(why) => Ok(Err(why)),
         }
+    }
+
+    /// Whether the stewards have decided against what this entry says.
+    pub(super) async fn is_decided(
+        &self,
+        ledger: LedgerId,
+        entry: u64,
+        agreement: &Agreement,
+    ) -> Result<bool, NodeError> {
+        let there = self.node.entries(ledger, entry, 1).await?;
+        Ok(there.first().is_some_and(|raw| agreement.refused.contains_key(&leaf_hash(&raw.leaf))))
     }
 
     /// A head that holds an entry; else whom it waits for.
