@@ -70,7 +70,12 @@ fn put_back(world: &mut World, n: usize) {
     let copied = || {
         let holders = (0..founded.orgs.len()).filter(|r| founded.orgs[*r].follows.contains(&n));
         let stores = holders.map(|r| world.nodes[r].disk.store.clone());
-        stores.max_by_key(size)
+        // Of a copy on its way to a signed head nothing is served beyond the last one.
+        let whole = |store: &MemoryStore| {
+            let note = store.checkpoint(&ledger.0).unwrap();
+            note.as_deref().and_then(claimed_size) == Some(size(store))
+        };
+        stores.filter(whole).max_by_key(size)
     };
     let Some(from) = rescued.or_else(copied) else { return };
     if size(&from) <= size(&world.nodes[n].disk.store) {
