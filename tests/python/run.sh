@@ -101,8 +101,10 @@ done
 "$python" tests/python/receipt.py --operator "$operator" "$folder"/*.tlog-proof
 
 # The receipt that the format's document prints, by the keys that it names.
-sed -n '/^### Receipt of entry 1$/,/^### [^R]/p' docs/FORMAT.md | sed -n '/^    c2sp/,$ s/^    //p; /^$/p' |
-    sed -n '/^c2sp/,$p' >"$folder/printed.tlog-proof"
+# The blank lines before the next section are none of it: "$(…)" leaves them out.
+printed=$(sed -n '/^### Receipt of entry 1$/,/^### [^R]/p' docs/FORMAT.md | sed -n '/^    c2sp/,$ s/^    //p; /^$/p' |
+    sed -n '/^c2sp/,$p')
+printf '%s\n' "$printed" >"$folder/printed.tlog-proof"
 named() {
     grep -o -m 1 "^ *$1[^ ]*+[0-9a-f]\{8\}+[^ ]*" docs/FORMAT.md | tr -d ' '
 }
